@@ -1,0 +1,71 @@
+"""The charter: what all parties sign before training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from troth.data.spec import DataSpec
+from troth.errors import CharterError
+from troth.learning.spec import ModelSpec
+from troth.learning.training import Training
+from troth.protocols.centralised.parameters import Centralised
+from troth.protocols.dssgd.parameters import DSSGD
+from troth.protocols.federated.parameters import Federated
+from troth.protocols.standalone.parameters import Standalone
+from troth.specification import Count, Table
+
+ProtocolSpec = Federated | DSSGD | Centralised | Standalone
+
+
+class Task(Table, kw_only=True):
+    """The `[task]` table: what is learnt from what."""
+
+    kind: Literal["classification", "regression"]
+    data: DataSpec
+    model: ModelSpec
+    loss: Literal["cross_entropy", "squared"] | None = None
+    """Absent: cross entropy for classification, squared error for regression."""
+
+
+class Privacy(Table, kw_only=True):
+    """The `[privacy]` table.
+
+    The baselines add no noise, so the only mechanism is `none`, and every report then says that
+    updates reveal what they reveal: no (epsilon, delta) holds.
+    """
+
+    mechanism: Literal["none"] = "none"
+
+
+class Admission(Table, kw_only=True):
+    """The `[admission]` table: who may take part."""
+
+    policy: Literal["open", "allow_list"] = "open"
+    allow: list[str] = []
+    minimum_examples: Count = 1
+    """A party with fewer examples is not admitted."""
+
+    def check(self) -> None:
+        if self.policy == "allow_list" and not self.allow:
+            raise CharterError("is empty, so nobody may take part", key="allow", value=self.allow)
+        if self.policy == "open" and self.allow:
+            raise CharterError(
+                'has no effect with policy = "open"',
+                key="allow",
+                value=self.allow,
+                hint='set policy = "allow_list", or remove allow',
+            )
+
+
+class Charter(Table, kw_only=True):
+    """Everything the parties agree on. Its digest is what they sign."""
+
+    version: Literal[1] = 1
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+    task: Task
+    training: Training
+    protocol: ProtocolSpec
+    privacy: Privacy = Privacy()
+    admission: Admission = Admission()

@@ -1,0 +1,16 @@
+"""The `[engine]` table: where pure computations are carried out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from troth.specification import Count, Table
+
+
+class EngineSpec(Table, kw_only=True):
+    """Has no influence on what a run means, only on its speed and its last floating-point digits."""
+
+    name: Literal["inline", "batched", "processes"] = "batched"
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    workers: Count | None = None
+    """Processes of the `processes` engine; absent: one per core."""

@@ -1,0 +1,63 @@
+"""The `[model]` table: which model, and its loss."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from troth.specification import Count, NonNegative, Reference, Table
+
+
+class Logistic(Table, tag_field="name", tag="logistic", kw_only=True):
+    """Binary logistic regression, D = F + 1. Two classes only."""
+
+    l2: NonNegative = 0.0
+
+
+class Softmax(Table, tag_field="name", tag="softmax", kw_only=True):
+    """Multinomial logistic regression, D = (F + 1) * C. MNIST: 7,850."""
+
+    l2: NonNegative = 0.0
+
+
+class Linear(Table, tag_field="name", tag="linear", kw_only=True):
+    """Linear regression, D = F + 1, squared loss. Regression only."""
+
+    l2: NonNegative = 0.0
+
+
+class MLP(Table, tag_field="name", tag="mlp", kw_only=True):
+    """Multi-layer perceptron with one or two hidden layers."""
+
+    hidden: Annotated[list[Count], msgspec.Meta(min_length=1, max_length=2)]
+    activation: Literal["relu", "tanh", "sigmoid"] = "relu"
+    l2: NonNegative = 0.0
+
+
+class ShokriMLP(Table, tag_field="name", tag="shokri_mlp", kw_only=True):
+    """The MLP of Shokri & Shmatikov (CCS 2015), used by alpha-MDL, SecProbe and FDPDDL."""
+
+    l2: NonNegative = 0.0
+
+
+class ShokriCNN(Table, tag_field="name", tag="shokri_cnn", kw_only=True):
+    """The CNN of Shokri & Shmatikov (CCS 2015), used by alpha-MDL, SecProbe and FDPDDL."""
+
+    l2: NonNegative = 0.0
+
+
+class Module(Table, tag_field="name", tag="module", kw_only=True):
+    """Your own: a callable returning a `torch.nn.Module`.
+
+    It is called as `callable(features, outputs, **arguments)` with `features` the shape of one
+    example (a tuple) and `outputs` the number of classes (1 for regression), and its module maps
+    (B, *features) to (B, outputs).
+    """
+
+    callable: Reference
+    arguments: dict[str, bool | int | float | str] = {}
+    l2: NonNegative = 0.0
+
+
+ModelSpec = Logistic | Softmax | Linear | MLP | ShokriMLP | ShokriCNN | Module

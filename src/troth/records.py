@@ -1,0 +1,119 @@
+"""What a run leaves behind, as types. `troth.report` writes and reads them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from troth.ids import Bytes, MeasuredSeconds, NodeId, Round, SimulatedSeconds
+
+SCHEMA_VERSION = 1
+
+Status = Literal["running", "finished", "failed", "interrupted"]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A line or table of a report. Unknown keys are kept out of it, not refused: newer files stay readable."""
+
+
+class Metrics(Record, kw_only=True):
+    """How good a model is on some examples.
+
+    `error` is 1 - accuracy for classification, and the mean relative error mean(|y' - y| / max(|y|, floor))
+    for regression. `attack_rate` is the share of the attack's source examples that the model takes for
+    its target; None where no attack has a target.
+    """
+
+    loss: float
+    error: float
+    examples: int
+    attack_rate: float | None = None
+
+
+class Rejection(Record, kw_only=True):
+    """A contribution that was not used."""
+
+    node: NodeId
+    reason: str
+
+
+class RoundRecord(Record, kw_only=True):
+    """One line of `rounds.jsonl`. Metrics are None in rounds that were not evaluated."""
+
+    round: Round
+    simulated_s: SimulatedSeconds
+    measured_s: MeasuredSeconds
+    metrics: Metrics | None = None
+    accepted: list[NodeId] = []
+    rejected: list[Rejection] = []
+    missing: list[NodeId] = []
+    bytes_sent: Bytes = Bytes(0)
+    """By all nodes since the run began."""
+    messages_sent: int = 0
+
+
+class PartyRecord(Record, kw_only=True):
+    """One party over the whole run."""
+
+    party: NodeId
+    examples: int
+    attacker: str | None = None
+    """The attack it carried out, where the scenario made it an attacker."""
+    own: Metrics | None = None
+    """The final model (`standalone`: the party's own) on this party's own data."""
+    test: Metrics | None = None
+    """The party's own final model on the test set, where it has one (`standalone`, `dssgd`)."""
+    accepted: int = 0
+    rejected: int = 0
+    missing: int = 0
+    bytes_sent: Bytes = Bytes(0)
+    bytes_received: Bytes = Bytes(0)
+    messages_sent: int = 0
+
+
+class Traffic(Record, kw_only=True):
+    """All messages of one type."""
+
+    messages: int
+    bytes: Bytes
+
+
+class PrivacyRecord(Record, kw_only=True):
+    """What is known of the privacy a party has spent. None means that nothing bounds it."""
+
+    mechanism: str
+    epsilon: float | None
+    delta: float | None
+    note: str
+
+
+class Summary(Record, kw_only=True):
+    """`summary.json`."""
+
+    schema_version: int = SCHEMA_VERSION
+    status: Status
+    problem: str | None = None
+    """Why a failed run failed."""
+    name: str
+    protocol: str
+    seed: int
+    troth_version: str
+    charter_digest: str
+    trace_digest: str | None = None
+    rounds: int = 0
+    dimension: int = 0
+    task: Literal["classification", "regression"] = "classification"
+    final: Metrics | None = None
+    parties: list[PartyRecord] = []
+    traffic: dict[str, Traffic] = {}
+    bytes_sent: Bytes = Bytes(0)
+    simulated_s: SimulatedSeconds = SimulatedSeconds(0.0)
+    measured_s: MeasuredSeconds = MeasuredSeconds(0.0)
+    peak_rss_bytes: Bytes = Bytes(0)
+    engine: str = ""
+    device: str = ""
+    cost_model: str = ""
+    privacy: PrivacyRecord | None = None
+    notes: list[str] = []
+    """What a reader must know: what the loader did to the data, what stands in for what."""

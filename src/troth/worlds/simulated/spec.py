@@ -1,0 +1,122 @@
+"""The tables that describe a simulated world: network, churn, faults, cost."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from troth.errors import CharterError
+from troth.specification import NonNegative, Positive, Probability, Table
+
+
+class ConstantLatency(Table, tag_field="kind", tag="constant", kw_only=True):
+    """The same one-way delay for every message."""
+
+    seconds: NonNegative = 0.0
+
+
+class NormalLatency(Table, tag_field="kind", tag="normal", kw_only=True):
+    """One-way delay ~ N(mean, std^2), never below `floor_s`."""
+
+    mean_s: Positive
+    std_s: NonNegative
+    floor_s: Positive | None = None
+    """Absent: a twentieth of the mean. The scheduler may batch work that is closer together than this."""
+
+
+class LogNormalLatency(Table, tag_field="kind", tag="lognormal", kw_only=True):
+    """One-way delay = median * exp(sigma * N(0, 1)), never below `floor_s`."""
+
+    median_s: Positive
+    sigma: NonNegative
+    floor_s: Positive | None = None
+    """Absent: a twentieth of the median."""
+
+
+LatencySpec = ConstantLatency | NormalLatency | LogNormalLatency
+
+
+class NetworkPartition(Table, kw_only=True):
+    """From `from_s` until `until_s`, messages pass only inside a group; nodes in no group form one more."""
+
+    from_s: NonNegative
+    until_s: Positive
+    groups: Annotated[list[list[str]], msgspec.Meta(min_length=1)]
+
+    def check(self) -> None:
+        if self.until_s <= self.from_s:
+            raise CharterError(f"is not after from_s = {self.from_s}", key="until_s", value=self.until_s)
+
+
+class Network(Table, kw_only=True):
+    """The `[network]` table. Links keep the order of messages unless `reordering` says otherwise."""
+
+    latency: LatencySpec = ConstantLatency()
+    latency_of: dict[str, LatencySpec] = {}
+    """Per party: its messages, in both directions, take this instead."""
+    upload_bytes_per_s: Positive | None = None
+    download_bytes_per_s: Positive | None = None
+    loss: Probability = 0.0
+    duplication: Probability = 0.0
+    reordering: Probability = 0.0
+    """Chance that a message may overtake the ones before it, taking up to twice its delay more."""
+    partitions: list[NetworkPartition] = []
+
+
+class Crash(Table, kw_only=True):
+    """`node` stops at `at_s`, losing everything it has not saved, and comes back `restart_after_s` later."""
+
+    node: str
+    at_s: NonNegative
+    restart_after_s: Positive | None = None
+
+
+class Faults(Table, kw_only=True):
+    """The `[faults]` table."""
+
+    crashes: list[Crash] = []
+
+
+class Absence(Table, kw_only=True):
+    """`party` is away from `from_s` until `until_s` (for good when absent)."""
+
+    party: str
+    from_s: NonNegative
+    until_s: Positive | None = None
+
+
+class Churn(Table, kw_only=True):
+    """The `[churn]` table: parties that leave and come back, by schedule, at random, or both."""
+
+    absences: list[Absence] = []
+    mean_online_s: Positive | None = None
+    mean_offline_s: Positive | None = None
+
+    def check(self) -> None:
+        if (self.mean_online_s is None) != (self.mean_offline_s is None):
+            raise CharterError(
+                "needs both mean_online_s and mean_offline_s",
+                key="mean_online_s",
+                value=self.mean_online_s,
+            )
+
+
+class ZeroCost(Table, tag_field="kind", tag="zero", kw_only=True):
+    """Computing takes no simulated time."""
+
+
+class FixedCost(Table, tag_field="kind", tag="fixed", kw_only=True):
+    """Computing takes `seconds[label]`, or `otherwise_s`; `troth check` lists a protocol's labels."""
+
+    seconds: dict[str, NonNegative] = {}
+    otherwise_s: NonNegative = 0.0
+
+
+class MeasuredCost(Table, tag_field="kind", tag="measured", kw_only=True):
+    """Computing takes what it took on this machine times `factor`. Gives up the repeatable trace."""
+
+    factor: Positive = 1.0
+
+
+CostSpec = ZeroCost | FixedCost | MeasuredCost
