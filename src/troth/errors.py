@@ -91,6 +91,12 @@ class DataError(LocalError):
     exit_code = ExitCode.CHARTER
 
 
+class UnreachableError(LocalError):
+    """Somebody we need does not answer: a peer, or the place a data set is fetched from."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
 class RoundFailedError(LocalError):
     """A run could not go on: a deadlock, too few parties, a model that is no longer finite."""
 

@@ -102,6 +102,9 @@ class Summary(Record, kw_only=True):
     charter_digest: str
     trace_digest: str | None = None
     rounds: int = 0
+    """Rounds completed."""
+    rounds_planned: int = 0
+    """Rounds the charter asks for; 0 where the protocol sets no number."""
     dimension: int = 0
     task: Literal["classification", "regression"] = "classification"
     final: Metrics | None = None

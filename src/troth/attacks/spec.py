@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated
 
 import msgspec
@@ -10,7 +11,7 @@ from troth.errors import CharterError
 from troth.specification import Index, Positive, Probability, Reference, Table
 
 
-class Attack(Table, kw_only=True):
+class Attack(Table, frozen=True, kw_only=True):
     """What every attack says: its attackers, by share or by name."""
 
     fraction: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
@@ -23,61 +24,98 @@ class Attack(Table, kw_only=True):
                 "must be given, or parties, but not both",
                 key="fraction",
                 value=self.fraction,
-                hint="write fraction = 0.3, or parties = [\"party-00\"]",
+                hint='write fraction = 0.3, or parties = ["party-00"]',
+            )
+        if self.parties is not None and not self.parties:
+            raise CharterError(
+                "names no party",
+                key="parties",
+                value=self.parties,
+                hint="name at least one, or remove the whole [[attacks]] table",
+            )
+        twice = [name for name, count in Counter(self.parties or ()).items() if count > 1]
+        if twice:
+            raise CharterError(
+                f"names {twice[0]} more than once", key="parties", value=self.parties
             )
 
 
-class LabelFlip(Attack, tag_field="kind", tag="label_flip", kw_only=True):
-    """Relabels own data: `source` -> `target`, or every label c -> C - 1 - c when both are absent."""
+class LabelFlip(Attack, tag_field="kind", tag="label_flip", frozen=True, kw_only=True):
+    """Relabels own data: `source` -> `target`, or every label c -> C - 1 - c when both are
+    absent."""
 
     source: Index | None = None
     target: Index | None = None
 
+    def check(self) -> None:
+        super().check()
+        if (self.source is None) != (self.target is None):
+            missing, given = ("source", "target") if self.source is None else ("target", "source")
+            raise CharterError(
+                f"needs {missing} beside it",
+                key=given,
+                value=getattr(self, given),
+                hint="give both, or neither to flip every label",
+            )
+        if self.source is not None and self.source == self.target:
+            raise CharterError(
+                "is also the source, so nothing would be flipped", key="target", value=self.target
+            )
 
-class RandomData(Attack, tag_field="kind", tag="random_data", kw_only=True):
-    """Replaces a share `portion` of own rows' features by uniform noise (SecProbe's fraction P)."""
+
+class RandomData(Attack, tag_field="kind", tag="random_data", frozen=True, kw_only=True):
+    """Replaces a share `portion` of own rows' features by uniform noise in [0, 1] (SecProbe's
+    fraction P)."""
 
     portion: Probability = 1.0
 
 
-class RandomWeights(Attack, tag_field="kind", tag="random_weights", kw_only=True):
+class RandomWeights(Attack, tag_field="kind", tag="random_weights", frozen=True, kw_only=True):
     """Sends N(0, scale^2) instead of an update."""
 
     scale: Positive = 1.0
 
 
-class SignFlip(Attack, tag_field="kind", tag="sign_flip", kw_only=True):
+class SignFlip(Attack, tag_field="kind", tag="sign_flip", frozen=True, kw_only=True):
     """Sends -scale times its honest update."""
 
     scale: Positive = 1.0
 
 
-class Scaled(Attack, tag_field="kind", tag="scaled", kw_only=True):
+class Scaled(Attack, tag_field="kind", tag="scaled", frozen=True, kw_only=True):
     """Sends `scale` times its honest update (model replacement)."""
 
     scale: Positive = 10.0
 
 
-class ALIE(Attack, tag_field="kind", tag="alie", kw_only=True):
-    """A little is enough (Baruch et al. 2019): colluding attackers send mean - z * std of their own updates."""
+class ALIE(Attack, tag_field="kind", tag="alie", frozen=True, kw_only=True):
+    """A little is enough (Baruch et al. 2019): colluding attackers send mean - z * std of their own
+    updates."""
 
     z: Positive | None = None
     """Absent: the largest z that hides among the honest, by n and the attackers' number."""
 
 
-class InnerProduct(Attack, tag_field="kind", tag="inner_product", kw_only=True):
-    """Inner-product manipulation (Xie et al. 2020): colluding attackers send -epsilon times the mean of
-    their own updates."""
+class InnerProduct(Attack, tag_field="kind", tag="inner_product", frozen=True, kw_only=True):
+    """Inner-product manipulation (Xie et al. 2020): colluding attackers send -epsilon times the
+    mean of their own updates."""
 
     epsilon: Positive = 0.1
 
 
-class CallableAttack(Attack, tag_field="kind", tag="callable", kw_only=True):
-    """Your own: `callable(update_D, peers_PD, context, generator, **arguments)` returning an update (D,)."""
+class CallableAttack(Attack, tag_field="kind", tag="callable", frozen=True, kw_only=True):
+    """Your own: `callable(update_D, peers_PD, context, generator, **arguments)` returning an update
+    (D,)."""
 
     callable: Reference
-    arguments: dict[str, bool | int | float | str] = {}
+    arguments: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
 
+
+DataAttack = LabelFlip | RandomData
+"""Poison the attacker's rows before the run; it then trains as an honest party would."""
+
+UpdateAttack = RandomWeights | SignFlip | Scaled | ALIE | InnerProduct | CallableAttack
+"""Replace the update that the attacker sends."""
 
 AttackSpec = (
     LabelFlip

@@ -19,7 +19,7 @@ from troth.specification import Count, Table
 ProtocolSpec = Federated | DSSGD | Centralised | Standalone
 
 
-class Task(Table, kw_only=True):
+class Task(Table, frozen=True, kw_only=True):
     """The `[task]` table: what is learnt from what."""
 
     kind: Literal["classification", "regression"]
@@ -29,7 +29,7 @@ class Task(Table, kw_only=True):
     """Absent: cross entropy for classification, squared error for regression."""
 
 
-class Privacy(Table, kw_only=True):
+class Privacy(Table, frozen=True, kw_only=True):
     """The `[privacy]` table.
 
     The baselines add no noise, so the only mechanism is `none`, and every report then says that
@@ -39,11 +39,11 @@ class Privacy(Table, kw_only=True):
     mechanism: Literal["none"] = "none"
 
 
-class Admission(Table, kw_only=True):
+class Admission(Table, frozen=True, kw_only=True):
     """The `[admission]` table: who may take part."""
 
     policy: Literal["open", "allow_list"] = "open"
-    allow: list[str] = []
+    allow: list[str] = msgspec.field(default_factory=list)
     minimum_examples: Count = 1
     """A party with fewer examples is not admitted."""
 
@@ -59,11 +59,13 @@ class Admission(Table, kw_only=True):
             )
 
 
-class Charter(Table, kw_only=True):
+class Charter(Table, frozen=True, kw_only=True):
     """Everything the parties agree on. Its digest is what they sign."""
 
     version: Literal[1] = 1
+    """Of the format; another one may mean something else by the same keys."""
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+    """Names run folders and reports."""
     task: Task
     training: Training
     protocol: ProtocolSpec

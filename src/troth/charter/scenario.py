@@ -14,34 +14,35 @@ from troth.specification import Count, Table
 from troth.worlds.simulated.spec import Churn, CostSpec, Faults, Network, ZeroCost
 
 
-class Parties(Table, kw_only=True):
+class Parties(Table, frozen=True, kw_only=True):
     """The `[parties]` table."""
 
     count: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
 
-class Evaluation(Table, kw_only=True):
+class Evaluation(Table, frozen=True, kw_only=True):
     """The `[evaluation]` table: measurement, done outside the protocol on the held-out test set."""
 
     every: Count = 1
     """Rounds between evaluations; the last round is always evaluated."""
 
 
-class Scenario(Table, kw_only=True):
+class Scenario(Table, frozen=True, kw_only=True):
     """File + seed + commit repeat a run.
 
-    In the file the charter's tables stand at the top level beside the world's, or in a file of their
-    own named by `charter = "charter.toml"`.
+    In the file the charter's tables stand at the top level beside the world's, or in a file of
+    their own named by `charter = "charter.toml"`.
     """
 
     charter: Charter
     parties: Parties
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
+    """Everything random in a run follows from it."""
     partition: PartitionSpec = Equal()
     network: Network = Network()
     churn: Churn = Churn()
     faults: Faults = Faults()
-    attacks: list[AttackSpec] = []
+    attacks: list[AttackSpec] = msgspec.field(default_factory=list)
     cost: CostSpec = ZeroCost()
     engine: EngineSpec = EngineSpec()
     evaluation: Evaluation = Evaluation()

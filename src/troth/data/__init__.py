@@ -1,0 +1,29 @@
+"""Data sets, schemas, and who holds what.
+
+Names are looked up on first use, because charters import `troth.data.spec` and must stay quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from troth.data.examples import DataSet, Examples
+    from troth.data.loading import load
+    from troth.data.partitions import deal
+
+__all__ = ["DataSet", "Examples", "deal", "load"]
+
+_HOMES = {
+    "DataSet": "troth.data.examples",
+    "Examples": "troth.data.examples",
+    "deal": "troth.data.partitions",
+    "load": "troth.data.loading",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

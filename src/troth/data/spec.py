@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Annotated, Literal
 
 import msgspec
@@ -16,11 +17,11 @@ PUBLISHED = ("mnist", "credit", "adult", "hospital", "us-census", "svhn")
 """Loaded from the folder named by `TROTH_DATA`."""
 
 
-class Column(Table, kw_only=True):
+class Column(Table, frozen=True, kw_only=True):
     """One column of a party's own file.
 
-    `number` is scaled to [0, 1] by `minimum` and `maximum`, which the charter sets: a party's private
-    statistics are never used. `category` is one-hot over `values`.
+    `number` is scaled to [0, 1] by `minimum` and `maximum`, which the charter sets: a party's
+    private statistics are never used. `category` is one-hot over `values`.
     """
 
     name: str
@@ -35,8 +36,11 @@ class Column(Table, kw_only=True):
                 "is a number column without a range",
                 key="name",
                 value=self.name,
-                hint="give minimum and maximum; they scale the column, and rows outside are refused",
+                hint="give minimum and maximum: they scale the column and bound its values",
             )
+        for key, bound in (("minimum", self.minimum), ("maximum", self.maximum)):
+            if bound is not None and not isfinite(bound):
+                raise CharterError("is not a finite number", key=key, value=bound)
         if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
             raise CharterError(
                 f"is not below maximum = {self.maximum}", key="minimum", value=self.minimum
@@ -48,24 +52,91 @@ class Column(Table, kw_only=True):
                 value=self.name,
                 hint="list every value it may have in values = [...]",
             )
+        texts = [str(value) for value in self.values or []]
+        if len(set(texts)) < len(texts):
+            raise CharterError("names a value twice", key="values", value=self.values)
 
 
-class Schema(Table, kw_only=True):
+class Schema(Table, frozen=True, kw_only=True):
     """What a party's own CSV, Parquet or NPZ file must hold.
 
-    CSV and Parquet have the named columns; NPZ has arrays `x` (N, *shape) float32 and `y` (N,).
+    CSV and Parquet have the named `columns`; NPZ has arrays `x` of shape (N, *shape), used as
+    it is, and `y` of shape (N,). Columns that are not named here are left out.
     """
 
-    columns: list[Column] = []
+    columns: list[Column] = msgspec.field(default_factory=list)
     shape: list[Count] | None = None
     target: str = "y"
     classes: list[str | int] | Count | None = None
+    """The values the target may have, or their number C for 0..C-1; absent: regression."""
     target_minimum: float | None = None
     target_maximum: float | None = None
+    """Regression: rows outside are refused, and targets are divided by the greater absolute value
+    of the two, which leaves relative errors as they are. Absent: used as they are."""
     group: str | None = None
+    """Column or array whose equal values (a patient) are never split between parties."""
+
+    def check(self) -> None:
+        if bool(self.columns) == (self.shape is not None):
+            raise CharterError(
+                "must be given, or shape, but not both",
+                key="columns",
+                value=[column.name for column in self.columns],
+                hint="columns describe CSV and Parquet files, shape describes NPZ files",
+            )
+        names = [column.name for column in self.columns] + [self.target]
+        names += [] if self.group is None else [self.group]
+        for name in names:
+            if names.count(name) > 1:
+                raise CharterError(
+                    "is named twice among columns, target and group", key="columns", value=name
+                )
+        if self.classes is not None:
+            self._check_classes()
+        bounds = (self.target_minimum, self.target_maximum)
+        if self.classes is not None and bounds != (None, None):
+            raise CharterError(
+                "has no meaning beside classes",
+                key="target_minimum" if self.target_minimum is not None else "target_maximum",
+                value=bounds[0] if bounds[0] is not None else bounds[1],
+                hint="remove classes for regression, or the target's range for classification",
+            )
+        if (self.target_minimum is None) != (self.target_maximum is None):
+            raise CharterError(
+                "needs both target_minimum and target_maximum",
+                key="target_minimum",
+                value=self.target_minimum,
+            )
+        if (
+            self.target_minimum is not None
+            and self.target_maximum is not None
+            and self.target_minimum >= self.target_maximum
+        ):
+            raise CharterError(
+                f"is not below target_maximum = {self.target_maximum}",
+                key="target_minimum",
+                value=self.target_minimum,
+            )
+
+    def _check_classes(self) -> None:
+        if isinstance(self.classes, int):
+            if self.classes < 2:
+                raise CharterError("is below 2", key="classes", value=self.classes)
+            return
+        labels = [str(label) for label in self.classes or []]
+        if len(labels) < 2 or len(set(labels)) < len(labels):
+            raise CharterError(
+                "must be two or more different values", key="classes", value=self.classes
+            )
+
+    def labels(self) -> list[str | int]:
+        """The values of the target, class 0 first; empty for regression."""
+        if isinstance(self.classes, int):
+            return list(range(self.classes))
+        return list(self.classes or [])
 
 
-class NamedData(Table, tag_field="source", tag="named", kw_only=True):
+class NamedData(Table, frozen=True, tag_field="source", tag="named", kw_only=True):
     """A data set troth knows: see `troth data list`."""
 
     name: Literal[
@@ -77,7 +148,7 @@ class NamedData(Table, tag_field="source", tag="named", kw_only=True):
     test_rows: Count | None = None
 
 
-class FileData(Table, tag_field="source", tag="files", kw_only=True):
+class FileData(Table, frozen=True, tag_field="source", tag="files", kw_only=True):
     """Your own files, one per party or one to deal out; paths relative to the scenario file."""
 
     schema: Schema
@@ -86,68 +157,74 @@ class FileData(Table, tag_field="source", tag="files", kw_only=True):
     test_fraction: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.2
     """Share of the training rows held out when there is no `test` file."""
 
+    def check(self) -> None:
+        if not self.train:
+            raise CharterError(
+                "names no file", key="train", value=self.train, hint='write train = "rows.csv"'
+            )
 
-class CallableData(Table, tag_field="source", tag="callable", kw_only=True):
+
+class CallableData(Table, frozen=True, tag_field="source", tag="callable", kw_only=True):
     """Your own: `callable(**arguments)` returning a `troth.data.DataSet`."""
 
     callable: Reference
-    arguments: dict[str, bool | int | float | str] = {}
+    arguments: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
 
 
 DataSpec = NamedData | FileData | CallableData
 
 
-class Equal(Table, tag_field="kind", tag="equal", kw_only=True):
+class Equal(Table, frozen=True, tag_field="kind", tag="equal", kw_only=True):
     """Shuffled and dealt in equal parts; sizes differ by at most one."""
 
 
-class RandomSizes(Table, tag_field="kind", tag="random_sizes", kw_only=True):
+class RandomSizes(Table, frozen=True, tag_field="kind", tag="random_sizes", kw_only=True):
     """Shuffled and cut at random places; every party gets at least `minimum` rows."""
 
     minimum: Count = 1
 
 
-class Bootstrap(Table, tag_field="kind", tag="bootstrap", kw_only=True):
+class Bootstrap(Table, frozen=True, tag_field="kind", tag="bootstrap", kw_only=True):
     """Every party draws `rows` rows with replacement from all (TorMentor, section 6)."""
 
     rows: Count | None = None
     """Absent: as many as an equal deal would give."""
 
 
-class RandomFraction(Table, tag_field="kind", tag="fraction", kw_only=True):
-    """Every party draws a share of all rows without replacement; parties overlap (alpha-MDL: 60 %)."""
+class RandomFraction(Table, frozen=True, tag_field="kind", tag="fraction", kw_only=True):
+    """Every party draws a share of all rows without replacement; they overlap (alpha-MDL: 60 %)."""
 
     fraction: Fraction = 0.6
 
 
-class Dirichlet(Table, tag_field="kind", tag="dirichlet", kw_only=True):
+class Dirichlet(Table, frozen=True, tag_field="kind", tag="dirichlet", kw_only=True):
     """Label skew: class c's rows are dealt by shares drawn from Dirichlet(alpha)."""
 
     alpha: Positive
     minimum: Count = 1
 
 
-class ByClass(Table, tag_field="kind", tag="by_class", kw_only=True):
+class ByClass(Table, frozen=True, tag_field="kind", tag="by_class", kw_only=True):
     """Every party holds `classes` classes only."""
 
     classes: Count = 1
 
 
-class ByColumn(Table, tag_field="kind", tag="by_column", kw_only=True):
-    """One party per distinct value of a column the data set keeps for this (`hospital`: a state, say)."""
+class ByColumn(Table, frozen=True, tag_field="kind", tag="by_column", kw_only=True):
+    """One party per distinct value of a column the data set keeps for this (`us-census`: ST)."""
 
     column: str
 
 
-class AsGiven(Table, tag_field="kind", tag="as_given", kw_only=True):
+class AsGiven(Table, frozen=True, tag_field="kind", tag="as_given", kw_only=True):
     """Party i holds the i-th file of `[data] train`."""
 
 
-class CallablePartition(Table, tag_field="kind", tag="callable", kw_only=True):
+class CallablePartition(Table, frozen=True, tag_field="kind", tag="callable", kw_only=True):
     """Your own: `callable(train, parties, generator, **arguments)` returning index arrays."""
 
     callable: Reference
-    arguments: dict[str, bool | int | float | str] = {}
+    arguments: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
 
 
 PartitionSpec = (

@@ -9,25 +9,25 @@ import msgspec
 from troth.specification import Count, NonNegative, Reference, Table
 
 
-class Logistic(Table, tag_field="name", tag="logistic", kw_only=True):
+class Logistic(Table, frozen=True, tag_field="name", tag="logistic", kw_only=True):
     """Binary logistic regression, D = F + 1. Two classes only."""
 
     l2: NonNegative = 0.0
 
 
-class Softmax(Table, tag_field="name", tag="softmax", kw_only=True):
+class Softmax(Table, frozen=True, tag_field="name", tag="softmax", kw_only=True):
     """Multinomial logistic regression, D = (F + 1) * C. MNIST: 7,850."""
 
     l2: NonNegative = 0.0
 
 
-class Linear(Table, tag_field="name", tag="linear", kw_only=True):
+class Linear(Table, frozen=True, tag_field="name", tag="linear", kw_only=True):
     """Linear regression, D = F + 1, squared loss. Regression only."""
 
     l2: NonNegative = 0.0
 
 
-class MLP(Table, tag_field="name", tag="mlp", kw_only=True):
+class MLP(Table, frozen=True, tag_field="name", tag="mlp", kw_only=True):
     """Multi-layer perceptron with one or two hidden layers."""
 
     hidden: Annotated[list[Count], msgspec.Meta(min_length=1, max_length=2)]
@@ -35,19 +35,19 @@ class MLP(Table, tag_field="name", tag="mlp", kw_only=True):
     l2: NonNegative = 0.0
 
 
-class ShokriMLP(Table, tag_field="name", tag="shokri_mlp", kw_only=True):
+class ShokriMLP(Table, frozen=True, tag_field="name", tag="shokri_mlp", kw_only=True):
     """The MLP of Shokri & Shmatikov (CCS 2015), used by alpha-MDL, SecProbe and FDPDDL."""
 
     l2: NonNegative = 0.0
 
 
-class ShokriCNN(Table, tag_field="name", tag="shokri_cnn", kw_only=True):
+class ShokriCNN(Table, frozen=True, tag_field="name", tag="shokri_cnn", kw_only=True):
     """The CNN of Shokri & Shmatikov (CCS 2015), used by alpha-MDL, SecProbe and FDPDDL."""
 
     l2: NonNegative = 0.0
 
 
-class Module(Table, tag_field="name", tag="module", kw_only=True):
+class Module(Table, frozen=True, tag_field="name", tag="module", kw_only=True):
     """Your own: a callable returning a `torch.nn.Module`.
 
     It is called as `callable(features, outputs, **arguments)` with `features` the shape of one
@@ -56,7 +56,7 @@ class Module(Table, tag_field="name", tag="module", kw_only=True):
     """
 
     callable: Reference
-    arguments: dict[str, bool | int | float | str] = {}
+    arguments: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
     l2: NonNegative = 0.0
 
 

@@ -10,7 +10,7 @@ from troth.errors import CharterError
 from troth.specification import Count, NonNegative, Positive, Table
 
 
-class Training(Table, kw_only=True):
+class Training(Table, frozen=True, kw_only=True):
     """The `[training]` table.
 
     `update` says what a party sends:
@@ -19,10 +19,10 @@ class Training(Table, kw_only=True):
     |------------|------------------------------------------------------------------------------|
     | `gradient` | g; whoever receives it applies learning rate, decay and momentum (FedSGD)    |
     | `step`     | w' - w after one step; the party keeps its own velocity over rounds          |
-    | `delta`    | w' - w after `local_steps` steps or `local_epochs` passes; velocity from 0 (FedAvg) |
+    | `delta`    | w' - w after `local_steps` or `local_epochs` (else one pass); v from 0 (FedAvg) |
 
-    A step is v <- momentum * v + g, w <- w - eta_r * v, with eta_r = learning_rate / (1 + decay * (r - 1))
-    in round r (from 1).
+    A step is v <- momentum * v + g, w <- w - eta_r * v, with
+    eta_r = learning_rate / (1 + decay * (r - 1)) in round r (from 1).
     """
 
     rounds: Count

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from troth.specification import Count, Fraction, Index, Reference, Table
 
 
-class Mean(Table, tag_field="rule", tag="mean", kw_only=True):
+class Mean(Table, tag_field="rule", tag="mean", frozen=True, kw_only=True):
     """Weighted mean; tolerates no Byzantine party."""
 
     weighted: bool = True
     """By examples; false: every party counts the same."""
 
 
-class Robust(Table, kw_only=True):
+class Robust(Table, frozen=True, kw_only=True):
     """What the robust rules share. They weigh every party the same: a claimed number of examples
     is a lever for an attacker."""
 
@@ -25,43 +27,43 @@ class Robust(Table, kw_only=True):
     bucket_size: Count = 2
 
 
-class Median(Robust, tag_field="rule", tag="median", kw_only=True):
+class Median(Robust, tag_field="rule", tag="median", frozen=True, kw_only=True):
     """Coordinate-wise median."""
 
 
-class TrimmedMean(Robust, tag_field="rule", tag="trimmed_mean", kw_only=True):
+class TrimmedMean(Robust, tag_field="rule", tag="trimmed_mean", frozen=True, kw_only=True):
     """Coordinate-wise mean without the f largest and f smallest."""
 
 
-class Krum(Robust, tag_field="rule", tag="krum", kw_only=True):
+class Krum(Robust, tag_field="rule", tag="krum", frozen=True, kw_only=True):
     """The one update nearest to its n - f - 2 neighbours."""
 
 
-class MultiKrum(Robust, tag_field="rule", tag="multi_krum", kw_only=True):
+class MultiKrum(Robust, tag_field="rule", tag="multi_krum", frozen=True, kw_only=True):
     """Mean of the m updates with the best Krum scores."""
 
     selected: Count | None = None
     """m; absent: n - f."""
 
 
-class Bulyan(Robust, tag_field="rule", tag="bulyan", kw_only=True):
+class Bulyan(Robust, tag_field="rule", tag="bulyan", frozen=True, kw_only=True):
     """Krum selection, then a trimmed mean around the median; needs n >= 4f + 3."""
 
 
-class GeometricMedian(Robust, tag_field="rule", tag="geometric_median", kw_only=True):
+class GeometricMedian(Robust, tag_field="rule", tag="geometric_median", frozen=True, kw_only=True):
     """Smoothed Weiszfeld."""
 
     iterations: Count = 100
     tolerance: Fraction = 1e-6
 
 
-class CallableRule(Table, tag_field="rule", tag="callable", kw_only=True):
+class CallableRule(Table, tag_field="rule", tag="callable", frozen=True, kw_only=True):
     """Your own: `callable(updates_PD, weights_P, byzantine, generator, **arguments)` returning
     `troth.robustness.Aggregate`."""
 
     callable: Reference
     byzantine: Index | None = None
-    arguments: dict[str, bool | int | float | str] = {}
+    arguments: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
 
 
 AggregationSpec = (

@@ -1,0 +1,176 @@
+"""What a scenario would do, without doing it: for `troth check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from troth import streams
+from troth.charter.charter import Charter
+from troth.charter.digest import charter_digest
+from troth.charter.loading import LoadedScenario
+from troth.charter.rules.common import (
+    admitted,
+    asked,
+    coordinator,
+    facts,
+    parties_are_nodes,
+    party_names,
+    sends_messages,
+    tag,
+)
+from troth.charter.scenario import Scenario
+from troth.ids import Bytes, PartyId
+from troth.protocols.federated.parameters import Federated
+from troth.records import PrivacyRecord, Traffic
+
+
+class Attackers(msgspec.Struct, frozen=True, kw_only=True):
+    """The parties that carry out one attack."""
+
+    kind: str
+    parties: list[PartyId]
+
+
+class DryRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What `troth check` prints. Traffic is that of a run without faults."""
+
+    name: str
+    protocol: str
+    charter_digest: str
+    seed: int
+    rounds: int
+    parties: list[PartyId]
+    """Admitted, as far as can be told without dealing the data."""
+    coordinator: str | None
+    """The node that is no party, where there is one."""
+    asked: int
+    """Parties at work in a round."""
+    attacks: list[Attackers]
+    dimension: int
+    """D, the parameters of the model."""
+    traffic: dict[str, Traffic]
+    """By message type, in one round; empty where nothing is sent."""
+    bytes_per_round: Bytes
+    bytes_in_all: Bytes
+    cost_labels: list[str]
+    """The computations that `[cost] seconds` may name."""
+    privacy: PrivacyRecord
+    notes: list[str]
+
+
+def dry_run(loaded: LoadedScenario) -> DryRun:
+    """Says who would do what, and how much would be sent.
+
+    Data are opened only if they are not among the named sets, so that a scenario can be checked
+    on a machine without them.
+
+    Raises:
+      CharterError: a model or data of one's own cannot be made.
+      DataError: own files are missing, or do not hold what the schema says.
+    """
+    scenario, charter = loaded.scenario, loaded.scenario.charter
+    notes: list[str] = []
+    dimension = _dimension(scenario, loaded.base)
+    parties = admitted(scenario)
+    traffic = _traffic(charter, len(parties), dimension)
+    per_round = sum(entry.bytes for entry in traffic.values())
+    if charter.admission.minimum_examples > 1:
+        notes.append(
+            f"parties with fewer than {charter.admission.minimum_examples} examples are turned away "
+            "when the data are dealt"
+        )
+    at_work = len(parties)
+    if isinstance(charter.protocol, Federated):
+        at_work = asked(charter.protocol, len(parties))
+    elif not parties_are_nodes(charter):
+        at_work = 0
+    return DryRun(
+        name=charter.name,
+        protocol=tag(charter.protocol),
+        charter_digest=charter_digest(charter),
+        seed=scenario.seed,
+        rounds=charter.training.rounds,
+        parties=parties,
+        coordinator=coordinator(charter),
+        asked=at_work,
+        attacks=_attacks(scenario),
+        dimension=dimension,
+        traffic=traffic,
+        bytes_per_round=Bytes(per_round),
+        bytes_in_all=Bytes(per_round * charter.training.rounds),
+        cost_labels=_cost_labels(charter),
+        privacy=_privacy(charter),
+        notes=notes,
+    )
+
+
+def _dimension(scenario: Scenario, base: Path) -> int:
+    # Imported here and below: these come with numerical code, and `troth --help` need not wait.
+    from troth.data.loading import load
+    from troth.learning.build import build_model
+
+    task, known = scenario.charter.task, facts(scenario.charter)
+    if known is not None:
+        features, classes = known.shape, known.classes or 0
+    else:
+        stream = streams.world(scenario.seed).child("data")
+        data = load(task.data, root=None, base=base, stream=stream)
+        features, classes = data.features, len(data.classes)
+    model = build_model(
+        task.model,
+        features=features,
+        outputs=max(1, classes),
+        task=task.kind,
+        loss=task.loss,
+        base=base,
+    )
+    return model.dimension
+
+
+def _attacks(scenario: Scenario) -> list[Attackers]:
+    from troth.attacks.choice import choose_attackers
+
+    # The simulated world draws them from the same stream.
+    stream = streams.world(scenario.seed).child("attackers")
+    chosen = choose_attackers(scenario.attacks, party_names(scenario), stream)
+    return [
+        Attackers(kind=tag(attack), parties=[name for name in chosen if chosen[name] is attack])
+        for attack in scenario.attacks
+    ]
+
+
+def _traffic(charter: Charter, parties: int, dimension: int) -> dict[str, Traffic]:
+    from troth.protocols.registry import messages_per_round
+
+    sent = messages_per_round(charter.protocol, parties, dimension)
+    return {
+        name: Traffic(messages=messages, bytes=Bytes(size))
+        for name, (messages, size) in sent.items()
+    }
+
+
+def _cost_labels(charter: Charter) -> list[str]:
+    from troth.learning.local import LocalUpdate
+    from troth.robustness.requests import AggregateUpdates
+
+    if isinstance(charter.protocol, Federated):
+        return [LocalUpdate.label, AggregateUpdates.label]
+    return [LocalUpdate.label]
+
+
+def _privacy(charter: Charter) -> PrivacyRecord:
+    reveals = (
+        "parties send updates in the clear: whoever receives them learns what updates reveal"
+        if sends_messages(charter)
+        else "the trainer is given everybody's data"
+        if not parties_are_nodes(charter)
+        else "nothing leaves a party"
+    )
+    return PrivacyRecord(
+        mechanism=charter.privacy.mechanism,
+        epsilon=None,
+        delta=None,
+        note=f"no noise is added, so no (epsilon, delta) holds; {reveals}",
+    )

@@ -1,0 +1,251 @@
+"""Why a document is not a table of some type, in words of our own.
+
+msgspec decides whether a document converts; this module says why it does not. It walks the same
+type in the order of the file, so that the first problem is the first that a reader meets.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+
+import msgspec
+from msgspec import inspect
+
+from troth.charter.file import FILE_KEYS
+from troth.charter.keys import Key, dotted
+from troth.charter.shorthand import short_form
+from troth.charter.words import (
+    alternatives,
+    declared,
+    example,
+    kind,
+    listing,
+    quoted,
+    struct_fields,
+    wanted,
+)
+from troth.errors import CharterError
+
+_PATTERNS = {
+    r"^[\w.]+:[\w.]+$": ("is not of the form module:callable", 'for example "task:load"'),
+    r"^[a-z0-9][a-z0-9_.-]{0,63}$": (
+        "is not 1 to 64 lower-case letters, digits, dots, dashes and underscores",
+        'for example name = "my-charter"; it begins with a letter or a digit',
+    ),
+}
+"""What the patterns of `troth.specification` and the charter ask for, in words."""
+
+
+def explain(document: object, cls: type[msgspec.Struct]) -> CharterError | None:
+    """The first thing that is wrong with `document` as a `cls`; None if nothing is.
+
+    Keys are relative to `document`, which is spelt out.
+    """
+    return next(_problems(document, inspect.type_info(cls), ()), None)
+
+
+def not_finite(document: object) -> CharterError | None:
+    """The first infinity or NaN in a document. TOML has both; no key of ours takes them."""
+    return next(_not_finite(document, ()), None)
+
+
+def _not_finite(value: object, key: Key) -> Iterator[CharterError]:
+    if isinstance(value, float) and not math.isfinite(value):
+        yield _problem("is not a finite number", key, value)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _not_finite(inner, (*key, name))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _not_finite(inner, (*key, index))
+
+
+def _problems(value: object, type_: inspect.Type, key: Key) -> Iterator[CharterError]:
+    match type_:
+        case inspect.StructType():
+            yield from _table(value, type_, key)
+        case inspect.UnionType():
+            yield from _union(value, type_, key)
+        case inspect.ListType():
+            yield from _array(value, type_, key)
+        case inspect.DictType():
+            if not isinstance(value, dict):
+                yield _wrong_kind(value, type_, key)
+                return
+            for name, inner in value.items():
+                yield from _problems(inner, type_.value_type, (*key, name))
+        case inspect.LiteralType():
+            yield from _literal(value, type_, key)
+        case inspect.IntType() | inspect.FloatType():
+            yield from _number(value, type_, key)
+        case inspect.StrType():
+            yield from _string(value, type_, key)
+        case inspect.BoolType():
+            if not isinstance(value, bool):
+                yield _wrong_kind(value, type_, key)
+        case _:
+            raise AssertionError(f"no table has a key of type {type_}")
+
+
+def _number(
+    value: object, type_: inspect.IntType | inspect.FloatType, key: Key
+) -> Iterator[CharterError]:
+    whole = isinstance(type_, inspect.IntType)
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        hint = None
+        if whole and isinstance(value, float) and value.is_integer():
+            hint = f"write {int(value)}, without the point"
+        elif isinstance(value, str) and re.fullmatch(r"-?[\d.]+", value):
+            hint = f"write {value}, without the quotes"
+        yield _wrong_kind(value, type_, key, hint=hint)
+        return
+    assert isinstance(value, int | float)
+    if type_.ge is not None and value < type_.ge:
+        yield _problem(f"is below {type_.ge}", key, value, hint=_range(type_))
+    elif type_.gt is not None and value <= type_.gt:
+        yield _problem(f"is not above {type_.gt}", key, value, hint=_range(type_))
+    elif type_.le is not None and value > type_.le:
+        yield _problem(f"is above {type_.le}", key, value, hint=_range(type_))
+    elif type_.lt is not None and value >= type_.lt:
+        yield _problem(f"is not below {type_.lt}", key, value, hint=_range(type_))
+    elif not whole and isinstance(value, int) and abs(value) > 10**300:
+        yield _problem("is too large for a number", key, value)
+
+
+def _range(type_: inspect.IntType | inspect.FloatType) -> str:
+    bounds = []
+    if type_.ge is not None:
+        bounds.append(f"at least {type_.ge}")
+    if type_.gt is not None:
+        bounds.append(f"above {type_.gt}")
+    if type_.le is not None:
+        bounds.append(f"at most {type_.le}")
+    if type_.lt is not None:
+        bounds.append(f"below {type_.lt}")
+    return f"give {wanted(type_)} {' and '.join(bounds)}"
+
+
+def _string(value: object, type_: inspect.StrType, key: Key) -> Iterator[CharterError]:
+    if not isinstance(value, str):
+        yield _wrong_kind(value, type_, key, hint="strings stand in quotes")
+    elif type_.pattern is not None and re.search(type_.pattern, value) is None:
+        problem, hint = _PATTERNS[type_.pattern]
+        yield _problem(problem, key, value, hint=hint)
+
+
+def _literal(value: object, type_: inspect.LiteralType, key: Key) -> Iterator[CharterError]:
+    values = declared(type_)
+    # A bool equals 0 or 1 in Python, but not in a file.
+    if any(value == known and type(value) is type(known) for known in values):
+        return
+    if isinstance(value, str) and all(isinstance(known, str) for known in values):
+        hint = listing(value, [str(known) for known in values], what="known")
+    else:
+        hint = f"write {dotted(key[-1:])} = {quoted(values[0])}"
+    yield _problem(f"is not {wanted(type_)}", key, value, hint=hint)
+
+
+def _array(value: object, type_: inspect.ListType, key: Key) -> Iterator[CharterError]:
+    if not isinstance(value, list):
+        yield _wrong_kind(value, type_, key, hint="arrays stand in brackets: [ ... ]")
+        return
+    if type_.min_length is not None and len(value) < type_.min_length:
+        yield _problem(f"has {len(value)} entries, fewer than {type_.min_length}", key, value)
+    elif type_.max_length is not None and len(value) > type_.max_length:
+        yield _problem(f"has {len(value)} entries, more than {type_.max_length}", key, value)
+    for index, inner in enumerate(value):
+        yield from _problems(inner, type_.item_type, (*key, index))
+
+
+def _union(value: object, type_: inspect.UnionType, key: Key) -> Iterator[CharterError]:
+    parts = alternatives(type_)
+    tables = [part for part in parts if isinstance(part, inspect.StructType)]
+    if len(parts) == 1:
+        yield from _problems(value, parts[0], key)
+    elif tables:
+        yield from _tagged(value, tables, key)
+    else:
+        # One of the parts takes the value, or the one of its kind says what is wrong with it.
+        found = [next(_problems(value, part, key), None) for part in parts]
+        if None in found:
+            return
+        for part, error in zip(parts, found, strict=True):
+            if isinstance(part, _TYPES_OF_KIND[kind(value)]):
+                assert error is not None
+                yield error
+                return
+        yield _wrong_kind(value, type_, key)
+
+
+_TYPES_OF_KIND: Mapping[str, tuple[type[inspect.Type], ...]] = {
+    "a boolean": (inspect.BoolType,),
+    "a whole number": (inspect.IntType, inspect.FloatType),
+    "a number with a point": (inspect.FloatType,),
+    "a string": (inspect.StrType,),
+    "an array": (inspect.ListType,),
+    "a table": (inspect.DictType,),
+    "a date or time": (),
+}
+
+
+def _tagged(value: object, tables: list[inspect.StructType], key: Key) -> Iterator[CharterError]:
+    by_tag = {str(table.tag): table for table in tables}
+    tag_field = tables[0].tag_field
+    assert tag_field is not None
+    if not isinstance(value, dict):
+        yield _wrong_kind(value, tables[0], key, hint=_short_hint(key))
+        return
+    if tag_field not in value:
+        yield _problem("is missing", (*key, tag_field), hint=f"one of: {', '.join(by_tag)}")
+        return
+    tag = value[tag_field]
+    if not isinstance(tag, str):
+        yield _wrong_kind(tag, inspect.StrType(), (*key, tag_field))
+    elif tag not in by_tag:
+        place = key if set(value) == {tag_field} and short_form(key) else (*key, tag_field)
+        yield _problem("is not known", place, tag, hint=listing(tag, by_tag, what="known"))
+    else:
+        yield from _table(value, by_tag[tag], key)
+
+
+def _table(value: object, type_: inspect.StructType, key: Key) -> Iterator[CharterError]:
+    if not isinstance(value, dict):
+        yield _wrong_kind(value, type_, key, hint=_short_hint(key))
+        return
+    fields = {field.name: field for field in struct_fields(type_.cls)}
+    for name, inner in value.items():
+        if name in fields:
+            yield from _problems(inner, fields[name].type, (*key, name))
+        elif name != type_.tag_field:
+            yield _unknown(name, list(fields), key)
+    for name, field in fields.items():
+        if field.required and name not in value:
+            yield _problem("is missing", (*key, name), hint=f"add {example(name, field.type)}")
+
+
+def _unknown(name: str, known: list[str], key: Key) -> CharterError:
+    where = f"[{dotted(key)}]" if key else "the top level"
+    if key and name in FILE_KEYS:
+        hint = f"{name} belongs to the top level: write it above the first [table]"
+    elif known:
+        hint = listing(name, known, what=f"keys of {where}")
+    else:
+        hint = f"{where} takes no other key"
+    return _problem("is not a known key", (*key, name), hint=hint)
+
+
+def _short_hint(key: Key) -> str | None:
+    form = short_form(key)
+    return None if form is None else f"write a table, or the short form {form.example}"
+
+
+def _wrong_kind(
+    value: object, type_: inspect.Type, key: Key, hint: str | None = None
+) -> CharterError:
+    return _problem(f"is {kind(value)}, not {wanted(type_)}", key, value, hint=hint)
+
+
+def _problem(problem: str, key: Key, value: object = ..., hint: str | None = None) -> CharterError:
+    return CharterError(problem, key=dotted(key) or None, value=value, hint=hint)

@@ -1,0 +1,170 @@
+"""Reads a charter or a scenario: the way from a file to something that can be run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from troth.charter.charter import Charter
+from troth.charter.document import Document, parse, read_text
+from troth.charter.explain import explain, not_finite
+from troth.charter.file import CHARTER_KEYS, WORLD_KEYS, ScenarioFile
+from troth.charter.inlining import inline_charter
+from troth.charter.keys import parse_key
+from troth.charter.overrides import Override, apply_overrides, parse_override
+from troth.charter.scenario import Scenario
+from troth.charter.shorthand import spell_out
+from troth.charter.validate import validate, validate_charter
+from troth.charter.words import kind
+from troth.errors import CharterError, UsageError
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True)
+class LoadedScenario:
+    """A scenario that can be run, and where it came from."""
+
+    scenario: Scenario
+    text: str
+    """Exact TOML: the file with its comments, a charter that it names inlined, overrides applied.
+    Loading it again gives an equal scenario."""
+    path: Path
+    base: Path
+    """What relative paths and `module:callable` are looked up beside."""
+
+
+def load_scenario(
+    path: Path, *, overrides: Sequence[str] = (), base: Path | None = None
+) -> LoadedScenario:
+    """Reads, completes and validates a scenario.
+
+    Args:
+      path: a TOML file. The charter's tables stand in it, or in the file that its `charter` names.
+      overrides: `key=value`, applied in order.
+      base: folder for relative paths; absent: the file's own. A copy in a run folder needs the
+        folder of the original.
+
+    Raises:
+      UsageError: there is no such file.
+      CharterError: it does not say something that can be run; names file, key, value and what to
+        try.
+    """
+    base = path.parent if base is None else base
+    text = read_text(path)
+    document = parse(text, path)
+    charter_file: Path | None = None
+    if "charter" in document:
+        charter_file = _charter_file(document, path, base)
+        text = _with_charter(text, document, path, charter_file)
+    changes = [parse_override(override) for override in overrides]
+    text = apply_overrides(text, changes, str(path))
+    try:
+        scenario = scenario_of(parse(text, path))
+    except CharterError as error:
+        raise _located(error, path, charter_file, changes) from None
+    return LoadedScenario(scenario=scenario, text=text, path=path, base=base)
+
+
+def load_charter(path: Path) -> Charter:
+    """Reads and validates a charter file, which holds nothing of a simulated world.
+
+    Raises: as `load_scenario`.
+    """
+    document = parse(read_text(path), path)
+    _refuse_world_keys(document, path)
+    try:
+        charter = _convert(spell_out(document), Charter)
+        validate_charter(charter)
+    except CharterError as error:
+        raise error.in_file(path) from None
+    return charter
+
+
+def scenario_of(document: Document) -> Scenario:
+    """The valid scenario that a document says.
+
+    Raises:
+      CharterError: without a file; its key is that of the document.
+    """
+    said = _convert(spell_out(document), ScenarioFile)
+    charter = Charter(**{name: getattr(said, name) for name in CHARTER_KEYS})
+    scenario = Scenario(charter=charter, **{name: getattr(said, name) for name in WORLD_KEYS})
+    validate(scenario)
+    return scenario
+
+
+def _convert(spelt: Document, cls: type[S]) -> S:
+    error = not_finite(spelt)
+    if error is not None:
+        raise error
+    try:
+        return msgspec.convert(spelt, cls)
+    except (msgspec.ValidationError, OverflowError) as refusal:
+        raise explain(spelt, cls) or CharterError(f"is refused: {refusal}") from None
+
+
+def _charter_file(document: Document, path: Path, base: Path) -> Path:
+    named = document["charter"]
+    if not isinstance(named, str):
+        raise CharterError(
+            f"is {kind(named)}, not the name of a file",
+            file=path,
+            key="charter",
+            value=named,
+            hint='write charter = "charter.toml", or the charter\'s tables at the top level',
+        )
+    both = [name for name in document if name in CHARTER_KEYS]
+    if both:
+        raise CharterError(
+            f'stands here although charter = "{named}" says it',
+            file=path,
+            key=both[0],
+            hint=f"keep {both[0]} in {named} only, or remove charter and write all of it here",
+        )
+    return base / named
+
+
+def _with_charter(text: str, document: Document, path: Path, charter_file: Path) -> str:
+    try:
+        charter_text = read_text(charter_file)
+    except UsageError as error:
+        raise CharterError(
+            f"cannot be read: {error.message}",
+            file=path,
+            key="charter",
+            value=document["charter"],
+            hint="the path is relative to the scenario file",
+        ) from None
+    _refuse_world_keys(parse(charter_text, charter_file), charter_file)
+    return inline_charter(text, charter_text)
+
+
+def _refuse_world_keys(document: Document, path: Path) -> None:
+    for name in document:
+        if name in WORLD_KEYS or name == "charter":
+            raise CharterError(
+                "does not belong in a charter",
+                file=path,
+                key=name,
+                hint=f"{name} belongs in a scenario, which simulates the charter",
+            )
+
+
+def _located(
+    error: CharterError, path: Path, charter_file: Path | None, changes: Sequence[Override]
+) -> CharterError:
+    """The error said of the `--set` or the file that its key comes from."""
+    if error.key is None:
+        return error.in_file(path)
+    key = parse_key(error.key)
+    for change in reversed(changes):
+        if change.concerns(key):
+            return error.in_file(f"{path} with {change.origin}")
+    if charter_file is not None and key[0] in CHARTER_KEYS:
+        return error.in_file(charter_file)
+    return error.in_file(path)

@@ -1,0 +1,172 @@
+"""`--set key=value`: changes to a file that keep its comments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, MutableMapping, MutableSequence, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import AoT, InlineTable, Table
+
+from troth.charter.document import parse
+from troth.charter.keys import Key, dotted, parse_key
+from troth.charter.shorthand import short_form
+from troth.charter.words import kind
+from troth.errors import CharterError
+
+_WORD = re.compile(r"""[^\s"'\[\]{}=#,\x00-\x1f]+""")
+"""What counts as a string although it has no quotes, which a shell takes away."""
+
+
+@dataclass(frozen=True)
+class Override:
+    """One `--set`, as it was written and as it was read."""
+
+    text: str
+    key: Key
+    value: object
+
+    @property
+    def origin(self) -> str:
+        """What an error says instead of a file name."""
+        return f"--set {self.text}"
+
+    def concerns(self, key: Key) -> bool:
+        """Whether an error at `key` may come from this override."""
+        shorter = min(len(key), len(self.key))
+        return shorter > 0 and key[:shorter] == self.key[:shorter]
+
+
+def parse_override(text: str) -> Override:
+    """Reads `key=value`; the value is TOML, or a single word that is taken for a string.
+
+    >>> parse_override("attacks[0].fraction=0.2").key
+    ('attacks', 0, 'fraction')
+    >>> parse_override("protocol.aggregation=median").value
+    'median'
+
+    Raises:
+      CharterError: it is not of that form.
+    """
+    name, equals, written = text.partition("=")
+    if not equals:
+        raise CharterError("has no =", file=f"--set {text}", hint="write --set training.rounds=5")
+    try:
+        key = parse_key(name.strip())
+    except CharterError as error:
+        raise error.in_file(f"--set {text}") from None
+    if key == ("charter",):
+        raise CharterError(
+            "cannot name another charter file",
+            file=f"--set {text}",
+            hint="set the charter's own keys, such as training.rounds, or edit the file",
+        )
+    return Override(text, key, _read_value(written.strip(), text))
+
+
+def _read_value(written: str, text: str) -> object:
+    try:
+        return tomlkit.value(written)
+    except (TOMLKitError, ValueError, RecursionError):
+        if _WORD.fullmatch(written):
+            return tomlkit.string(written)
+    raise CharterError(
+        "is not a value of TOML",
+        file=f"--set {text}",
+        hint="""write 5, 0.1, true, median, '"two words"' or '[1, 2]'""",
+    )
+
+
+def apply_overrides(text: str, overrides: Sequence[Override], file: str) -> str:
+    """The text with `overrides` set in order; comments and everything else stay.
+
+    Raises:
+      CharterError: a key leads through something that is no table, or past the end of an array.
+    """
+    if not overrides:
+        return text
+    document = tomlkit.parse(text)
+    # The same changes to plain tables say what the text must come to mean.
+    meant: dict[str, Any] = parse(text, file)
+    for override in overrides:
+        _set(document, override, _new_table)
+        _set(meant, override, _plain_table)
+        changed = tomlkit.dumps(document)
+        if parse(changed, override.origin) != meant:
+            raise CharterError(
+                f"cannot be written into the layout of {file}",
+                file=override.origin,
+                hint="edit the file instead",
+            )
+    return changed
+
+
+def _new_table(parent: object, content: dict[str, object]) -> object:
+    inline = bool(content) or isinstance(parent, InlineTable)
+    table: InlineTable | Table = tomlkit.inline_table() if inline else tomlkit.table()
+    table.update(content)
+    return table
+
+
+def _plain_table(parent: object, content: dict[str, object]) -> object:  # noqa: ARG001 as _new_table
+    return dict(content)
+
+
+def _set(
+    top: MutableMapping[str, Any],
+    override: Override,
+    table: Callable[[object, dict[str, object]], object],
+) -> None:
+    node: Any = top
+    key = override.key
+    for depth, part in enumerate(key[:-1], start=1):
+        _check_step(node, part, key[: depth - 1], override)
+        if isinstance(part, str) and part not in node:
+            node[part] = table(node, {})
+        inner = node[part]
+        form = short_form(key[:depth])
+        if form is not None and not isinstance(inner, MutableMapping):
+            spelt = form.expand(inner.unwrap() if hasattr(inner, "unwrap") else inner)
+            if isinstance(spelt, dict):
+                node[part] = table(None, spelt)
+        node = node[part]
+    last = key[-1]
+    _check_step(node, last, key[:-1], override)
+    if isinstance(node, AoT):
+        raise CharterError(
+            "replaces a whole table of an array", file=override.origin, hint="set its keys instead"
+        )
+    value = override.value
+    if isinstance(last, str) and isinstance(node.get(last), AoT | Table):
+        # A value cannot stand where a table stood: it would fall into the table above.
+        del node[last]
+    node[last] = value
+
+
+def _check_step(node: object, part: str | int, place: Key, override: Override) -> None:
+    """`part` can be looked up, or added, in `node`, which stands at `place`."""
+    where = dotted(place) or "the file"
+    plain = node.unwrap() if hasattr(node, "unwrap") else node
+    if isinstance(part, str):
+        if not isinstance(node, MutableMapping):
+            raise CharterError(
+                f"names a key of {where}, which is {kind(plain)}",
+                file=override.origin,
+                hint=f"set {where} itself"
+                + (f", or {where}[0]" if kind(plain) == "an array" else ""),
+            )
+    elif not isinstance(node, MutableSequence):
+        raise CharterError(
+            f"names an entry of {where}, which is {kind(plain)}",
+            file=override.origin,
+            hint="positions in brackets are for arrays",
+        )
+    elif part >= len(node):
+        raise CharterError(
+            f"names entry {part} of {where}, which has {len(node)}",
+            file=override.origin,
+            hint="the first entry is [0]",
+        )

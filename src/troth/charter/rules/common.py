@@ -1,0 +1,99 @@
+"""What several rules ask of a scenario."""
+
+from __future__ import annotations
+
+from troth.attacks.spec import AttackSpec
+from troth.charter.charter import Charter
+from troth.charter.facts import FACTS, Facts
+from troth.charter.scenario import Scenario
+from troth.data.spec import FileData, NamedData
+from troth.ids import PartyId, party_id
+from troth.protocols.centralised.parameters import Centralised
+from troth.protocols.dssgd.parameters import DSSGD
+from troth.protocols.federated.parameters import Federated
+from troth.protocols.standalone.parameters import Standalone
+from troth.specification import Table
+
+
+def tag(table: Table) -> str:
+    """What a file calls this kind of table: `multi_krum`."""
+    return str(table.__struct_config__.tag)
+
+
+def party_names(scenario: Scenario) -> list[PartyId]:
+    """The names of all parties, in order."""
+    count = scenario.parties.count
+    return [party_id(index, count) for index in range(count)]
+
+
+def admitted(scenario: Scenario) -> list[PartyId]:
+    """The parties that may take part; fewer do where data turn out to be scarce."""
+    admission, names = scenario.charter.admission, party_names(scenario)
+    if admission.policy == "open":
+        return names
+    return [name for name in names if name in admission.allow]
+
+
+def coordinator(charter: Charter) -> str | None:
+    """The name of the node that is no party, where the protocol has one."""
+    match charter.protocol:
+        case Federated() | DSSGD():
+            return "server"
+        case Centralised():
+            return "trainer"
+        case Standalone():
+            return None
+
+
+def parties_are_nodes(charter: Charter) -> bool:
+    """Whether parties do anything during a run; with `centralised` they only hand data over."""
+    return not isinstance(charter.protocol, Centralised)
+
+
+def sends_messages(charter: Charter) -> bool:
+    """Whether nodes say anything to each other."""
+    return isinstance(charter.protocol, Federated | DSSGD)
+
+
+def asked(protocol: Federated, admitted: int) -> int:
+    """Parties asked in a round: a share of those admitted, rounded half up, at least one."""
+    return max(1, int(protocol.participation * admitted + 0.5))
+
+
+def attackers(attack: AttackSpec, count: int) -> int:
+    """How many parties of `count` an attack takes."""
+    if attack.parties is not None:
+        return len(attack.parties)
+    assert attack.fraction is not None
+    # Imported here: it comes with numerical code, and `troth --help` reads this module.
+    from troth.attacks.choice import attackers_wanted
+
+    return attackers_wanted(attack.fraction, count)
+
+
+def facts(charter: Charter) -> Facts | None:
+    """What is known of the data without loading them."""
+    data = charter.task.data
+    return FACTS[data.name] if isinstance(data, NamedData) else None
+
+
+def classes(charter: Charter) -> int | None:
+    """C, where the charter tells."""
+    data = charter.task.data
+    known = facts(charter)
+    if known is not None:
+        return known.classes
+    if isinstance(data, FileData):
+        given = data.schema.classes
+        return len(given) if isinstance(given, list) else given
+    return None
+
+
+def training_rows(charter: Charter) -> int | None:
+    """Training rows of a named data set; None where only loading tells."""
+    known = facts(charter)
+    if known is None:
+        return None
+    data = charter.task.data
+    assert isinstance(data, NamedData)
+    return known.train_rows if data.rows is None else min(data.rows, known.train_rows)

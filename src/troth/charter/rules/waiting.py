@@ -1,0 +1,113 @@
+"""Nobody waits for ever, and nobody is given less time than an answer takes."""
+
+from __future__ import annotations
+
+from troth.charter.rules.common import admitted, asked, coordinator, sends_messages, tag
+from troth.charter.rules.world import least_delay_s
+from troth.charter.scenario import Scenario
+from troth.errors import CharterError
+from troth.protocols.dssgd.parameters import DSSGD
+from troth.protocols.federated.parameters import Federated
+from troth.worlds.simulated.spec import FixedCost
+
+_UPDATE = "local_update"
+"""What cost models call a party's training."""
+
+
+def _messages_arrive(scenario: Scenario) -> None:
+    if sends_messages(scenario.charter) and scenario.network.loss >= 1:
+        raise CharterError(
+            "loses every message", key="network.loss", value=scenario.network.loss, hint="lower it"
+        )
+
+
+def _who_must_finish_comes_back(scenario: Scenario) -> None:
+    """A run is over when its coordinator has a model, or every party has when there is none."""
+    one = coordinator(scenario.charter)
+    for index, crash in enumerate(scenario.faults.crashes):
+        if crash.restart_after_s is None and one in (None, crash.node):
+            raise CharterError(
+                "crashes for good, and the run cannot end without it",
+                key=f"faults.crashes[{index}].node",
+                value=crash.node,
+                hint="give restart_after_s",
+            )
+    for index, absence in enumerate(scenario.churn.absences):
+        if absence.until_s is None and one is None:
+            raise CharterError(
+                "leaves for good, and the run cannot end without it",
+                key=f"churn.absences[{index}].party",
+                value=absence.party,
+                hint="give until_s",
+            )
+
+
+def _lost_answers_are_not_awaited(scenario: Scenario) -> None:
+    """Whatever may keep an answer from coming asks for a deadline."""
+    protocol = scenario.charter.protocol
+    if not isinstance(protocol, Federated | DSSGD) or protocol.deadline_s is not None:
+        return
+    cause = _cause_of_loss(scenario)
+    if cause is not None:
+        raise CharterError(
+            f'may keep a message from arriving, for which protocol = "{tag(protocol)}" would wait '
+            "for ever",
+            key=cause,
+            hint="set protocol.deadline_s to the seconds after which to go on",
+        )
+
+
+def _cause_of_loss(scenario: Scenario) -> str | None:
+    """The key of what loses messages so that waiting may never end."""
+    if scenario.network.loss > 0:
+        return "network.loss"
+    if scenario.network.partitions:
+        return "network.partitions"
+    if scenario.churn.mean_online_s is not None:
+        return "churn.mean_online_s"
+    crashes, absences = scenario.faults.crashes, scenario.churn.absences
+    if any(crash.node == coordinator(scenario.charter) for crash in crashes):
+        return "faults.crashes"
+    away = {crash.node for crash in crashes} | {absence.party for absence in absences}
+    if away and len(away) > _spare(scenario):
+        return "faults.crashes" if crashes else "churn.absences"
+    return None
+
+
+def _spare(scenario: Scenario) -> int:
+    """Answers that a round can do without."""
+    protocol = scenario.charter.protocol
+    if not isinstance(protocol, Federated) or protocol.at_least is None:
+        return 0
+    return asked(protocol, len(admitted(scenario))) - protocol.at_least
+
+
+def _deadline_leaves_time(scenario: Scenario) -> None:
+    """The quickest answer takes two messages, and training in between if that is charged."""
+    protocol, network, cost = scenario.charter.protocol, scenario.network, scenario.cost
+    if not isinstance(protocol, Federated | DSSGD) or protocol.deadline_s is None:
+        return
+    # A party's own latency counts instead of the common one, which then may concern nobody.
+    latencies = list(network.latency_of.values())
+    if len(latencies) < len(admitted(scenario)):
+        latencies.append(network.latency)
+    least_s = 2 * min(least_delay_s(latency) for latency in latencies)
+    training_s = 0.0
+    if isinstance(cost, FixedCost) and isinstance(protocol, Federated):
+        training_s = cost.seconds.get(_UPDATE, cost.otherwise_s)
+    if least_s + training_s > 0 and protocol.deadline_s <= least_s + training_s:
+        charged = f" and {training_s:g} s of training" if training_s else ""
+        raise CharterError(
+            f"is too short for any answer: two messages take at least {least_s:g} s{charged}",
+            key="protocol.deadline_s",
+            value=protocol.deadline_s,
+            hint=f"raise it well above {least_s + training_s:g}, or lower network.latency",
+        )
+
+
+RULES = (
+    _messages_arrive,
+    _who_must_finish_comes_back,
+    _lost_answers_are_not_awaited,
+    _deadline_leaves_time,
+)

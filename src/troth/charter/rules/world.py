@@ -1,0 +1,86 @@
+"""Network, churn, faults, cost and engine: each does something, to somebody."""
+
+from __future__ import annotations
+
+import msgspec
+
+from troth.charter.rules.common import parties_are_nodes, sends_messages, tag
+from troth.charter.scenario import Scenario
+from troth.errors import CharterError
+from troth.worlds.simulated.spec import Churn, LatencySpec, Network
+
+
+def _network_carries_something(scenario: Scenario) -> None:
+    if sends_messages(scenario.charter):
+        return
+    untouched = Network()
+    for field in msgspec.structs.fields(Network):
+        value = getattr(scenario.network, field.name)
+        if value != getattr(untouched, field.name):
+            name = tag(scenario.charter.protocol)
+            raise CharterError(
+                f'has no effect: protocol = "{name}" sends no messages',
+                key=f"network.{field.name}",
+                hint="remove it, or choose a protocol in which parties talk to each other",
+            )
+
+
+def _parties_can_be_away(scenario: Scenario) -> None:
+    if parties_are_nodes(scenario.charter) or scenario.churn == Churn():
+        return
+    raise CharterError(
+        'has no effect: with protocol = "centralised" parties only hand over their data',
+        key="churn",
+        hint="remove it, or choose another protocol",
+    )
+
+
+def _reordering_has_delays(scenario: Scenario) -> None:
+    network = scenario.network
+    delays = [network.latency, *network.latency_of.values()]
+    if network.reordering > 0 and not any(least_delay_s(delay) > 0 for delay in delays):
+        raise CharterError(
+            "has no effect, because messages take no time",
+            key="network.reordering",
+            value=network.reordering,
+            hint="set network.latency, for example latency = 0.05",
+        )
+
+
+def _absences_end_after_they_begin(scenario: Scenario) -> None:
+    for index, absence in enumerate(scenario.churn.absences):
+        if absence.until_s is not None and absence.until_s <= absence.from_s:
+            raise CharterError(
+                f"is not after from_s = {absence.from_s:g}",
+                key=f"churn.absences[{index}].until_s",
+                value=absence.until_s,
+                hint="raise it, or remove it: the party is then away for good",
+            )
+
+
+def _workers_have_processes(scenario: Scenario) -> None:
+    engine = scenario.engine
+    if engine.workers is not None and engine.name != "processes":
+        raise CharterError(
+            f'has no effect with engine.name = "{engine.name}"',
+            key="engine.workers",
+            value=engine.workers,
+            hint='set engine.name = "processes", or remove workers',
+        )
+
+
+def least_delay_s(latency: LatencySpec) -> float:
+    """The least one-way delay, in seconds."""
+    # Imported here: it comes with numerical code, and `troth --help` reads this module.
+    from troth.worlds.simulated.network import floor_s
+
+    return floor_s(latency)
+
+
+RULES = (
+    _network_carries_something,
+    _parties_can_be_away,
+    _reordering_has_delays,
+    _absences_end_after_they_begin,
+    _workers_have_processes,
+)

@@ -1,0 +1,170 @@
+"""Hospital: diabetes in 130 US hospitals 1999-2008 (Strack et al. 2014, UCI).
+
+Will the patient be back within 30 days? Rows are stays, and patients have several: a patient is a
+group, so neither the split nor a partition ever divides one.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from troth.data.examples import DataSet, Examples
+from troth.data.spec import Column
+from troth.data.split import FIXED, split_groups
+from troth.data.tables import TableFile, categories, encode, groups, parse_csv, text
+
+TEST_SHARE = 0.2
+"""Of the patients."""
+
+GONE = ("11", "13", "14", "19", "20", "21")
+"""Discharge dispositions after which nobody is readmitted: death and hospice."""
+
+_AGES = tuple(f"[{decade}-{decade + 10})" for decade in range(0, 100, 10))
+_MISSING = "?"
+_OTHER = "other"
+_SPECIALTIES = ("InternalMedicine", "Cardiology", "Family/GeneralPractice", "Emergency/Trauma")
+_DIAGNOSES = (
+    "circulatory", "respiratory", "digestive", "diabetes", "injury", "musculoskeletal",
+    "genitourinary", "neoplasms", _OTHER, _MISSING,
+)  # fmt: skip
+_DRUGS = (
+    "metformin", "repaglinide", "nateglinide", "chlorpropamide", "glimepiride", "acetohexamide",
+    "glipizide", "glyburide", "tolbutamide", "pioglitazone", "rosiglitazone", "acarbose",
+    "miglitol", "troglitazone", "tolazamide", "insulin", "glyburide-metformin",
+    "glipizide-metformin", "glimepiride-pioglitazone", "metformin-rosiglitazone",
+    "metformin-pioglitazone",
+)  # fmt: skip
+"""Without `examide` and `citoglipton`, which nobody was given."""
+
+
+def _category(name: str, *values: str) -> Column:
+    return Column(name=name, kind="category", values=list(values))
+
+
+COLUMNS = (
+    _category("race", "AfricanAmerican", "Asian", "Caucasian", "Hispanic", "Other", _MISSING),
+    _category("gender", "Female", "Male", "Unknown/Invalid"),
+    Column(name="age", minimum=0, maximum=9),
+    _category("admission_type_id", *map(str, range(1, 9))),
+    _category("discharged", "home", "home care", "nursing facility", _OTHER),
+    _category("admitted_from", "emergency room", "referral", _OTHER),
+    Column(name="time_in_hospital", minimum=1, maximum=14),
+    _category("specialty", *_SPECIALTIES, "Surgery", _OTHER, _MISSING),
+    Column(name="num_lab_procedures", minimum=0, maximum=132),
+    Column(name="num_procedures", minimum=0, maximum=6),
+    Column(name="num_medications", minimum=0, maximum=81),
+    Column(name="number_outpatient", minimum=0, maximum=42),
+    Column(name="number_emergency", minimum=0, maximum=76),
+    Column(name="number_inpatient", minimum=0, maximum=21),
+    *(_category(f"diag_{place}", *_DIAGNOSES) for place in (1, 2, 3)),
+    Column(name="number_diagnoses", minimum=1, maximum=16),
+    _category("max_glu_serum", "None", "Norm", ">200", ">300"),
+    _category("A1Cresult", "None", "Norm", ">7", ">8"),
+    *(_category(drug, "No", "Down", "Steady", "Up") for drug in _DRUGS),
+    _category("change", "No", "Ch"),
+    _category("diabetesMed", "No", "Yes"),
+)
+_READ = (
+    "patient_nbr", "discharge_disposition_id", "admission_source_id", "medical_specialty",
+    "payer_code", "readmitted",
+)  # fmt: skip
+_DERIVED = ("discharged", "admitted_from", "specialty")
+_TO_DEAL_BY = ("race", "gender", "age", "admission_type_id", "payer_code", "medical_specialty")
+
+
+def read(stays: bytes) -> DataSet:
+    """Features in [0, 1], by `COLUMNS`; a fixed split by patient.
+
+    Raises:
+      DataError: the content is not the published table.
+    """
+    wanted = [column.name for column in COLUMNS if column.name not in _DERIVED]
+    table = parse_csv(stays, "diabetes130/diabetic_data.csv", [*wanted, *_READ])
+    kept = table.frame.filter(~pl.col("discharge_disposition_id").is_in(GONE))
+    raw = TableFile(kept, table.file)
+    derived = TableFile(kept.with_columns(*_derive()), table.file)
+    x_NF, names = encode(derived, COLUMNS)
+    rows = Examples(
+        x_NF=x_NF,
+        y_N=(categories(raw, "readmitted", ("NO", ">30", "<30")) == 2).astype("int64"),
+        group_N=groups(raw, "patient_nbr"),
+        columns={name: text(raw, name) for name in _TO_DEAL_BY},
+    )
+    assert rows.group_N is not None
+    train_rows, test_rows = split_groups(rows.group_N, TEST_SHARE, FIXED.child("hospital"))
+    train, test = rows.take(train_rows), rows.take(test_rows)
+    return DataSet(
+        name="hospital",
+        task="classification",
+        train=train,
+        test=test,
+        features=(len(names),),
+        classes=("not within 30 days", "readmitted within 30 days"),
+        notes=[
+            "hospital: readmission within 30 days against the rest (Strack et al.; FDPDDL), "
+            f"not balanced: {train.y_N.mean():.1%} of the training rows are positive",
+            f"hospital: a fixed split by patient, {len(train)} training and {len(test)} test rows; "
+            "no patient is in both, nor dealt to two parties",
+            f"hospital: {len(table) - len(raw)} stays that ended in death or hospice are left out; "
+            "weight (97 % missing), examide and citoglipton (constant) too",
+            f"hospital: {len(names)} features: numbers scaled to [0, 1] by fixed ranges, "
+            "categories one-hot; diagnoses grouped as in Strack et al., table 2",
+        ],
+    )
+
+
+def _derive() -> list[pl.Expr]:
+    disposition, source = pl.col("discharge_disposition_id"), pl.col("admission_source_id")
+    specialty = pl.col("medical_specialty")
+    return [
+        pl.when(disposition == "1")
+        .then(pl.lit("home"))
+        .when(disposition.is_in(["6", "8"]))
+        .then(pl.lit("home care"))
+        .when(disposition.is_in(["3", "4", "24"]))
+        .then(pl.lit("nursing facility"))
+        .otherwise(pl.lit(_OTHER))
+        .alias("discharged"),
+        pl.when(source == "7")
+        .then(pl.lit("emergency room"))
+        .when(source.is_in(["1", "2", "3"]))
+        .then(pl.lit("referral"))
+        .otherwise(pl.lit(_OTHER))
+        .alias("admitted_from"),
+        pl.when(specialty.is_in([*_SPECIALTIES, _MISSING]))
+        .then(specialty)
+        .when(specialty.str.starts_with("Surg"))
+        .then(pl.lit("Surgery"))
+        .otherwise(pl.lit(_OTHER))
+        .alias("specialty"),
+        pl.col("age").replace({age: str(decade) for decade, age in enumerate(_AGES)}),
+        *(_diagnosis(f"diag_{place}") for place in (1, 2, 3)),
+    ]
+
+
+def _diagnosis(name: str) -> pl.Expr:
+    """Groups of ICD-9 codes (Strack et al. 2014, table 2)."""
+    code = pl.col(name).cast(pl.Float64, strict=False)
+    whole = code.floor()
+    return (
+        pl.when(pl.col(name) == _MISSING)
+        .then(pl.lit(_MISSING))
+        .when(whole == 250)
+        .then(pl.lit("diabetes"))
+        .when(whole.is_between(390, 459) | (whole == 785))
+        .then(pl.lit("circulatory"))
+        .when(whole.is_between(460, 519) | (whole == 786))
+        .then(pl.lit("respiratory"))
+        .when(whole.is_between(520, 579) | (whole == 787))
+        .then(pl.lit("digestive"))
+        .when(whole.is_between(800, 999))
+        .then(pl.lit("injury"))
+        .when(whole.is_between(710, 739))
+        .then(pl.lit("musculoskeletal"))
+        .when(whole.is_between(580, 629) | (whole == 788))
+        .then(pl.lit("genitourinary"))
+        .when(whole.is_between(140, 239))
+        .then(pl.lit("neoplasms"))
+        .otherwise(pl.lit(_OTHER))
+        .alias(name)
+    )

@@ -1,0 +1,38 @@
+"""From the `[engine]` table to an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from troth.engines.engine import Engine
+from troth.engines.local import BatchedEngine, InlineEngine
+from troth.engines.spec import EngineSpec
+from troth.errors import CharterError
+from troth.learning.workbench import Workbench
+
+
+def make_engine(
+    spec: EngineSpec, bench: Workbench, make_bench: Callable[[], Workbench]
+) -> Engine:
+    """The engine that `spec` names.
+
+    Args:
+      bench: for the engines that compute in this process.
+      make_bench: builds the same bench in a worker process; it can be pickled.
+    """
+    match spec.name:
+        case "inline":
+            return InlineEngine(bench)
+        case "batched":
+            return BatchedEngine(bench)
+        case "processes":
+            if bench.device.type != "cpu":
+                raise CharterError(
+                    "computes on the CPU only",
+                    key="engine.name",
+                    value=spec.name,
+                    hint='set name = "batched" for a GPU',
+                )
+            from troth.engines.processes import ProcessesEngine
+
+            return ProcessesEngine(make_bench, workers=spec.workers)

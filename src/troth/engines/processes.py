@@ -1,0 +1,69 @@
+"""The engine that spreads requests over worker processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import torch
+import torch.multiprocessing
+
+from troth.compute import Compute
+from troth.engines.engine import Engine, run_grouped
+from troth.errors import RoundFailedError
+from troth.learning.workbench import Workbench
+
+_bench: Workbench | None = None
+"""The worker's own bench; set once, when the worker starts."""
+
+
+def _start_worker(make_bench: Callable[[], Workbench], threads: int) -> None:
+    global _bench
+    torch.set_num_threads(threads)
+    _bench = make_bench()
+
+
+def _run_chunk(requests: Sequence[Compute[Any, Any]]) -> list[Any]:
+    assert _bench is not None
+    return run_grouped(requests, _bench)
+
+
+class ProcessesEngine(Engine):
+    """Every worker computes its share of a batch, grouped as in `batched`.
+
+    Workers are started fresh (not forked: a fork of a process with OpenMP threads may hang) and share the
+    data through shared memory.
+
+    Args:
+      make_bench: builds the bench inside a worker; it is pickled, its tensors travel as handles.
+      workers: number of processes; None: one per core.
+    """
+
+    name = "processes"
+
+    def __init__(self, make_bench: Callable[[], Workbench], *, workers: int | None = None) -> None:
+        self.workers = workers or os.cpu_count() or 1
+        threads = max(1, (os.cpu_count() or 1) // self.workers)
+        self._pool = ProcessPoolExecutor(
+            self.workers,
+            mp_context=torch.multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(make_bench, threads),
+        )
+
+    def _run(self, requests: Sequence[Compute[Any, Any]]) -> list[Any]:
+        share = -(-len(requests) // self.workers)
+        chunks = [requests[start : start + share] for start in range(0, len(requests), share or 1)]
+        try:
+            return [value for values in self._pool.map(_run_chunk, chunks) for value in values]
+        except BrokenProcessPool:
+            raise RoundFailedError(
+                "a worker process of the engine died",
+                hint='it may have run out of memory: lower workers in [engine], or use name = "batched"',
+            ) from None
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)

@@ -1,0 +1,118 @@
+"""From the `[task.model]` table to a model."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from troth.errors import CharterError
+from troth.learning import spec
+from troth.learning.affine import Affine
+from troth.learning.losses import LossName, Task, choose_loss
+from troth.learning.mlp import Perceptron
+from troth.learning.models import Model
+from troth.learning.module import ModuleModel
+from troth.learning.shokri import ShokriPerceptron, shokri_cnn
+from troth.references import resolve
+
+
+def build_model(
+    table: spec.ModelSpec,
+    *,
+    features: tuple[int, ...],
+    outputs: int,
+    task: Task,
+    loss: LossName | None = None,
+    base: Path | None = None,
+) -> Model:
+    """The model that `table` describes.
+
+    Args:
+      features: shape of one example.
+      outputs: number of classes, or 1 for regression.
+      loss: None is cross entropy for classification and squared error for regression.
+      base: folder of the scenario file, where a `module:callable` is looked up first.
+
+    Raises:
+      CharterError: the model, the loss and the task do not go together, or a model of the user's
+      own
+        cannot be imported or does not do what `ModuleModel` asks of it.
+    """
+    _check_task(table, outputs=outputs, task=task)
+    columns = 1 if isinstance(table, spec.Logistic) else outputs
+    objective = choose_loss(task, loss, columns=columns)
+    match table:
+        case spec.Logistic() | spec.Softmax() | spec.Linear():
+            return Affine(
+                features=features,
+                outputs=outputs,
+                columns=columns,
+                task=task,
+                loss=objective,
+                l2=table.l2,
+            )
+        case spec.MLP():
+            return Perceptron(
+                features=features,
+                hidden=table.hidden,
+                outputs=outputs,
+                activation=table.activation,
+                task=task,
+                loss=objective,
+                l2=table.l2,
+            )
+        case spec.ShokriMLP():
+            return ShokriPerceptron(
+                features=features, outputs=outputs, task=task, loss=objective, l2=table.l2
+            )
+        case spec.ShokriCNN():
+            factory = partial(shokri_cnn, features, outputs)
+            key, value = "task.model.name", "shokri_cnn"
+        case spec.Module():
+            key, value = "task.model.callable", table.callable
+            try:
+                named = resolve(table.callable, base=base)
+            except CharterError as error:
+                raise CharterError(error.message, key=key, hint=error.hint) from error
+            factory = partial(named, features, outputs, **table.arguments)
+    return ModuleModel(
+        factory,
+        features=features,
+        outputs=outputs,
+        task=task,
+        loss=objective,
+        l2=table.l2,
+        key=key,
+        value=value,
+    )
+
+
+def _check_task(table: spec.ModelSpec, *, outputs: int, task: Task) -> None:
+    name = type(table).__struct_config__.tag
+    if task == "classification" and outputs < 2:
+        raise CharterError(
+            f"needs data of at least 2 classes, and there is {outputs}",
+            key="task.kind",
+            value=task,
+            hint='set kind = "regression" if the target is a number',
+        )
+    if task == "regression" and outputs != 1:
+        raise CharterError(
+            f"predicts one number, but the data have {outputs} classes",
+            key="task.kind",
+            value=task,
+            hint='set kind = "classification"',
+        )
+    match table:
+        case spec.Logistic() if task == "regression":
+            wrong, hint = "is a model for classification only", 'take name = "linear"'
+        case spec.Softmax() if task == "regression":
+            wrong, hint = "is a model for classification only", 'take name = "linear"'
+        case spec.Linear() if task == "classification":
+            wrong = "is a model for regression only"
+            hint = 'take name = "logistic" for two classes, or "softmax"'
+        case spec.Logistic() if outputs != 2:
+            wrong, hint = f"tells 2 classes apart, but the data have {outputs}", 'take "softmax"'
+        case _:
+            return
+    raise CharterError(wrong, key="task.model.name", value=name, hint=hint)

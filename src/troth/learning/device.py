@@ -1,0 +1,86 @@
+"""Where learning is carried out, and what is done so that it repeats.
+
+What repeats: on one machine, with the same device, the same number of threads and the same versions
+of torch and its matrix library, two runs give the same bits. Between devices, numbers of threads or
+machines, sums are taken in another order, and parameters agree within rounding only.
+
+What is done for it: no operation of Troth's models adds in an order left to chance; `repeatable`
+makes torch refuse such operations in models of the user's own; operands of matrix products lie in
+memory that torch aligned. The number of threads is torch's (OMP_NUM_THREADS), and is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+
+from troth.errors import CharterError
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+# torch defines this module's attribute through its class, where mypy does not see it.
+_DETERMINISTIC: Any = torch.utils.deterministic
+
+
+def choose_device(name: DeviceName) -> torch.device:
+    """The device called `name`; `auto` is CUDA where there is one, else the CPU.
+
+    Reports name what was taken: `str(device)`, or `describe_device`.
+
+    Raises:
+      CharterError: `cuda` where torch finds none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        built = "has no CUDA in it" if torch.version.cuda is None else "finds no CUDA device"
+        raise CharterError(
+            f"cannot be had: torch {torch.__version__} {built}",
+            key="engine.device",
+            value=name,
+            hint='set device = "cpu" or "auto", or install a CUDA build of torch',
+        )
+    return torch.device(name)
+
+
+def describe_device(asked: DeviceName, device: torch.device) -> str:
+    """For reports and progress: `cpu`, `cpu (auto)`, `cuda NVIDIA H100 (auto)`."""
+    name = "cpu" if device.type == "cpu" else f"cuda {torch.cuda.get_device_name(device)}"
+    return f"{name} (auto)" if asked == "auto" else name
+
+
+@contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """Within it torch takes deterministic algorithms only, and full float32 precision on a GPU.
+
+    An operation that has none raises a RuntimeError that names it. What was set before is put back.
+    """
+    if device.type == "cuda":
+        # Read by cuBLAS when it starts; without it torch refuses matrix products.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        _DETERMINISTIC.fill_uninitialized_memory,
+        torch.backends.cuda.matmul.allow_tf32,
+        torch.backends.cudnn.allow_tf32,
+        torch.backends.cudnn.benchmark,
+    )
+    torch.use_deterministic_algorithms(True)
+    # Filling new memory would cost a write per tensor and protect only from reading it unwritten.
+    _DETERMINISTIC.fill_uninitialized_memory = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        _DETERMINISTIC.fill_uninitialized_memory = before[2]
+        torch.backends.cuda.matmul.allow_tf32 = before[3]
+        torch.backends.cudnn.allow_tf32 = before[4]
+        torch.backends.cudnn.benchmark = before[5]

@@ -1,0 +1,124 @@
+"""Losses, each with its closed-form derivative.
+
+A loss acts on a model's scores, which are what its last layer gives out: (..., K) for K columns. K
+is the number of classes, or 1 for regression (the value itself) and for logistic regression (the
+log odds of class 1).
+
+| loss          | task           | per example, with p the class probabilities                |
+|---------------|----------------|------------------------------------------------------------|
+| cross entropy | classification | -log p_y                                                   |
+| squared       | classification | 1/2 sum_c (p_c - [y = c])^2, half the score of Brier (1950) |
+| squared       | regression     | (y' - y)^2                                                 |
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from troth.errors import CharterError
+
+Task = Literal["classification", "regression"]
+LossName = Literal["cross_entropy", "squared"]
+
+
+class Loss(ABC):
+    """A loss per example; leading dimensions are the examples, in any number."""
+
+    @abstractmethod
+    def values(self, scores: Tensor, y: Tensor) -> Tensor:
+        """Losses (...,) of scores (..., K) and targets (...,); works under torch.func."""
+
+    @abstractmethod
+    def residuals(self, scores: Tensor, y: Tensor) -> Tensor:
+        """Derivatives (..., K) of `values` by the scores.
+
+        Must be exactly that: a wrong sign or scale trains, and trains to the wrong model.
+        """
+
+
+class CrossEntropy(Loss):
+    """-log softmax(z)_y for K >= 2 scores z."""
+
+    def values(self, scores: Tensor, y: Tensor) -> Tensor:
+        return -scores.log_softmax(-1).gather(-1, y.unsqueeze(-1)).squeeze(-1)
+
+    def residuals(self, scores: Tensor, y: Tensor) -> Tensor:
+        return scores.softmax(-1).sub_(_one_hot(y, scores))
+
+
+class BinaryCrossEntropy(Loss):
+    """log(1 + exp(z)) - y z for the log odds z of class 1."""
+
+    def values(self, scores: Tensor, y: Tensor) -> Tensor:
+        z = scores.squeeze(-1)
+        return binary_cross_entropy_with_logits(z, y.to(z.dtype), reduction="none")
+
+    def residuals(self, scores: Tensor, y: Tensor) -> Tensor:
+        return scores.sigmoid().sub_(y.unsqueeze(-1))
+
+
+class SquaredProbability(Loss):
+    """Half the Brier score of softmax(z)."""
+
+    def values(self, scores: Tensor, y: Tensor) -> Tensor:
+        return 0.5 * (scores.softmax(-1) - _one_hot(y, scores)).square().sum(-1)
+
+    def residuals(self, scores: Tensor, y: Tensor) -> Tensor:
+        p = scores.softmax(-1)
+        by_p = p - _one_hot(y, scores)
+        return p * (by_p - (p * by_p).sum(-1, keepdim=True))
+
+
+class BinarySquaredProbability(Loss):
+    """(sigmoid(z) - y)^2, which is half the Brier score over both classes."""
+
+    def values(self, scores: Tensor, y: Tensor) -> Tensor:
+        return (scores.squeeze(-1).sigmoid() - y).square()
+
+    def residuals(self, scores: Tensor, y: Tensor) -> Tensor:
+        p = scores.sigmoid()
+        return 2.0 * (p - y.unsqueeze(-1)) * p * (1.0 - p)
+
+
+class SquaredError(Loss):
+    """(z - y)^2 for one score z and a target of any size, kept as given."""
+
+    def values(self, scores: Tensor, y: Tensor) -> Tensor:
+        return (scores.squeeze(-1) - y).square()
+
+    def residuals(self, scores: Tensor, y: Tensor) -> Tensor:
+        return 2.0 * (scores - y.unsqueeze(-1))
+
+
+def choose_loss(task: Task, name: LossName | None, *, columns: int) -> Loss:
+    """The loss called `name` for models with `columns` scores per example.
+
+    Args:
+      name: None is cross entropy for classification and squared error for regression.
+
+    Raises:
+      CharterError: cross entropy for regression, which has no classes.
+    """
+    if task == "regression":
+        if name == "cross_entropy":
+            raise CharterError(
+                'does not go with kind = "regression", which has no classes',
+                key="task.loss",
+                value=name,
+                hint='remove loss, or set it to "squared"',
+            )
+        return SquaredError()
+    if name == "squared":
+        return BinarySquaredProbability() if columns == 1 else SquaredProbability()
+    return BinaryCrossEntropy() if columns == 1 else CrossEntropy()
+
+
+def _one_hot(y: Tensor, scores: Tensor) -> Tensor:
+    # A comparison, not a scatter: it has one order of additions on every device.
+    classes_K = torch.arange(scores.shape[-1], device=scores.device)
+    return (y.unsqueeze(-1) == classes_K).to(scores.dtype)

@@ -1,0 +1,196 @@
+"""Any torch.nn.Module as a model over one flat vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from troth.errors import CharterError
+from troth.learning.losses import Loss, Task
+from troth.learning.models import Model
+from troth.streams import Stream
+from troth.wire import Float32s
+
+Factory = Callable[[], object]
+
+_PROBES = 3
+"""Examples of the forward pass that checks a new module."""
+
+
+class ModuleModel(Model):
+    """What `factory()` builds, called through `torch.func.functional_call`.
+
+    The flat vector holds the parameters that require a gradient, in the order of
+    `named_parameters()`. Everything else in the module (frozen parameters, buffers) is a constant
+    that all parties share, as built with torch's generator seeded with 0. The module stays in
+    training mode: what would make that differ from evaluation is refused.
+
+    Args:
+      factory: builds the module; its only chance is torch's global generator, which is seeded for
+      it
+        and put back afterwards.
+      key: where the model stands in the file, for errors.
+      value: what stands there.
+
+    Raises:
+      CharterError: the factory raises or gives no module; nothing to train; parameters that are not
+        float32; a forward pass that raises, gives the wrong shape, draws random numbers (dropout),
+        changes buffers (running statistics of batch normalisation) or lets the examples of a batch
+        influence one another.
+    """
+
+    def __init__(
+        self,
+        factory: Factory,
+        *,
+        features: tuple[int, ...],
+        outputs: int,
+        task: Task,
+        loss: Loss,
+        l2: float,
+        key: str,
+        value: object,
+    ) -> None:
+        self._factory, self._key, self._value = factory, key, value
+        module = self._build(0)
+        trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        self._check_parameters(trained)
+        self._shapes = {name: p.shape for name, p in trained.items()}
+        self._lengths = [p.numel() for p in trained.values()]
+        activations = self._check_forward(module, features, outputs)
+        for parameter in module.parameters():
+            parameter.requires_grad_(False)
+        self._module = module
+        super().__init__(
+            features=features,
+            outputs=outputs,
+            task=task,
+            loss=loss,
+            l2=l2,
+            dimension=sum(self._lengths),
+            floats_per_example=prod(features) + 3 * activations,
+        )
+
+    def init(self, stream: Stream) -> Float32s:
+        """The module's own initialisation, with torch's generator seeded from the stream.
+
+        torch.Generator takes 64 bits, so the upper half of the stream's key is left out.
+        """
+        module = self._build(stream.key() % 2**64)
+        parameters = dict(module.named_parameters())
+        flat = [parameters[name].detach().reshape(-1).numpy() for name in self._shapes]
+        return np.concatenate(flat, dtype=np.float32)
+
+    def predict(self, params_D: Tensor, x_BF: Tensor) -> Tensor:
+        pieces = torch.split(params_D, self._lengths)
+        parameters = {
+            name: piece.view(shape)
+            for (name, shape), piece in zip(self._shapes.items(), pieces, strict=True)
+        }
+        x = torch.unflatten(x_BF, -1, self.features)
+        scores: Tensor = torch.func.functional_call(self._module, parameters, (x,))
+        return scores
+
+    def move(self, device: torch.device) -> None:
+        self._module.to(device)
+
+    def _build(self, seed: int) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            try:
+                module = self._factory()
+            except CharterError:
+                raise
+            except Exception as error:
+                raise self._problem(
+                    f"raised {type(error).__name__}: {error}",
+                    "it is called as callable(features, outputs, **arguments)",
+                ) from error
+        if not isinstance(module, nn.Module):
+            raise self._problem(
+                f"returned a {type(module).__name__}", "return a torch.nn.Module, not yet called"
+            )
+        return module.train()
+
+    def _check_parameters(self, trained: dict[str, nn.Parameter]) -> None:
+        if not trained:
+            raise self._problem(
+                "returned a module without parameters to train",
+                "assign layers to attributes of the module, and leave requires_grad set",
+            )
+        for name, parameter in trained.items():
+            if parameter.dtype != torch.float32:
+                raise self._problem(
+                    f"returned a module whose {name} is {parameter.dtype}, not torch.float32",
+                    "models are float32 everywhere; convert inside forward where you need more",
+                )
+
+    @torch.no_grad()
+    def _check_forward(self, module: nn.Module, features: tuple[int, ...], outputs: int) -> int:
+        """Check a forward pass; return how many floats the layers give out for one example."""
+        x = torch.rand(_PROBES, *features, generator=torch.Generator().manual_seed(0))
+        buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+        activations = 0
+
+        def count(_module: nn.Module, _inputs: object, output: object) -> None:
+            nonlocal activations
+            if isinstance(output, Tensor):
+                activations += output.numel() // _PROBES
+
+        hooks = [layer.register_forward_hook(count) for layer in module.modules()]
+        scores = self._forward(module, x, 1)
+        for hook in hooks:
+            hook.remove()
+        expected = (_PROBES, outputs)
+        if not isinstance(scores, Tensor) or scores.shape != expected:
+            found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+            raise self._problem(
+                f"returned a module that maps {tuple(x.shape)} to {found}, not to {expected}",
+                "give one score per class and example, or one value per example for regression",
+            )
+        for name, buffer in module.named_buffers():
+            if not torch.equal(buffers[name], buffer):
+                raise self._problem(
+                    f"returned a module that changes its buffer {name} in training",
+                    "running statistics are no parameters, so they would not be shared; "
+                    "use torch.nn.GroupNorm instead of batch normalisation",
+                )
+        again = self._forward(module, x, 2)
+        assert isinstance(again, Tensor)
+        if not torch.equal(scores, again):
+            raise self._problem(
+                "returned a module that gives another answer each time, as dropout does",
+                "remove the dropout; l2 regularises and repeats",
+            )
+        alone = torch.cat([self._alone(module, one) for one in torch.split(x, 1)])
+        if not torch.allclose(scores, alone, rtol=1e-3, atol=1e-4):
+            raise self._problem(
+                "returned a module whose answer to an example depends on the rest of its batch",
+                "use torch.nn.GroupNorm or LayerNorm instead of batch normalisation",
+            )
+        return activations
+
+    def _alone(self, module: nn.Module, x: Tensor) -> Tensor:
+        scores = self._forward(module, x, 1)
+        assert isinstance(scores, Tensor)
+        return scores
+
+    def _forward(self, module: nn.Module, x: Tensor, seed: int) -> object:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            try:
+                scores: object = module(x)
+            except Exception as error:
+                raise self._problem(
+                    f"returned a module that raised {type(error).__name__} on an input of shape "
+                    f"{tuple(x.shape)}: {error}",
+                    "forward takes (B, *features) and returns (B, outputs)",
+                ) from error
+        return scores
+
+    def _problem(self, problem: str, hint: str) -> CharterError:
+        return CharterError(problem, key=self._key, value=self._value, hint=hint)

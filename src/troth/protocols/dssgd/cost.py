@@ -1,0 +1,30 @@
+"""How much `dssgd` sends in one fault-free round."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from troth.ids import Round
+from troth.protocols.dssgd.messages import MESSAGES, Acknowledged, Download, Parameters, Upload
+from troth.protocols.dssgd.parameters import DSSGD
+from troth.protocols.dssgd.steps import share
+from troth.wire import Codec
+
+
+def messages_per_round(
+    parameters: DSSGD, parties: int, dimension: int
+) -> dict[str, tuple[int, int]]:
+    """Messages and bytes by type, from the codec itself."""
+    codec = Codec(MESSAGES)
+    down, up = share(parameters.download, dimension), share(parameters.upload, dimension)
+    indices = np.zeros(0 if down == dimension else down, np.uint32)
+    messages = (
+        Download(),
+        Parameters(Round(1), indices, np.zeros(down, np.float32)),
+        Upload(Round(1), np.zeros(up, np.uint32), np.zeros(up, np.float32)),
+        Acknowledged(Round(1)),
+    )
+    return {
+        type(message).__name__: (parties, parties * len(codec.encode(message)))
+        for message in messages
+    }

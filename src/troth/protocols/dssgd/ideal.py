@@ -1,0 +1,77 @@
+"""What `dssgd` comes to when nothing goes wrong: functions, no messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from troth.compute import Compute
+from troth.ids import NodeId, Round
+from troth.learning.requests import LocalUpdate
+from troth.protocols.dssgd import steps
+from troth.protocols.dssgd.roles import Plan
+from troth.protocols.dssgd.steps import PartyState
+from troth.streams import Stream
+from troth.wire import Float32s
+
+Run = Callable[[Sequence[Compute[Any, Any]]], list[Any]]
+"""An engine's `run`."""
+
+
+def round_robin(plan: Plan, compute: Run, learning: Stream) -> list[Float32s]:
+    """The model after every round when parties take their turns one after another."""
+    return _ideal(plan, compute, learning, [[[party] for party in plan.parties]] * plan.training.rounds)
+
+
+def lockstep(
+    plan: Plan, compute: Run, learning: Stream, orders: Sequence[Sequence[NodeId]]
+) -> list[Float32s]:
+    """The model after every round of `asynchronous` when all parties are equally fast.
+
+    Then all download at one instant and upload at one instant.
+
+    Args:
+      orders: the order of the uploads of each round (a sum of floats depends on it).
+    """
+    return _ideal(plan, compute, learning, [[order] for order in orders])
+
+
+def _ideal(
+    plan: Plan,
+    compute: Run,
+    learning: Stream,
+    rounds: Sequence[Sequence[Sequence[NodeId]]],
+) -> list[Float32s]:
+    """Each round is a sequence of groups; a group downloads, trains and uploads together."""
+    server = steps.begin(plan.initial_D)
+    parties = {id: PartyState(Round(0), plan.initial_D, None, None) for id in plan.parties}
+    models = []
+    for groups in rounds:
+        for group in groups:
+            offers = {id: steps.offer(server, id, plan.parameters.download) for id in group}
+            start = {id: steps.take_over(parties[id].params_D, offers[id]) for id in group}
+            ordered = sorted(group)
+            results = compute(
+                [
+                    LocalUpdate(
+                        id, offers[id].round, start[id], plan.training, parties[id].velocity_D
+                    )
+                    for id in ordered
+                ]
+            )
+            for id, result in zip(ordered, results, strict=True):
+                upload = steps.select(
+                    result.update_D,
+                    offers[id].round,
+                    plan.parameters,
+                    learning.child("node", id),
+                )
+                parties[id] = PartyState(
+                    offers[id].round, start[id] + result.update_D, upload, result.velocity_D
+                )
+            for id in group:
+                pending = parties[id].pending
+                assert pending is not None
+                server = steps.apply_upload(server, pending, id)
+        models.append(server.params_D)
+    return models

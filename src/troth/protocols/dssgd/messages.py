@@ -1,0 +1,40 @@
+"""What server and parties of `dssgd` say to each other."""
+
+from __future__ import annotations
+
+from troth.roles.messages import RoundMessage
+from troth.wire import Float32s, Message, UInt32s
+
+
+class Download(Message):
+    """Party to server: which parameters should I take over?"""
+
+
+class Parameters(RoundMessage):
+    """Server to party: the theta_d * D most updated parameters, for the party's turn `round`.
+
+    With theta_d = 1 `indices` is empty and `values` holds all D.
+    """
+
+    indices: UInt32s
+    values: Float32s
+
+
+class Upload(RoundMessage):
+    """Party to server: the selected part of its change of the model, for turn `round`."""
+
+    indices: UInt32s
+    values: Float32s
+
+
+class Acknowledged(RoundMessage):
+    """Server to party: turn `round` is applied (or was before)."""
+
+
+class Finished(RoundMessage):
+    """Server to party: training is over after this round; this is the model."""
+
+    params_D: Float32s
+
+
+MESSAGES = (Download, Parameters, Upload, Acknowledged, Finished)

@@ -1,0 +1,135 @@
+"""Server and party of `dssgd`: when, not what (Shokri & Shmatikov, CCS 2015, figures 3 and 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from troth.errors import PeerError, RoundFailedError
+from troth.ids import NodeId, PartyId, Round
+from troth.learning.requests import LocalUpdate
+from troth.learning.training import Training
+from troth.protocols.dssgd import steps
+from troth.protocols.dssgd.messages import Acknowledged, Download, Finished, Parameters, Upload
+from troth.protocols.dssgd.parameters import DSSGD
+from troth.protocols.dssgd.steps import PartyState, ServerState
+from troth.roles.node import Node
+from troth.wire import Float32s
+
+SERVER = NodeId("server")
+
+MAX_ATTEMPTS = 1_000
+"""Deadlines in a row in which nobody uploads anything, after which the server gives up."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What everybody knows before the first turn."""
+
+    parties: tuple[PartyId, ...]
+    initial_D: Float32s
+    training: Training
+    parameters: DSSGD
+
+
+async def server(node: Node, plan: Plan) -> Float32s:
+    """Hand out parameters and add up what comes back.
+
+    `round_robin` serves one party's whole turn before the next party's; `asynchronous` serves whoever
+    comes. A round is over after as many turns as there are parties.
+    """
+    parameters, rounds = plan.parameters, plan.training.rounds
+    state = await node.load(ServerState) or steps.begin(plan.initial_D)
+    turns = rounds * len(plan.parties)
+    in_order = parameters.order == "round_robin"
+    while (state.position if in_order else state.uploads) < turns:
+        expected = plan.parties[state.position % len(plan.parties)] if in_order else None
+        received = await node.receive(
+            Download, Upload, sender=expected, deadline_s=parameters.deadline_s
+        )
+        if received is None:
+            state = steps.pass_over(state, expected)
+            if state.idle > MAX_ATTEMPTS:
+                raise RoundFailedError(
+                    f"nobody uploaded anything within {parameters.deadline_s} s, "
+                    f"{MAX_ATTEMPTS} times in a row",
+                    hint="raise [protocol] deadline_s",
+                )
+        elif isinstance(received.message, Download):
+            offered = steps.offer(state, received.sender, parameters.download)
+            await node.send(received.sender, offered)
+            continue
+        else:
+            upload, party = received.message, received.sender
+            # A turn applied before is acknowledged again: its acknowledgement was lost.
+            known = upload.round <= state.turns.get(party, Round(0))
+            if not known:
+                try:
+                    steps.verify_upload(state, upload, parameters, sender=party)
+                    state = steps.apply_upload(state, upload, party)
+                except PeerError as error:
+                    state = steps.refuse_upload(state, upload, error)
+            await node.send(party, Acknowledged(upload.round))
+            if known:
+                continue
+        done = state.position if in_order else state.uploads
+        if done % len(plan.parties) == 0 and (state.uploaders or state.missing or state.rejected):
+            await node.report(
+                Round(done // len(plan.parties)),
+                state.params_D,
+                accepted=state.uploaders,
+                rejected=state.rejected,
+                missing=state.missing,
+            )
+            state = steps.close_round(state)
+        await node.save(state)
+    await node.broadcast(plan.parties, Finished(Round(rounds), state.params_D))
+    return state.params_D
+
+
+async def party(node: Node, plan: Plan) -> Float32s:
+    """Download, train, select, upload, until the server says that training is over."""
+    state = await node.load(PartyState) or PartyState(Round(0), plan.initial_D, None, None)
+    while True:
+        message = await _ask(node, state, plan.parameters.deadline_s)
+        if isinstance(message, Finished):
+            return message.params_D
+        if isinstance(message, Acknowledged):
+            state = msgspec.structs.replace(state, pending=None)
+        else:
+            params_D = steps.take_over(state.params_D, message)
+            result = await node.compute(
+                LocalUpdate(node.id, message.round, params_D, plan.training, state.velocity_D)
+            )
+            state = PartyState(
+                message.round,
+                params_D + result.update_D,
+                steps.select(result.update_D, message.round, plan.parameters, node.stream),
+                result.velocity_D,
+            )
+        await node.save(state)
+
+
+async def _ask(
+    node: Node, state: PartyState, deadline_s: float | None
+) -> Parameters | Acknowledged | Finished:
+    """Ask for what comes next until there is an answer to it.
+
+    An answer may come twice, because the question was asked twice; its turn tells the copies apart.
+    """
+    while True:
+        await node.send(SERVER, Download() if state.pending is None else state.pending)
+        while received := await node.receive(
+            Parameters, Acknowledged, Finished, sender=SERVER, deadline_s=deadline_s
+        ):
+            message = received.message
+            match message:
+                case Finished():
+                    return message
+                case Acknowledged():
+                    if state.pending is not None and message.round == state.pending.round:
+                        return message
+                case Parameters():
+                    if state.pending is None and message.round > state.turn:
+                        return message

@@ -1,0 +1,24 @@
+"""How much `federated` sends in one fault-free round."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from troth.ids import Round
+from troth.protocols.federated.messages import MESSAGES, TrainRequest, Update
+from troth.protocols.federated.parameters import Federated
+from troth.protocols.federated.steps import round_half_up
+from troth.wire import Codec
+
+
+def messages_per_round(
+    parameters: Federated, parties: int, dimension: int
+) -> dict[str, tuple[int, int]]:
+    """Messages and bytes by type, from the codec itself."""
+    codec = Codec(MESSAGES)
+    asked = max(1, round_half_up(parameters.participation * parties))
+    vector_D = np.zeros(dimension, np.float32)
+    return {
+        type(message).__name__: (asked, asked * len(codec.encode(message)))
+        for message in (TrainRequest(Round(1), vector_D), Update(Round(1), vector_D, 1))
+    }

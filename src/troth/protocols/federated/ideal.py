@@ -1,0 +1,56 @@
+"""What `federated` comes to when nothing goes wrong: one function, no messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from troth.compute import Compute
+from troth.ids import NodeId, Round
+from troth.learning.requests import LocalUpdate
+from troth.protocols.federated import steps
+from troth.protocols.federated.roles import SERVER, Plan
+from troth.robustness.requests import AggregateUpdates
+from troth.streams import Stream
+from troth.wire import Float32s
+
+
+def ideal(
+    plan: Plan, compute: Callable[[Sequence[Compute[Any, Any]]], list[Any]], learning: Stream
+) -> list[Float32s]:
+    """The model after every round, if every party that is asked answers.
+
+    Args:
+      compute: an engine's `run`.
+      learning: the run's `learning` stream.
+    """
+    stream = learning.child("node", SERVER)
+    state = steps.begin(plan.initial_D)
+    velocities: dict[NodeId, Float32s | None] = {}
+    models = []
+    for number in range(1, plan.training.rounds + 1):
+        round = Round(number)
+        asked = steps.choose_parties(plan.parties, plan.parameters.participation, round, stream)
+        results = compute(
+            [
+                LocalUpdate(party, round, state.params_D, plan.training, velocities.get(party))
+                for party in asked
+            ]
+        )
+        velocities |= {
+            party: result.velocity_D for party, result in zip(asked, results, strict=True)
+        }
+        (aggregate,) = compute(
+            [
+                AggregateUpdates(
+                    spec=plan.parameters.aggregation,
+                    updates=tuple(result.update_D for result in results),
+                    examples=tuple(result.examples for result in results),
+                    stream=stream.child("aggregation", round),
+                    base=plan.base,
+                )
+            ]
+        )
+        state = steps.apply(state, aggregate.update_D, plan.training, plan.parameters)
+        models.append(state.params_D)
+    return models

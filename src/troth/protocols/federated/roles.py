@@ -1,0 +1,126 @@
+"""Server and party of `federated`: when, not what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from troth.errors import RoundFailedError
+from troth.ids import NodeId, PartyId, Round
+from troth.learning.requests import LocalUpdate
+from troth.learning.training import Training
+from troth.protocols.federated import steps
+from troth.protocols.federated.messages import Finished, TrainRequest, Update
+from troth.protocols.federated.parameters import Federated
+from troth.protocols.federated.steps import PartyState, ServerState
+from troth.records import Rejection
+from troth.robustness.requests import AggregateUpdates
+from troth.roles.node import Node
+from troth.wire import Float32s
+
+SERVER = NodeId("server")
+
+MAX_ATTEMPTS = 1_000
+"""Deadlines in a row without enough updates after which the server gives up."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What everybody knows before the first round."""
+
+    parties: tuple[PartyId, ...]
+    initial_D: Float32s
+    training: Training
+    parameters: Federated
+    base: Path | None = None
+    """Folder in which `module:callable` rules are looked up."""
+
+
+async def server(node: Node, plan: Plan) -> Float32s:
+    """Ask, wait, aggregate, repeat (algorithm 1, `Server executes`)."""
+    parameters, training = plan.parameters, plan.training
+    rule = parameters.aggregation.__struct_config__.tag
+    state = await node.load(ServerState) or steps.begin(plan.initial_D)
+    while state.round < training.rounds:
+        round = Round(state.round + 1)
+        asked = steps.choose_parties(plan.parties, parameters.participation, round, node.stream)
+        enough = parameters.at_least or (1 if parameters.deadline_s else len(asked))
+        for _ in range(MAX_ATTEMPTS):
+            await node.broadcast(asked, TrainRequest(round, state.params_D))
+            collected = await node.collect(
+                Update,
+                round,
+                expected=asked,
+                enough=len(asked) if parameters.deadline_s else enough,
+                deadline_s=parameters.deadline_s,
+            )
+            usable, rejected = steps.sort_updates(collected.messages, len(state.params_D))
+            if len(usable) >= enough:
+                break
+            if len(collected.messages) == len(asked):
+                raise RoundFailedError(
+                    f"round {round}: {len(usable)} of {len(asked)} updates can be used, "
+                    f"{enough} are needed; {rejected[0].node} {rejected[0].reason}"
+                )
+        else:
+            raise RoundFailedError(
+                f"round {round}: fewer than {enough} of {len(asked)} parties answered within "
+                f"{parameters.deadline_s} s, {MAX_ATTEMPTS} times in a row",
+                hint="raise [protocol] deadline_s, or lower at_least",
+            )
+        aggregate = await node.compute(
+            AggregateUpdates(
+                spec=parameters.aggregation,
+                updates=tuple(update.update_D for update in usable.values()),
+                examples=tuple(update.examples for update in usable.values()),
+                stream=node.stream.child("aggregation", round),
+                base=plan.base,
+            )
+        )
+        accepted = list(usable)
+        if aggregate.share_P is not None:
+            shares = dict(zip(usable, aggregate.share_P.tolist(), strict=True))
+            accepted = [party for party in usable if shares[party] > 0]
+            rejected += [
+                Rejection(node=party, reason=f"not selected by {rule}")
+                for party in usable
+                if shares[party] <= 0
+            ]
+        state = steps.apply(state, aggregate.update_D, training, parameters)
+        missing = [party for party in asked if party not in collected.messages]
+        await node.report(
+            round, state.params_D, accepted=accepted, rejected=rejected, missing=missing
+        )
+        await node.save(state)
+    await node.broadcast(plan.parties, Finished(Round(training.rounds), state.params_D))
+    return state.params_D
+
+
+async def party(node: Node, plan: Plan) -> Float32s:
+    """Train on own data whenever asked (algorithm 1, `ClientUpdate`).
+
+    The last answer is saved before it is sent and sent again after a restart, so a question asked twice
+    never gets two different answers.
+    """
+    state = await node.load(PartyState)
+    while True:
+        if state is not None:
+            await node.send(SERVER, Update(state.round, state.update_D, state.examples))
+        received = await node.receive(TrainRequest, Finished, sender=SERVER)
+        assert received is not None
+        message = received.message
+        if isinstance(message, Finished):
+            return message.params_D
+        if state is not None and message.round <= state.round:
+            continue
+        result = await node.compute(
+            LocalUpdate(
+                node=node.id,
+                round=message.round,
+                params_D=message.params_D,
+                training=plan.training,
+                velocity_D=None if state is None else state.velocity_D,
+            )
+        )
+        state = PartyState(message.round, result.update_D, result.examples, result.velocity_D)
+        await node.save(state)

@@ -1,0 +1,82 @@
+"""From a charter's protocol to its roles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from troth.ids import NodeId, PartyId
+from troth.learning.training import Training
+from troth.protocols.centralised.parameters import Centralised
+from troth.protocols.dssgd.parameters import DSSGD
+from troth.protocols.federated.parameters import Federated
+from troth.protocols.standalone.parameters import Standalone
+from troth.wire import Float32s
+
+if TYPE_CHECKING:
+    from troth.roles.node import Cast
+
+ProtocolSpec = Federated | DSSGD | Centralised | Standalone
+
+
+def make_cast(
+    protocol: ProtocolSpec,
+    *,
+    parties: Sequence[PartyId],
+    initial_D: Float32s,
+    training: Training,
+    base: Path | None,
+) -> Cast:
+    """A role for every node of `protocol`, all of them honest.
+
+    Args:
+      parties: in ascending order.
+      initial_D: the model before round 1, shape (D,).
+      base: folder in which `module:callable` rules are looked up.
+    """
+    from troth.protocols.centralised.roles import TRAINER
+    from troth.protocols.dssgd import messages as dssgd_messages
+    from troth.protocols.dssgd import roles as dssgd
+    from troth.protocols.federated import messages as federated_messages
+    from troth.protocols.federated import roles as federated
+    from troth.roles.alone import Silence, train_alone
+    from troth.roles.node import Cast, Role
+
+    roles: dict[NodeId, Role]
+    match protocol:
+        case Federated():
+            plan = federated.Plan(tuple(parties), initial_D, training, protocol, base)
+            roles = {party: partial(federated.party, plan=plan) for party in parties}
+            server = federated.SERVER
+            roles[server] = partial(federated.server, plan=plan)
+            return Cast(roles, (server,), federated_messages.MESSAGES)
+        case DSSGD():
+            dssgd_plan = dssgd.Plan(tuple(parties), initial_D, training, protocol)
+            roles = {party: partial(dssgd.party, plan=dssgd_plan) for party in parties}
+            roles[dssgd.SERVER] = partial(dssgd.server, plan=dssgd_plan)
+            return Cast(roles, (dssgd.SERVER,), dssgd_messages.MESSAGES)
+        case Centralised():
+            role = partial(train_alone, initial_D=initial_D, training=training)
+            return Cast({TRAINER: role}, (TRAINER,), (Silence,))
+        case Standalone():
+            role = partial(train_alone, initial_D=initial_D, training=training)
+            return Cast(dict.fromkeys(parties, role), tuple(parties), (Silence,), own_models=True)
+
+
+def messages_per_round(
+    protocol: ProtocolSpec, parties: int, dimension: int
+) -> dict[str, tuple[int, int]]:
+    """Messages and bytes by message type that one fault-free round takes."""
+    match protocol:
+        case Federated():
+            from troth.protocols.federated import cost as federated_cost
+
+            return federated_cost.messages_per_round(protocol, parties, dimension)
+        case DSSGD():
+            from troth.protocols.dssgd import cost as dssgd_cost
+
+            return dssgd_cost.messages_per_round(protocol, parties, dimension)
+        case Centralised() | Standalone():
+            return {}

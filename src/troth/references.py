@@ -1,0 +1,131 @@
+"""Looks up a `module:callable` that a scenario names: a model, a data set, a rule, an attack.
+
+Rules:
+
+1. A module beside the scenario file goes before one on the Python path, and may import its
+   neighbours.
+2. Two scenario folders may each have a `task.py`: when the folder changes, modules that came from
+   the one before are forgotten. What they defined stays alive for whoever holds it.
+3. A file beside the scenario never takes the name of a module that somebody else has loaded: that
+   is an error, because the rest of the program would see the wrong one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from troth.errors import CharterError
+
+_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+_folder_of: dict[str, Path] = {}
+"""Modules that `resolve` loaded from beside a scenario, and the folder each came from."""
+
+
+def resolve(reference: str, *, base: Path | None) -> Callable[..., Any]:
+    """The callable that `reference` names.
+
+    Importing runs the module's code, so a scenario is as trusted as a script.
+
+    Args:
+      reference: `module:callable`; both sides may have dots: `package.module:Class.method`.
+      base: folder of the scenario file, searched first; None: only the Python path.
+
+    Raises:
+      CharterError: `reference` is malformed; there is no such module or attribute; importing
+        raises; what it names is not callable; the module's name is taken.
+    """
+    if not _REFERENCE.fullmatch(reference):
+        raise CharterError(
+            f"{reference!r} is not of the form module:callable", hint='write "task:make_model", say'
+        )
+    module_name, _, attribute = reference.partition(":")
+    found: Any = _import(module_name, None if base is None else base.resolve(), reference)
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            raise CharterError(
+                f"{reference!r} names nothing: {module_name} has no {attribute}",
+                hint=f"define {attribute} in {getattr(found, '__file__', module_name)}, "
+                "or correct the name",
+            )
+        found = getattr(found, name)
+    if not callable(found):
+        raise CharterError(
+            f"{reference!r} names a {type(found).__name__}, which cannot be called",
+            hint="name a function or a class",
+        )
+    return found  # type: ignore[no-any-return]  # what it returns is for the caller to check
+
+
+def _import(name: str, folder: Path | None, reference: str) -> ModuleType:
+    beside = folder is not None and _holds(folder, name)
+    if beside:
+        assert folder is not None
+        _forget_other_folders(folder)
+        _refuse_taken_name(name, folder)
+        sys.path.insert(0, str(folder))
+        importlib.invalidate_caches()
+    before = set(sys.modules)
+    try:
+        module = importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        raise _import_error(error, name, folder, reference) from error
+    finally:
+        if beside:
+            sys.path.remove(str(folder))
+            assert folder is not None
+            for new in sys.modules.keys() - before:
+                if _lies_in(sys.modules[new], folder):
+                    _folder_of[new] = folder
+    return module
+
+
+def _holds(folder: Path, name: str) -> bool:
+    """Whether the first part of the dotted `name` is a module or package in `folder`."""
+    top = name.partition(".")[0]
+    return (folder / f"{top}.py").is_file() or (folder / top / "__init__.py").is_file()
+
+
+def _forget_other_folders(folder: Path) -> None:
+    for name in [name for name, owner in _folder_of.items() if owner != folder]:
+        sys.modules.pop(name, None)
+        del _folder_of[name]
+
+
+def _refuse_taken_name(name: str, folder: Path) -> None:
+    top = name.partition(".")[0]
+    taken = top in sys.builtin_module_names
+    if top in sys.modules:
+        taken = not _lies_in(sys.modules[top], folder)
+    if taken:
+        raise CharterError(
+            f"{folder / top} has the name of the Python module {top}, which is already in use",
+            hint="give the file beside the scenario another name",
+        )
+
+
+def _lies_in(module: ModuleType, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is not None and Path(file).resolve().is_relative_to(folder)
+
+
+def _import_error(
+    error: BaseException, name: str, folder: Path | None, reference: str
+) -> CharterError:
+    missing = isinstance(error, ModuleNotFoundError) and error.name is not None
+    if missing and f"{name}.".startswith(f"{getattr(error, 'name', '')}."):
+        place = "" if folder is None else f"beside the scenario in {folder}, nor "
+        return CharterError(
+            f"{reference!r} names no module: {name} is not {place}on the Python path",
+            hint=f"put {name.replace('.', '/')}.py beside the scenario file, or install it",
+        )
+    return CharterError(
+        f"{reference!r} cannot be imported: {name} raised {type(error).__name__}: {error}",
+        hint=f'try it alone: python -c "import {name}"',
+    )

@@ -1,0 +1,78 @@
+"""Writes that a kill cannot tear: a file holds its old bytes or its new ones, never a mixture."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from troth.errors import UsageError
+
+
+def cannot_write(path: Path, error: OSError) -> UsageError:
+    """The error to raise when the system refuses to write `path`."""
+    return UsageError(
+        f"cannot write {path}: {(error.strerror or str(error)).lower()}",
+        hint="free some space, or choose a folder you may write to",
+    )
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Make `path` hold exactly `data`.
+
+    The bytes are on the disk under a hidden name before they take the place of the old file, so a
+    kill or a power cut leaves one of the two. The hidden name is fixed: a leftover is overwritten
+    by the next write, and one path has one writer.
+
+    Raises:
+      UsageError: the file cannot be written; `path` is then unchanged.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add `line` and a newline to `path` in one write, creating it where needed.
+
+    A last line that a kill tore (it has no newline) is cut off first, so that it never runs into
+    the new one. Whoever reads sees whole lines, and at most one torn line at the end.
+
+    Raises:
+      UsageError: the file cannot be written.
+    """
+    assert b"\n" not in line
+    try:
+        # Unbuffered: the line is the system's the moment `write` returns, whatever happens to us
+        # then.
+        with path.open("a+b", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            if size:
+                file.seek(size - 1)
+                if file.read(1) != b"\n":
+                    file.truncate(len(whole_lines(path.read_bytes())))
+            file.write(line + b"\n")
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def whole_lines(data: bytes) -> bytes:
+    """`data` up to and with its last newline."""
+    return data[: data.rfind(b"\n") + 1]
+
+
+def sync_folder(folder: Path) -> None:
+    """Put a rename inside `folder` on the disk, where the system can do that for a folder."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

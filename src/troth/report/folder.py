@@ -1,0 +1,192 @@
+"""A run's folder, `runs/<name>/`, as the run writes it.
+
+Rules:
+- A kill at any moment leaves a folder that `troth.report.read.load_run` reads. A folder appears
+  with its scenario and its summary already in it; after that every file is replaced whole, and
+  `rounds.jsonl` grows by one line a round.
+- Not a finite number is `null` in the JSON files (JSON has no NaN). Read back, it is NaN.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from troth.errors import UsageError
+from troth.records import PrivacyRecord, RoundRecord, Summary
+from troth.report.atomic import append_line, cannot_write, replace_file, sync_folder
+from troth.report.read import ROUNDS, SCENARIO, SUMMARY, read_rounds, read_scenario, read_summary
+from troth.wire import Float32s
+
+MODEL = "model.safetensors"
+PRIVACY = "privacy.json"
+PAGE = "report.html"
+SNAPSHOT = "snapshot.bin"
+
+_TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder at `path`. One process writes to it at a time; any number may read it
+    meanwhile."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, scenario_text: str, summary: Summary) -> RunFolder:
+        """A new folder at `path`, or at `path-2`, `path-3`, ... where the name is taken.
+
+        The folder is filled under a hidden name and then renamed, which fails where a run already
+        stands: of two runs that start at once each gets a folder of its own, and neither is ever
+        seen half-made.
+
+        Raises:
+          UsageError: the folder cannot be made there.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = _hidden_folder(path)
+        except OSError as error:
+            raise cannot_write(path, error) from None
+        try:
+            replace_file(partial / SCENARIO, scenario_text.encode())
+            replace_file(partial / SUMMARY, _json(summary))
+            return cls(_publish(partial, path))
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """The folder of an earlier run, to go on with it.
+
+        Raises:
+          UsageError: it is no run's folder, or it was written by a newer troth.
+        """
+        read_scenario(path)
+        read_summary(path)
+        return cls(path)
+
+    def scenario_text(self) -> str:
+        """The scenario exactly as the run was given it, overrides included."""
+        return read_scenario(self.path)
+
+    def summary(self) -> Summary:
+        """The summary last written."""
+        return read_summary(self.path)
+
+    def rounds(self) -> list[RoundRecord]:
+        """Every whole line of `rounds.jsonl`."""
+        return read_rounds(self.path)
+
+    def append_round(self, record: RoundRecord) -> None:
+        """Add one line to `rounds.jsonl`. It survives this process, not a power cut: rounds are
+        too quick to wait for the disk in each."""
+        append_line(self.path / ROUNDS, msgspec.json.encode(record))
+
+    def truncate_rounds(self, after_round: int) -> None:
+        """Keep rounds 1 to `after_round`, for a run that goes on from a snapshot taken there."""
+        kept = [record for record in self.rounds() if record.round <= after_round]
+        lines = b"".join(msgspec.json.encode(record) + b"\n" for record in kept)
+        replace_file(self.path / ROUNDS, lines)
+
+    def write_summary(self, summary: Summary) -> None:
+        """Replace `summary.json`."""
+        replace_file(self.path / SUMMARY, _json(summary))
+
+    def write_privacy(self, privacy: PrivacyRecord) -> None:
+        """Replace `privacy.json`."""
+        replace_file(self.path / PRIVACY, _json(privacy))
+
+    def write_model(self, params_D: Float32s, charter_digest: str) -> None:
+        """Replace `model.safetensors`: one tensor `params` (D,) float32, and the digest of the
+        charter that says what model it is."""
+        data = save({"params": np.ascontiguousarray(params_D)}, {"charter_digest": charter_digest})
+        replace_file(self.path / MODEL, data)
+
+    def read_model(self) -> tuple[Float32s, str]:
+        """The final model's parameters (D,) and the digest of its charter.
+
+        Raises:
+          UsageError: there is no model, or the file is damaged.
+        """
+        file = self.path / MODEL
+        if not file.is_file():
+            raise UsageError(
+                f"{self.path}: {MODEL} is missing",
+                hint="the model is written when a run ends: finish it with troth simulate --resume",
+            )
+        try:
+            with safe_open(file, framework="numpy") as opened:
+                params_D: Float32s = opened.get_tensor("params")
+                digest = (opened.metadata() or {}).get("charter_digest", "")
+        except SafetensorError as error:
+            raise UsageError(f"{file}: is damaged: {str(error).lower()}") from None
+        if params_D.dtype != np.float32 or params_D.ndim != 1:
+            raise UsageError(
+                f"{file}: params is {params_D.dtype} of shape {params_D.shape}, "
+                "not float32 of shape (D,)"
+            )
+        return params_D, digest
+
+    def write_snapshot(self, data: bytes) -> None:
+        """Replace `snapshot.bin`, the state from which the run can go on."""
+        replace_file(self.path / SNAPSHOT, data)
+
+    def read_snapshot(self) -> bytes | None:
+        """The last snapshot; None where none was taken or the run has finished."""
+        try:
+            return (self.path / SNAPSHOT).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def finish(self, summary: Summary) -> None:
+        """Write the last summary, then delete the snapshot if the run finished; one that failed or
+        was interrupted keeps it, to go on from. A kill between the two leaves a snapshot nobody
+        needs."""
+        self.write_summary(summary)
+        if summary.status == "finished":
+            (self.path / SNAPSHOT).unlink(missing_ok=True)
+
+
+def _json(record: Summary | PrivacyRecord) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+
+
+def _hidden_folder(path: Path) -> Path:
+    """A new empty folder beside `path`, of a name that no other process has."""
+    for number in count():
+        partial = path.with_name(f".{path.name}.{os.getpid()}-{number}.partial")
+        try:
+            partial.mkdir()
+        except FileExistsError:
+            continue
+        return partial
+    raise AssertionError("unreachable")
+
+
+def _publish(partial: Path, path: Path) -> Path:
+    """Rename `partial` to the first free one of path, path-2, path-3, ..."""
+    for number in count(1):
+        target = path if number == 1 else path.with_name(f"{path.name}-{number}")
+        try:
+            # Renaming onto a folder with something in it fails, and every run's folder has
+            # something in it.
+            partial.rename(target)
+        except OSError as error:
+            if error.errno in _TAKEN:
+                continue
+            raise cannot_write(target, error) from None
+        sync_folder(target.parent)
+        return target
+    raise AssertionError("unreachable")

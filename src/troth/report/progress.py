@@ -1,0 +1,245 @@
+"""The live display of a run: one line per round, and a bar where there is somebody to watch it."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import deque
+from importlib.util import find_spec
+from typing import Protocol, TextIO
+
+from rich.console import Console
+from rich.control import strip_control_codes
+from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn
+from rich.progress import Progress as RichProgress
+from rich.text import Text
+
+from troth.records import RoundRecord, Summary
+from troth.report.text import counted, duration, number, percent
+
+REFRESH_S = 0.1
+"""Seconds between two redraws of the bar on a terminal, however quick the rounds are."""
+
+
+class Progress(Protocol):
+    """What a run tells whoever watches it.
+
+    `finish` is called however the run ends, once, if `start` was called; a display that is not
+    finished leaves the terminal without its cursor.
+    """
+
+    def start(self, summary: Summary) -> None:
+        """The run begins, or goes on after `summary.rounds` rounds."""
+
+    def round(self, record: RoundRecord) -> None:
+        """A round is over."""
+
+    def finish(self, summary: Summary) -> None:
+        """The run is over, whichever way."""
+
+    def message(self, text: str) -> None:
+        """Something to read now."""
+
+
+class QuietProgress:
+    """Shows nothing."""
+
+    def start(self, summary: Summary) -> None:
+        """Nothing to show."""
+
+    def round(self, record: RoundRecord) -> None:
+        """Nothing to show."""
+
+    def finish(self, summary: Summary) -> None:
+        """Nothing to show."""
+
+    def message(self, text: str) -> None:
+        """Nothing to show."""
+
+
+def live_progress(stream: TextIO | None = None) -> Progress:
+    """The display that fits `stream` (absent: standard error).
+
+    On a terminal, and in a notebook that has ipywidgets, lines scroll above a bar. Anywhere else
+    the same lines are written plainly, without colour or control characters.
+    """
+    stream = sys.stderr if stream is None else stream
+    console = Console(file=stream, highlight=False, soft_wrap=True)
+    if console.is_jupyter:
+        return BarProgress(console) if find_spec("ipywidgets") else LineProgress(stream)
+    return (
+        BarProgress(console)
+        if console.is_terminal and not console.is_dumb_terminal
+        else LineProgress(stream)
+    )
+
+
+class RoundLines:
+    """Makes the line of a round. Its speed counts from the start of this process's part of the
+    run."""
+
+    def __init__(self, summary: Summary) -> None:
+        self.planned = summary.rounds_planned
+        self._first = summary.rounds
+        self._started = time.perf_counter()
+
+    def line(self, record: RoundRecord) -> str:
+        """One line without a newline; what a round does not have, it does not mention."""
+        width = len(str(self.planned))
+        done = f"round {record.round:>{width}}" + (f"/{self.planned}" if self.planned else "")
+        parts = [done]
+        if record.metrics is not None:
+            parts.append(f"error {percent(record.metrics.error):>8}")
+            parts.append(f"loss {number(record.metrics.loss):<8}")
+            if record.metrics.attack_rate is not None:
+                parts.append(f"attack rate {percent(record.metrics.attack_rate):>8}")
+        if record.accepted or record.rejected or record.missing:
+            parts.append(f"accepted {len(record.accepted)}")
+            parts.append(f"rejected {len(record.rejected)}")
+            if record.missing:
+                parts.append(f"missing {len(record.missing)}")
+        parts.append(f"simulated {duration(record.simulated_s)}")
+        elapsed = time.perf_counter() - self._started
+        rounds = record.round - self._first
+        if rounds > 0 and elapsed > 0:
+            parts.append(f"{rounds / elapsed:.1f} rounds/s")
+            if record.round < self.planned:
+                parts.append(f"ETA {duration((self.planned - record.round) * elapsed / rounds)}")
+        return "  ".join(parts)
+
+
+def opening(summary: Summary) -> str:
+    """The line before the first round."""
+    text = f"{summary.name}: {summary.protocol}, seed {summary.seed}"
+    if summary.parties:
+        text += f", {counted(len(summary.parties), 'party')}"
+    if summary.rounds:
+        text += f", goes on after round {summary.rounds}"
+    return plain(text)
+
+
+def closing(summary: Summary) -> str:
+    """The line after the last round."""
+    text = f"{summary.name}: {summary.status} after {counted(summary.rounds, 'round')}"
+    if summary.problem is not None:
+        text += f": {summary.problem}"
+    return plain(text)
+
+
+def plain(text: str) -> str:
+    """`text` without control characters: names and reasons may come from a peer or a file."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else " "
+        for character in strip_control_codes(text)
+    )
+
+
+class LineProgress:
+    """Plain lines for a pipe or a file."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lines: RoundLines | None = None
+
+    def start(self, summary: Summary) -> None:
+        """Write the opening line."""
+        self._lines = RoundLines(summary)
+        self._write(opening(summary))
+
+    def round(self, record: RoundRecord) -> None:
+        """Write the round's line."""
+        assert self._lines is not None, "start comes before round"
+        self._write(self._lines.line(record))
+
+    def finish(self, summary: Summary) -> None:
+        """Write the closing line."""
+        self._write(closing(summary))
+
+    def message(self, text: str) -> None:
+        """Write `text`."""
+        self._write(plain(text))
+
+    def _write(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+
+class BarProgress:
+    """Lines above a bar, for a terminal or a notebook.
+
+    Drawing takes longer than a quick round, so a thread of its own draws, every `REFRESH_S`
+    seconds, whatever lines have come since. The run only ever appends to a queue.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._pending: deque[Text] = deque()
+        self._done = 0
+        self._lines: RoundLines | None = None
+        self._bar: RichProgress | None = None
+        self._stop = threading.Event()
+        self._painter: threading.Thread | None = None
+
+    def start(self, summary: Summary) -> None:
+        """Print the opening line and put up the bar."""
+        self._console.print(Text(opening(summary), style="bold"))
+        self._lines = RoundLines(summary)
+        self._done = summary.rounds
+        self._bar = RichProgress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TaskProgressColumn(),
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+        )
+        self._bar.add_task(
+            plain(summary.name),
+            total=summary.rounds_planned or None,
+            completed=summary.rounds,
+        )
+        self._bar.start()
+        self._stop.clear()
+        self._painter = threading.Thread(target=self._paint, name="troth-progress", daemon=True)
+        self._painter.start()
+
+    def round(self, record: RoundRecord) -> None:
+        """Queue the round's line."""
+        assert self._lines is not None, "start comes before round"
+        self._pending.append(Text(self._lines.line(record)))
+        self._done = record.round
+
+    def finish(self, summary: Summary) -> None:
+        """Draw what is left, take the bar down and print the closing line."""
+        if self._painter is not None:
+            self._stop.set()
+            self._painter.join()
+            self._painter = None
+        self._flush()
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+        style = {"finished": "bold green", "failed": "bold red"}.get(summary.status, "bold yellow")
+        self._console.print(Text(closing(summary), style=style))
+
+    def message(self, text: str) -> None:
+        """Queue `text`; without a bar, print it at once."""
+        self._pending.append(Text(plain(text), style="dim"))
+        if self._painter is None:
+            self._flush()
+
+    def _paint(self) -> None:
+        while not self._stop.wait(REFRESH_S):
+            self._flush()
+
+    def _flush(self) -> None:
+        """Draw pending lines and the bar. Called by one thread at a time: the painter, or after it
+        ended."""
+        lines = [self._pending.popleft() for _ in range(len(self._pending))]
+        if lines:
+            self._console.print(Text("\n").join(lines))
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=self._done)
+            self._bar.refresh()

@@ -1,0 +1,132 @@
+"""A run read back from its folder, whatever state a kill left it in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from troth.errors import UsageError
+from troth.records import SCHEMA_VERSION, Record, RoundRecord, Summary
+from troth.report.atomic import whole_lines
+
+SCENARIO = "scenario.toml"
+SUMMARY = "summary.json"
+ROUNDS = "rounds.jsonl"
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run left behind."""
+
+    path: Path
+    scenario_text: str
+    summary: Summary
+    rounds: tuple[RoundRecord, ...]
+
+
+def load_run(path: Path) -> Run:
+    """The run in folder `path`; only reads, so it may be a run that is still going.
+
+    Raises:
+      UsageError: the folder is not a run's, a file in it is damaged, or a newer troth wrote it.
+    """
+    return Run(path, read_scenario(path), read_summary(path), tuple(read_rounds(path)))
+
+
+def read_scenario(path: Path) -> str:
+    """The text of `scenario.toml` in folder `path`."""
+    try:
+        return _read(path, SCENARIO).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path / SCENARIO}: byte {error.start} is not UTF-8 text") from None
+
+
+def read_summary(path: Path) -> Summary:
+    """The summary in folder `path`."""
+    data = _read(path, SUMMARY)
+    file = path / SUMMARY
+    version = _decode(data, _Versioned, str(file)).schema_version
+    if version > SCHEMA_VERSION:
+        raise UsageError(
+            f"{file}: schema_version = {version} is above {SCHEMA_VERSION}, "
+            "the newest this troth reads",
+            hint="read it with the troth that wrote it, or a newer one",
+        )
+    return _decode(data, Summary, str(file))
+
+
+def read_rounds(path: Path) -> list[RoundRecord]:
+    """The whole lines of `rounds.jsonl` in folder `path`; a torn last line is left out, no file is
+    no round."""
+    try:
+        data = (path / ROUNDS).read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _cannot_read(path / ROUNDS, error) from None
+    lines = whole_lines(data).split(b"\n")[:-1]
+    return [
+        _decode(line, RoundRecord, f"{path / ROUNDS}: line {number}")
+        for number, line in enumerate(lines, start=1)
+    ]
+
+
+class _Versioned(Record, frozen=True):
+    schema_version: int
+
+
+def _read(path: Path, name: str) -> bytes:
+    if not path.is_dir():
+        raise UsageError(
+            f"{path} is not a folder" if path.exists() else f"{path} does not exist",
+            hint="name the folder of a run, such as runs/credit",
+        )
+    try:
+        return (path / name).read_bytes()
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path}: {name} is missing, so this is not the folder of a run",
+            hint="name the folder of a run, such as runs/credit",
+        ) from None
+    except OSError as error:
+        raise _cannot_read(path / name, error) from None
+
+
+def _cannot_read(file: Path, error: OSError) -> UsageError:
+    return UsageError(f"cannot read {file}: {(error.strerror or str(error)).lower()}")
+
+
+def _decode(data: bytes, kind: type[AnyRecord], place: str) -> AnyRecord:
+    try:
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except msgspec.ValidationError:
+            # Metrics that are not finite were written as null. Only then is the slow way worth its
+            # time.
+            return msgspec.convert(_with_nan(msgspec.json.decode(data)), kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(
+            f"{place}: is damaged: {str(error)[:200]}",
+            hint="the file was changed after the run wrote it; run the scenario again",
+        ) from None
+
+
+def _with_nan(value: object) -> object:
+    """`value` with NaN for every null loss and error of a table of metrics."""
+    if isinstance(value, list):
+        return [_with_nan(item) for item in value]
+    if isinstance(value, dict):
+        metrics = {"loss", "error", "examples"} <= value.keys()
+        return {
+            key: math.nan
+            if metrics and item is None and key in ("loss", "error")
+            else _with_nan(item)
+            for key, item in value.items()
+        }
+    return value

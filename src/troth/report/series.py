@@ -1,0 +1,98 @@
+"""The curves of a run, before anybody draws them: which there are, what they are called, their
+colours."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from troth.records import RoundRecord, Summary
+from troth.report.read import Run
+
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#7a4fbf", "#555555")
+"""Okabe & Ito's colours for all kinds of colour vision, yellow and black made fit for both papers,
+and violet. Run i has colour i % 8."""
+
+DARK_PALETTE = (
+    "#4aa8e8",
+    "#f2894a",
+    "#2cc295",
+    "#e39ac6",
+    "#d6b53c",
+    "#9ad4f7",
+    "#b394ee",
+    "#b5b5b5",
+)
+"""The same hues, lighter, for a dark background."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """A number that every round may have.
+
+    `axis` is its name on an axis; `kind` says how its values are written: a share as per cent.
+    """
+
+    key: str
+    title: str
+    axis: str
+    kind: Literal["share", "number", "bytes"]
+    value: Callable[[RoundRecord], float | None]
+
+
+def _error(record: RoundRecord) -> float | None:
+    return None if record.metrics is None else record.metrics.error
+
+
+def _loss(record: RoundRecord) -> float | None:
+    return None if record.metrics is None else record.metrics.loss
+
+
+def _attack_rate(record: RoundRecord) -> float | None:
+    return None if record.metrics is None else record.metrics.attack_rate
+
+
+def _bytes_sent(record: RoundRecord) -> float | None:
+    return float(record.bytes_sent)
+
+
+SERIES = {
+    series.key: series
+    for series in (
+        Series("error", "Error on the test set", "error", "share", _error),
+        Series("loss", "Loss on the test set", "loss", "number", _loss),
+        Series("attack_rate", "Attack rate", "attack rate", "share", _attack_rate),
+        Series("bytes_sent", "Bytes sent since the start", "bytes sent", "bytes", _bytes_sent),
+    )
+}
+
+
+def points(run: Run, key: str) -> tuple[list[int], list[float]]:
+    """The rounds that have series `key`, ascending, and its value in each; values may be NaN."""
+    value = SERIES[key].value
+    pairs = [(int(record.round), value(record)) for record in run.rounds]
+    known = [(round, y) for round, y in pairs if y is not None]
+    return [round for round, _ in known], [y for _, y in known]
+
+
+def error_name(summary: Summary) -> str:
+    """What `error` means for this task."""
+    return "mean relative error" if summary.task == "regression" else "1 − accuracy"
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """One name per run, each different: its folder's, with as many folders above it as that
+    takes."""
+    parts = [run.path.absolute().parts for run in runs]
+    names = ["/".join(part[-1:]) for part in parts]
+    for depth in range(2, max(map(len, parts), default=0) + 1):
+        times = Counter(names)
+        if max(times.values()) == 1:
+            break
+        names = [
+            name if times[name] == 1 else "/".join(part[-depth:])
+            for name, part in zip(names, parts, strict=True)
+        ]
+    return names

@@ -1,0 +1,61 @@
+"""The end of a run, as text for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import msgspec
+
+from troth.records import Summary
+from troth.report.progress import plain
+from troth.report.read import Run
+from troth.report.text import counted, duration, number, percent, size
+
+
+def summary_table(run: Run) -> str:
+    """What came of a run: aligned lines of plain text, without a trailing newline."""
+    rows = [(label, plain(value)) for label, value in _rows(run.summary)]
+    width = max(len(label) for label, _ in rows)
+    return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+
+
+def summary_json(run: Run) -> str:
+    """`summary.json`, with the run's folder before it. Metrics that are not finite are null."""
+    content = {"folder": str(run.path), **msgspec.structs.asdict(run.summary)}
+    return msgspec.json.format(msgspec.json.encode(content), indent=2).decode()
+
+
+def accepted_share(summary: Summary) -> str | None:
+    """How many contributions were used, of all that came; None where the protocol takes none."""
+    accepted = sum(party.accepted for party in summary.parties)
+    rejected = sum(party.rejected for party in summary.parties)
+    if accepted + rejected == 0:
+        return None
+    return f"{accepted:,} accepted, {rejected:,} rejected"
+
+
+def _rows(summary: Summary) -> list[tuple[str, str]]:
+    rows = [("run", summary.name), ("status", summary.status)]
+    if summary.problem is not None:
+        rows.append(("problem", summary.problem))
+    rows += [("protocol", summary.protocol), ("seed", str(summary.seed))]
+    if summary.final is not None:
+        test = counted(summary.final.examples, "test example")
+        rows.append(("error", f"{percent(summary.final.error)} of {test}"))
+        if summary.task == "regression":
+            rows[-1] = ("error", f"{percent(summary.final.error)} mean relative, {test}")
+        rows.append(("loss", number(summary.final.loss)))
+        if summary.final.attack_rate is not None:
+            rows.append(("attack rate", percent(summary.final.attack_rate)))
+    rows.append(("rounds", f"{summary.rounds:,}"))
+    attackers = sum(party.attacker is not None for party in summary.parties)
+    parties = f"{len(summary.parties):,}"
+    rows.append(("parties", f"{parties}, {attackers:,} of them attack" if attackers else parties))
+    contributions = accepted_share(summary)
+    if contributions is not None:
+        rows.append(("contributions", contributions))
+    rows.append(("bytes sent", size(summary.bytes_sent)))
+    rows.append(("simulated time", duration(summary.simulated_s)))
+    rows.append(("measured time", duration(summary.measured_s)))
+    rows.append(("peak memory", size(summary.peak_rss_bytes)))
+    if summary.trace_digest is not None:
+        rows.append(("trace digest", summary.trace_digest))
+    return rows

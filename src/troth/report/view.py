@@ -1,0 +1,396 @@
+"""What the page says about each run, worked out before the template lays it out.
+
+Caps keep a page under 5 MB whatever the run: they are named here, and the page states each one it
+applied.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from troth.records import Metrics, PartyRecord, Summary
+from troth.report.curves import Chart, chart
+from troth.report.participation import Grid, grid
+from troth.report.read import Run
+from troth.report.series import PALETTE, SERIES, error_name, labels
+from troth.report.table import accepted_share
+from troth.report.text import (
+    ABSENT,
+    counted,
+    duration,
+    number,
+    percent,
+    ranges,
+    shortened,
+    size,
+)
+
+MAX_PARTIES = 1_000
+"""Rows of party tables on one page."""
+
+MAX_REJECTIONS = 500
+"""Rows of tables of rejections on one page."""
+
+MAX_SCENARIO_CHARACTERS = 100_000
+"""Characters of scenarios, and again of their differences, on one page."""
+
+MAX_NOTES = 100
+MAX_TEXT = 500
+"""Characters of one note, reason or problem."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A key figure."""
+
+    label: str
+    value: str
+    detail: str = ""
+    alarm: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a sortable table: what it shows, and the number it sorts by."""
+
+    text: str
+    order: float
+
+
+@dataclass(frozen=True)
+class PartyRow:
+    """One party."""
+
+    name: str
+    attacker: str
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class RejectionRow:
+    """The contributions of one party that were refused for one reason."""
+
+    party: str
+    attacker: str
+    reason: str
+    times: int
+    rounds: str
+
+
+@dataclass(frozen=True)
+class TrafficRow:
+    """All messages of one type; `share` of all bytes is from 0 to 1."""
+
+    name: str
+    messages: str
+    bytes: str
+    share: float
+
+
+@dataclass(frozen=True)
+class RunView:
+    """One run on a page. Every `..._rule` says what a cap left out; empty: nothing."""
+
+    label: str
+    colour: int
+    summary: Summary
+    status_note: str
+    problem: str
+    facts: list[str]
+    cards: list[Card]
+    finals: list[Cell]
+    participation: Grid | None
+    party_columns: list[str]
+    parties: list[PartyRow]
+    parties_rule: str
+    contributions: str
+    rejections: list[RejectionRow]
+    rejections_rule: str
+    traffic: list[TrafficRow]
+    privacy: list[str]
+    notes: list[str]
+    scenario: str
+    scenario_rule: str
+    difference: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything on a page."""
+
+    title: str
+    runs: list[RunView]
+    charts: list[Chart]
+    final_columns: list[str]
+
+
+def page(runs: Sequence[Run]) -> Page:
+    """The page about `runs`, in their order."""
+    names = labels(runs)
+    charts = [drawn for key in SERIES if (drawn := chart(runs, names, key)) is not None]
+    views = [
+        _view(run, name, index, runs)
+        for index, (run, name) in enumerate(zip(runs, names, strict=True))
+    ]
+    title = (
+        f"{runs[0].summary.name} · Troth run"
+        if len(runs) == 1
+        else f"{len(runs)} runs compared · Troth"
+    )
+    return Page(title, views, charts, FINAL_COLUMNS)
+
+
+FINAL_COLUMNS = [
+    "Error",
+    "Loss",
+    "Attack rate",
+    "Rounds",
+    "Bytes sent",
+    "Simulated time",
+    "Measured time",
+    "Peak memory",
+]
+
+
+def _view(run: Run, label: str, index: int, runs: Sequence[Run]) -> RunView:
+    summary = run.summary
+    columns, parties, parties_rule = _parties(summary, max(20, MAX_PARTIES // len(runs)))
+    rejections, rejections_rule = _rejections(run, max(20, MAX_REJECTIONS // len(runs)))
+    limit = MAX_SCENARIO_CHARACTERS // len(runs)
+    left_out = len(run.scenario_text) - limit
+    return RunView(
+        label=label,
+        colour=index % len(PALETTE),
+        summary=summary,
+        status_note=_STATUS_NOTES[summary.status],
+        problem=shortened(summary.problem or "", MAX_TEXT),
+        facts=_facts(summary),
+        cards=_cards(run),
+        finals=_finals(summary),
+        participation=grid(run, len(runs)),
+        party_columns=columns,
+        parties=parties,
+        parties_rule=parties_rule,
+        contributions=accepted_share(summary) or "",
+        rejections=rejections,
+        rejections_rule=rejections_rule,
+        traffic=_traffic(summary),
+        privacy=_privacy(summary),
+        notes=[shortened(note, MAX_TEXT) for note in summary.notes[:MAX_NOTES]],
+        scenario=run.scenario_text[:limit],
+        scenario_rule=f"{left_out:,} more characters in scenario.toml" if left_out > 0 else "",
+        difference=_difference(runs[0], run, limit) if index else "",
+    )
+
+
+_STATUS_NOTES = {
+    "running": "No end was recorded: the run is still going, or it was killed.",
+    "finished": "",
+    "failed": "The run failed; figures are those of the last round it completed.",
+    "interrupted": "The run was interrupted and can go on: troth simulate --resume.",
+}
+
+
+def _facts(summary: Summary) -> list[str]:
+    facts = [summary.protocol, summary.task, f"seed {summary.seed}"]
+    if summary.parties:
+        facts.append(counted(len(summary.parties), "party"))
+    if summary.dimension:
+        facts.append(counted(summary.dimension, "parameter"))
+    return facts
+
+
+def _cards(run: Run) -> list[Card]:
+    summary = run.summary
+    final = summary.final
+    cards = [
+        Card(
+            "Final error", percent(final.error if final else None), error_name(summary), _bad(final)
+        ),
+        Card(
+            "Final loss",
+            number(final.loss if final else None),
+            f"on {counted(final.examples, 'test example')}" if final else "",
+            _bad(final),
+        ),
+    ]
+    if final is not None and final.attack_rate is not None:
+        cards.append(
+            Card("Attack rate", percent(final.attack_rate), "source examples taken for the target")
+        )
+    attackers = sum(party.attacker is not None for party in summary.parties)
+    planned = f"of {summary.rounds_planned:,}" if summary.rounds_planned else ""
+    cards.append(Card("Rounds", f"{summary.rounds:,}", planned))
+    cards.append(
+        Card(
+            "Parties",
+            f"{len(summary.parties):,}",
+            f"{attackers:,} of them attack" if attackers else "",
+        )
+    )
+    messages = sum(kind.messages for kind in summary.traffic.values())
+    cards.append(
+        Card(
+            "Bytes sent",
+            size(summary.bytes_sent),
+            f"in {counted(messages, 'message')}" if messages else "",
+        )
+    )
+    model = (
+        f"cost model: {summary.cost_model}" if summary.cost_model else "on the simulated network"
+    )
+    cards.append(Card("Simulated time", duration(summary.simulated_s), model))
+    speed = summary.rounds / summary.measured_s if summary.measured_s > 0 else 0.0
+    cards.append(
+        Card(
+            "Measured time",
+            duration(summary.measured_s),
+            f"on this machine, {speed:,.3g} rounds/s" if speed else "on this machine",
+        )
+    )
+    engine = ", ".join(
+        part for part in (summary.engine and f"{summary.engine} engine", summary.device) if part
+    )
+    peak = size(summary.peak_rss_bytes) if summary.peak_rss_bytes else ABSENT
+    cards.append(Card("Peak memory", peak, engine))
+    return cards
+
+
+def _bad(metrics: Metrics | None) -> bool:
+    return metrics is not None and not math.isfinite(metrics.loss + metrics.error)
+
+
+def _cell(text: str, order: float | None) -> Cell:
+    """Sorts last where there is no number."""
+    return Cell(text, order if order is not None and math.isfinite(order) else math.inf)
+
+
+def _finals(summary: Summary) -> list[Cell]:
+    final = summary.final
+    error, loss, attack_rate = (
+        (final.error, final.loss, final.attack_rate) if final else (None, None, None)
+    )
+    return [
+        _cell(percent(error), error),
+        _cell(number(loss), loss),
+        _cell(percent(attack_rate), attack_rate),
+        _cell(f"{summary.rounds:,}", summary.rounds),
+        _cell(size(summary.bytes_sent), summary.bytes_sent),
+        _cell(duration(summary.simulated_s), summary.simulated_s),
+        _cell(duration(summary.measured_s), summary.measured_s),
+        _cell(size(summary.peak_rss_bytes), summary.peak_rss_bytes),
+    ]
+
+
+def _parties(summary: Summary, limit: int) -> tuple[list[str], list[PartyRow], str]:
+    """Columns, rows and the rule of the party table. A column that no party fills is left out."""
+    shown, rule = summary.parties, ""
+    if len(shown) > limit:
+        shown = sorted(
+            shown, key=lambda party: (party.attacker is None, -party.rejected, party.party)
+        )[:limit]
+        rule = (
+            f"{limit:,} of {len(summary.parties):,} parties: attackers first, then those rejected "
+            "most often, then by name. All are in summary.json."
+        )
+    columns = [column for column in _COLUMNS if any(_value(party, column) for party in shown)]
+    rows = [
+        PartyRow(
+            party.party, party.attacker or "", [_party_cell(party, column) for column in columns]
+        )
+        for party in shown
+    ]
+    return columns, rows, rule
+
+
+_COLUMNS = {
+    "Examples": "examples",
+    "Accepted": "accepted",
+    "Rejected": "rejected",
+    "Missing": "missing",
+    "Error on own data": "own",
+    "Own model’s test error": "test",
+    "Sent": "bytes_sent",
+    "Received": "bytes_received",
+}
+
+
+def _value(party: PartyRecord, column: str) -> float | None:
+    value: Metrics | float | None = getattr(party, _COLUMNS[column])
+    return value.error if isinstance(value, Metrics) else value
+
+
+def _party_cell(party: PartyRecord, column: str) -> Cell:
+    value = _value(party, column)
+    if column in ("Error on own data", "Own model’s test error"):
+        return _cell(percent(value), value)
+    assert value is not None
+    return _cell(size(value) if column in ("Sent", "Received") else f"{value:,}", value)
+
+
+def _rejections(run: Run, limit: int) -> tuple[list[RejectionRow], str]:
+    """Who was refused why, most often first."""
+    attackers: dict[str, str | None] = {
+        party.party: party.attacker for party in run.summary.parties
+    }
+    groups: dict[tuple[str, str], list[int]] = {}
+    for record in run.rounds:
+        for rejection in record.rejected:
+            groups.setdefault((rejection.node, rejection.reason), []).append(record.round)
+    order = sorted(groups, key=lambda group: (-len(groups[group]), group))
+    rows = [
+        RejectionRow(
+            party=node,
+            attacker=attackers.get(node) or "",
+            reason=shortened(reason, MAX_TEXT),
+            times=len(groups[node, reason]),
+            rounds=ranges(groups[node, reason]),
+        )
+        for node, reason in order[:limit]
+    ]
+    if len(order) <= limit:
+        return rows, ""
+    return rows, f"The {limit:,} most frequent of {len(order):,}. All are in rounds.jsonl."
+
+
+def _traffic(summary: Summary) -> list[TrafficRow]:
+    total = sum(kind.bytes for kind in summary.traffic.values())
+    order = sorted(summary.traffic, key=lambda name: (-summary.traffic[name].bytes, name))
+    return [
+        TrafficRow(
+            name=name,
+            messages=f"{summary.traffic[name].messages:,}",
+            bytes=size(summary.traffic[name].bytes),
+            share=round(summary.traffic[name].bytes / total, 4) if total else 0.0,
+        )
+        for name in order
+    ]
+
+
+def _privacy(summary: Summary) -> list[str]:
+    """Sentences; the first says what holds."""
+    privacy = summary.privacy
+    if privacy is None:
+        return [
+            "Nothing was recorded about privacy, so assume that nothing bounds what updates reveal."
+        ]
+    if privacy.epsilon is None or not math.isfinite(privacy.epsilon):
+        first = (
+            f"Mechanism: {privacy.mechanism}. Nothing bounds what updates reveal: no (ε, δ) holds."
+        )
+    else:
+        delta = ABSENT if privacy.delta is None else f"{privacy.delta:.3g}"
+        spent = f"at most ε = {privacy.epsilon:.4g}, δ = {delta}"
+        first = f"Mechanism: {privacy.mechanism}. Each party spent {spent}."
+    return [first, shortened(privacy.note, MAX_TEXT)] if privacy.note else [first]
+
+
+def _difference(first: Run, other: Run, limit: int) -> str:
+    """Unified diff of the scenarios, without its two lines of file names."""
+    lines = difflib.unified_diff(
+        first.scenario_text.splitlines(), other.scenario_text.splitlines(), lineterm="", n=1
+    )
+    return shortened("\n".join(list(lines)[2:]), limit)

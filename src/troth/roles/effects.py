@@ -1,0 +1,146 @@
+"""Effects: the only things a role may await.
+
+A role is an `async def`. What it awaits is plain data that says what it wants; a world carries it out and
+sends the result back. So the same role runs in virtual time under test and over TLS in earnest, and a
+protocol needs neither clock, socket nor event loop.
+
+| effect      | gives                                      | blocks until                            |
+|-------------|--------------------------------------------|-----------------------------------------|
+| `Send`      | nothing                                    | -                                       |
+| `Receive`   | `Received`, or None at the deadline        | a message of these types (from `sender`)|
+| `Collect`   | `Collected`                                | `enough` senders, or the deadline       |
+| `Sleep`     | nothing                                    | the time has passed                     |
+| `Perform`   | the computation's value                    | the engine has computed it              |
+| `Save`      | nothing                                    | the state would survive a crash         |
+| `Load`      | the last saved state, or None              | -                                       |
+| `Report`    | nothing                                    | -                                       |
+
+**Restarting.** A role that was stopped (crash, or a resumed run) is called again from the top and
+`Load`s what it last `Save`d. It must then do what it would have done after that `Save`, and nothing else;
+a world may check this, and a role that breaks it cannot be resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from troth.compute import Compute
+from troth.ids import NodeId, Round
+from troth.records import Rejection
+from troth.roles.messages import RoundMessage
+from troth.wire import Float32s, Message
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+R = TypeVar("R", bound=RoundMessage)
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class Effect(Generic[T]):
+    """Something a role awaits; `T` is what it gets back."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Effect[T], T, T]:
+        return (yield self)
+
+
+@dataclass(frozen=True, slots=True)
+class Send(Effect[None]):
+    """Send one message to each of `to`. Delivery is not promised."""
+
+    to: tuple[NodeId, ...]
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class SendBytes(Effect[None]):
+    """Send bytes that no codec has seen. Only attackers have a use for it."""
+
+    to: tuple[NodeId, ...]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Generic[M]):
+    """A message and who sent it. It is decoded, not verified."""
+
+    sender: NodeId
+    message: M
+
+
+@dataclass(frozen=True, slots=True)
+class Receive(Effect[Received[M] | None]):
+    """The next message of one of these types in order of arrival; None when `deadline_s` has passed."""
+
+    types: tuple[type[M], ...]
+    sender: NodeId | None = None
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Collected(Generic[R]):
+    """What a `Collect` gathered: the first message of each sender, in ascending sender order."""
+
+    messages: Mapping[NodeId, R]
+
+
+@dataclass(frozen=True, slots=True)
+class Collect(Effect[Collected[R]]):
+    """Messages of one type and round from `expected` senders.
+
+    Returns when `enough` of them have arrived or `deadline_s` has passed, whichever is first. Later copies
+    from the same sender, and messages of earlier rounds, are dropped.
+    """
+
+    type: type[R]
+    round: Round
+    expected: frozenset[NodeId]
+    enough: int
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep(Effect[None]):
+    """Nothing for `seconds`."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Perform(Effect[T]):
+    """A pure computation, for the engine."""
+
+    request: Compute[Any, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Save(Effect[None]):
+    """Make `state` the state that survives, in place of the last one."""
+
+    state: msgspec.Struct
+
+
+@dataclass(frozen=True, slots=True)
+class Load(Effect[S | None]):
+    """The state that survived, or None."""
+
+    type: type[S]
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Effect[None]):
+    """A round is over: what became of it, and the model as it is now.
+
+    `missing` are the nodes that were asked and did not answer in time.
+    """
+
+    round: Round
+    params_D: Float32s
+    accepted: tuple[NodeId, ...] = ()
+    rejected: tuple[Rejection, ...] = ()
+    missing: tuple[NodeId, ...] = ()

@@ -1,0 +1,12 @@
+"""Base of the messages that belong to a round, which `Collect` sorts by."""
+
+from __future__ import annotations
+
+from troth.ids import Round
+from troth.wire import Message
+
+
+class RoundMessage(Message):
+    """A message of one round."""
+
+    round: Round

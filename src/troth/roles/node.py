@@ -1,0 +1,107 @@
+"""A role's view of the node it runs on: its name, its random stream, and verbs for the effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+from troth.compute import Compute
+from troth.ids import NodeId, Round
+from troth.records import Rejection
+from troth.roles import effects
+from troth.roles.effects import Collected, Effect, Received
+from troth.streams import Stream
+from troth.roles.messages import RoundMessage
+from troth.wire import Float32s, Message
+
+M = TypeVar("M", bound=Message)
+R = TypeVar("R", bound=RoundMessage)
+S = TypeVar("S", bound=msgspec.Struct)
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class Node:
+    """Where a role runs. Everything here is the same after a restart."""
+
+    id: NodeId
+    stream: Stream
+
+    def send(self, to: NodeId, message: Message) -> Effect[None]:
+        """Send `message` to one node."""
+        return effects.Send((to,), message)
+
+    def broadcast(self, to: Iterable[NodeId], message: Message) -> Effect[None]:
+        """Send `message` to each of `to`, in the order given."""
+        return effects.Send(tuple(to), message)
+
+    def receive(
+        self, *types: type[M], sender: NodeId | None = None, deadline_s: float | None = None
+    ) -> Effect[Received[M] | None]:
+        """The next message of one of `types`, or None after `deadline_s`."""
+        return effects.Receive(types, sender, deadline_s)
+
+    def collect(
+        self,
+        type: type[R],
+        round: Round,
+        *,
+        expected: Iterable[NodeId],
+        enough: int,
+        deadline_s: float | None = None,
+    ) -> Effect[Collected[R]]:
+        """The first message of this type and round from each of `expected`, until `enough` have come."""
+        return effects.Collect(type, round, frozenset(expected), enough, deadline_s)
+
+    def sleep(self, seconds: float) -> Effect[None]:
+        """Wait."""
+        return effects.Sleep(seconds)
+
+    def compute(self, request: Compute[Any, V]) -> Effect[V]:
+        """Have the engine compute `request`."""
+        return effects.Perform(request)
+
+    def save(self, state: msgspec.Struct) -> Effect[None]:
+        """Make `state` survive a crash, before anything that depends on it is sent."""
+        return effects.Save(state)
+
+    def load(self, type: type[S]) -> Effect[S | None]:
+        """What was last saved, or None."""
+        return effects.Load(type)
+
+    def report(
+        self,
+        round: Round,
+        params_D: Float32s,
+        *,
+        accepted: Iterable[NodeId] = (),
+        rejected: Iterable[Rejection] = (),
+        missing: Iterable[NodeId] = (),
+    ) -> Effect[None]:
+        """Say that `round` is over."""
+        return effects.Report(round, params_D, tuple(accepted), tuple(rejected), tuple(missing))
+
+
+RoleCoroutine = Coroutine[Effect[Any], Any, Float32s | None]
+Role = Callable[[Node], RoleCoroutine]
+"""A role with its parameters bound. It returns the model it ends with, or None if it has none."""
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who plays what in a run.
+
+    Args:
+      roles: a role for every node.
+      leading: the run is over when all of these have returned.
+      messages: every message type of the protocol, for the codec.
+      own_models: every leading node ends with a model of its own, instead of one model for all.
+    """
+
+    roles: Mapping[NodeId, Role]
+    leading: tuple[NodeId, ...]
+    messages: tuple[type[Message], ...]
+    own_models: bool = False

@@ -1,0 +1,444 @@
+"""`troth.simulate`: a scenario in, a result out; and the folder a run leaves, if it is to leave one."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import tomlkit
+
+from troth import streams
+from troth.charter.digest import charter_digest
+from troth.charter.loading import LoadedScenario, load_scenario
+from troth.charter.scenario import Scenario
+from troth.errors import LocalError, RoundFailedError, UsageError, VerificationError
+from troth.ids import Bytes, NodeId, SimulatedSeconds
+from troth.learning.device import repeatable
+from troth.learning.requests import Evaluate, EvaluateParties
+from troth.records import (
+    Metrics,
+    PartyRecord,
+    PrivacyRecord,
+    RoundRecord,
+    Summary,
+    Traffic,
+)
+from troth.report.folder import RunFolder
+from troth.report.progress import Progress, QuietProgress, live_progress
+from troth.wire import Float32s
+from troth.worlds.simulated import snapshot
+from troth.worlds.simulated.recorder import Recorder, mean_metrics
+from troth.worlds.simulated.stage import Stage, prepare
+from troth.worlds.simulated.world import SimulatedWorld
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SNAPSHOT_EVERY_S = 10.0
+"""Measured seconds between two snapshots of a run that leaves a folder."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run.
+
+    `parameters` is the final model, shape (D,); None for `standalone`, where every party has its own
+    in `models`.
+    """
+
+    summary: Summary
+    rounds: list[RoundRecord]
+    scenario_text: str
+    parameters: Float32s | None
+    models: dict[NodeId, Float32s] = field(default_factory=dict)
+    folder: Path | None = None
+
+    @property
+    def final(self) -> Metrics | None:
+        """The final model on the test set (`standalone`: the mean over the parties' models)."""
+        return self.summary.final
+
+    def to_json(self) -> str:
+        """Summary and rounds as one JSON object."""
+        return msgspec.json.encode({"summary": self.summary, "rounds": self.rounds}).decode()
+
+    def plot(self, metric: str = "error") -> Figure:
+        """`metric` ("error", "loss", "attack_rate") against the round."""
+        from troth.report.plots import plot
+        from troth.report.read import Run
+
+        path = self.folder or Path(self.summary.name)
+        return plot(
+            Run(
+                path=path,
+                scenario_text=self.scenario_text,
+                summary=self.summary,
+                rounds=self.rounds,
+            ),
+            metric,
+        )
+
+    def save(self, folder: Path | str) -> Path:
+        """Write the run's folder, report included; where it is (a taken name gets a number)."""
+        from troth.report.page import write_report
+
+        run = RunFolder.create(Path(folder), self.scenario_text, self.summary)
+        for record in self.rounds:
+            run.append_round(record)
+        _write_outcome(run, self)
+        write_report([run.path])
+        return run.path
+
+
+def simulate(
+    scenario: Path | str | Scenario | LoadedScenario,
+    *,
+    into: Path | str | None = None,
+    progress: Progress | bool = True,
+    **overrides: Any,
+) -> Result:
+    """Run a scenario in a simulated world.
+
+    Args:
+      scenario: a TOML file, or a scenario already loaded or built in Python.
+      into: folder for the run; it can then be resumed if it is killed. A taken name gets a number.
+      progress: True shows one line per round on standard error, False nothing.
+      overrides: keys of the scenario with `__` for a dot: `training__rounds=5`.
+
+    Raises:
+      LocalError: the scenario is wrong (`CharterError`, `DataError`), or the run failed
+        (`RoundFailedError`).
+
+    Example:
+      >>> import troth
+      >>> result = troth.simulate("scenario.toml", training__rounds=5)  # doctest: +SKIP
+      >>> result.final.error  # doctest: +SKIP
+      0.0812
+    """
+    loaded = _load(scenario, [f"{k.replace('__', '.')}={_toml(v)}" for k, v in overrides.items()])
+    return _Run(loaded, _display(progress), Path(into) if into is not None else None).start()
+
+
+def resume(folder: Path | str, *, progress: Progress | bool = True) -> Result:
+    """Go on with a run that was killed or interrupted, to the same final model.
+
+    Raises:
+      UsageError: there is no run in `folder`, or it has finished.
+      VerificationError: its snapshot does not belong to its scenario.
+    """
+    run = RunFolder.open(Path(folder))
+    data = run.read_snapshot()
+    if data is None or run.summary().status == "finished":
+        raise UsageError(
+            f"{folder}: there is nothing to resume, its status is {run.summary().status}",
+            hint="run its scenario.toml again with: troth simulate",
+        )
+    try:
+        saved = msgspec.msgpack.decode(data, type=_Saved)
+    except msgspec.MsgspecError as error:
+        raise VerificationError(f"{folder}: the snapshot cannot be read: {error}") from None
+    loaded = load_scenario(run.path / "scenario.toml", base=Path(saved.base))
+    return _Run(loaded, _display(progress), run.path).resume(run, saved.world)
+
+
+class _Saved(msgspec.Struct):
+    """What `snapshot.bin` holds: where the scenario came from, and the world if it had begun."""
+
+    base: str
+    world: bytes | None
+
+
+def _display(progress: Progress | bool) -> Progress:
+    if isinstance(progress, bool):
+        return live_progress() if progress else QuietProgress()
+    return progress
+
+
+def _toml(value: object) -> str:
+    return tomlkit.item(value).as_string()
+
+
+def _load(
+    scenario: Path | str | Scenario | LoadedScenario, overrides: list[str]
+) -> LoadedScenario:
+    if isinstance(scenario, LoadedScenario) and not overrides:
+        return scenario
+    if isinstance(scenario, LoadedScenario):
+        raise UsageError(
+            "overrides do not go with a scenario that is loaded already",
+            hint="give them to troth.charter.load_scenario",
+        )
+    if isinstance(scenario, Scenario):
+        from troth.charter.loading import load_text
+
+        return load_text(scenario_text(scenario), base=Path.cwd(), overrides=overrides)
+    return load_scenario(Path(scenario), overrides=overrides)
+
+
+def scenario_text(scenario: Scenario) -> str:
+    """A scenario built in Python as the TOML file that says the same."""
+
+    def without_none(value: object) -> object:
+        if isinstance(value, dict):
+            return {k: without_none(v) for k, v in value.items() if v is not None}
+        if isinstance(value, list):
+            return [without_none(inner) for inner in value]
+        return value
+
+    document = msgspec.to_builtins(scenario)
+    document = document.pop("charter") | document
+    text: str = tomlkit.dumps(without_none(document))
+    return text
+
+
+def data_root() -> Path | None:
+    """The folder that `TROTH_DATA` names, if it is set."""
+    value = os.environ.get("TROTH_DATA")
+    return Path(value) if value else None
+
+
+def peak_rss_bytes() -> Bytes:
+    """Peak resident memory of this process, plus the largest of its workers'."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return Bytes((own + workers) * unit)
+
+
+class _Run:
+    """One run, from its scenario to its result."""
+
+    def __init__(self, loaded: LoadedScenario, progress: Progress, into: Path | None) -> None:
+        self._loaded = loaded
+        self._scenario = loaded.scenario
+        self._progress = progress
+        self._into = into
+        self._folder: RunFolder | None = None
+        self._rounds: list[RoundRecord] = []
+        self._snapshot_due_s = time.monotonic() + SNAPSHOT_EVERY_S
+        self._stage: Stage | None = None
+
+    def start(self) -> Result:
+        """Run from the beginning."""
+        return self._go(lambda world, recorder: world.start())
+
+    def resume(self, folder: RunFolder, data: bytes | None) -> Result:
+        """Go on from a snapshot; from the beginning if none was taken before the end came."""
+        self._folder = folder
+
+        def restore(world: SimulatedWorld, recorder: Recorder) -> None:
+            if data is None:
+                folder.truncate_rounds(0)
+                world.start()
+                return
+            recorder.restore(snapshot.restore(world, data, scenario_digest=self._digest()))
+            folder.truncate_rounds(recorder.tally.rounds)
+            self._rounds = folder.rounds()
+
+        return self._go(restore)
+
+    def _digest(self) -> str:
+        return f"{charter_digest(self._scenario.charter)}/{msgspec.json.encode(self._scenario)!r}"
+
+    def _go(self, begin: Callable[[SimulatedWorld, Recorder], None]) -> Result:
+        stage = prepare(self._scenario, base=self._loaded.base, root=data_root())
+        scenario = self._scenario
+        world_stream = streams.world(scenario.seed)
+        recorder = Recorder(
+            stage,
+            traffic=lambda: (sum(world.traffic.values()), sum(world.traffic_bytes.values())),
+            on_round=self._on_round,
+        )
+        world = SimulatedWorld(
+            stage.cast,
+            engine=stage.engine,
+            parties=stage.parties,
+            stream=world_stream,
+            learning=streams.learning(scenario.seed),
+            observer=recorder,
+            network=scenario.network,
+            churn=scenario.churn,
+            faults=scenario.faults,
+            cost=scenario.cost,
+            checkpoint=lambda: self._checkpoint(world, recorder),
+        )
+        try:
+            begin(world, recorder)
+            summary = self._summary(stage, world, recorder, "running")
+            if self._folder is None and self._into is not None:
+                self._folder = RunFolder.create(self._into, self._loaded.text, summary)
+                self._save(None)
+            self._progress.start(summary)
+            with self._closing(stage, world, recorder), repeatable(stage.bench.device):
+                world.run()
+                recorder.close()
+                return self._finish(stage, world, recorder)
+        finally:
+            stage.engine.close()
+
+    def _on_round(self, record: RoundRecord) -> None:
+        self._rounds.append(record)
+        if self._folder is not None:
+            self._folder.append_round(record)
+        self._progress.round(record)
+
+    def _checkpoint(self, world: SimulatedWorld, recorder: Recorder) -> None:
+        if self._folder is None or time.monotonic() < self._snapshot_due_s:
+            return
+        self._save(snapshot.take(world, scenario_digest=self._digest(), observer=recorder.state()))
+        self._snapshot_due_s = time.monotonic() + SNAPSHOT_EVERY_S
+
+    def _save(self, world: bytes | None) -> None:
+        assert self._folder is not None
+        saved = _Saved(base=str(self._loaded.base.resolve()), world=world)
+        self._folder.write_snapshot(msgspec.msgpack.encode(saved))
+
+    @contextmanager
+    def _closing(
+        self, stage: Stage, world: SimulatedWorld, recorder: Recorder
+    ) -> Iterator[None]:
+        """Whatever ends the run, the folder and the display say so."""
+        try:
+            yield
+        except (LocalError, KeyboardInterrupt) as error:
+            stopped = isinstance(error, KeyboardInterrupt)
+            summary = msgspec.structs.replace(
+                self._summary(stage, world, recorder, "interrupted" if stopped else "failed"),
+                problem="interrupted" if stopped else str(error),
+            )
+            if self._folder is not None:
+                self._folder.finish(summary)
+            self._progress.finish(summary)
+            raise
+
+    def _finish(self, stage: Stage, world: SimulatedWorld, recorder: Recorder) -> Result:
+        models: dict[NodeId, Float32s] = {}
+        parameters = None
+        if stage.cast.own_models:
+            for id in stage.cast.leading:
+                result = world.nodes[id].result
+                assert result is not None
+                models[id] = result
+        else:
+            parameters = world.nodes[stage.cast.leading[0]].result
+            assert parameters is not None
+        summary = self._summary(stage, world, recorder, "finished")
+        summary = _measure(summary, stage, parameters, models)
+        if summary.final is None:
+            raise RoundFailedError("no model came of this run")
+        result_ = Result(
+            summary=summary,
+            rounds=self._rounds,
+            scenario_text=self._loaded.text,
+            parameters=parameters,
+            models=models,
+            folder=None if self._folder is None else self._folder.path,
+        )
+        if self._folder is not None:
+            _write_outcome(self._folder, result_)
+        self._progress.finish(summary)
+        return result_
+
+    def _summary(
+        self, stage: Stage, world: SimulatedWorld, recorder: Recorder, status: Any
+    ) -> Summary:
+        charter = self._scenario.charter
+        tally = recorder.tally
+        parties = []
+        for party in stage.parties:
+            node = world.nodes.get(party)
+            attack = stage.attackers.get(party)
+            parties.append(
+                PartyRecord(
+                    party=party,
+                    examples=len(stage.bench.rows_of[party]),
+                    attacker=None if attack is None else str(attack.__struct_config__.tag),
+                    accepted=tally.accepted[party],
+                    rejected=tally.rejected[party],
+                    missing=tally.missing[party],
+                    bytes_sent=Bytes(0 if node is None else node.bytes_sent),
+                    bytes_received=Bytes(0 if node is None else node.bytes_received),
+                    messages_sent=0 if node is None else node.messages_sent,
+                )
+            )
+        return Summary(
+            status=status,
+            name=charter.name,
+            protocol=str(charter.protocol.__struct_config__.tag),
+            seed=self._scenario.seed,
+            troth_version=version("troth"),
+            charter_digest=charter_digest(charter),
+            trace_digest=world.trace_digest(),
+            rounds=tally.rounds,
+            rounds_planned=charter.training.rounds,
+            dimension=stage.bench.model.dimension,
+            task=charter.task.kind,
+            final=tally.last,
+            parties=parties,
+            traffic={
+                name: Traffic(messages=world.traffic[name], bytes=Bytes(world.traffic_bytes[name]))
+                for name in sorted(world.traffic)
+            },
+            bytes_sent=Bytes(sum(world.traffic_bytes.values())),
+            simulated_s=SimulatedSeconds(
+                max(world.nodes[id].clock_s for id in stage.cast.leading)
+            ),
+            measured_s=recorder.measured_s,
+            peak_rss_bytes=peak_rss_bytes(),
+            engine=stage.engine.name,
+            device=stage.device,
+            cost_model=str(self._scenario.cost.__struct_config__.tag),
+            privacy=NO_PRIVACY,
+            notes=list(stage.notes),
+        )
+
+
+NO_PRIVACY = PrivacyRecord(
+    mechanism="none",
+    epsilon=None,
+    delta=None,
+    note="no noise is added, so nothing bounds what updates and models reveal about a party's rows",
+)
+
+
+def _measure(
+    summary: Summary,
+    stage: Stage,
+    parameters: Float32s | None,
+    models: dict[NodeId, Float32s],
+) -> Summary:
+    """The summary with the final models' metrics, on the test set and on every party's own rows."""
+    source, target = stage.target or (None, None)
+    if parameters is not None:
+        tests: list[Metrics] = stage.engine.run([Evaluate(parameters, None, source, target)])
+        (owns,) = stage.engine.run([EvaluateParties(parameters, stage.parties, source, target)])
+        parties = [
+            msgspec.structs.replace(party, own=own)
+            for party, own in zip(summary.parties, owns.metrics, strict=True)
+        ]
+    else:
+        nodes = [party.party for party in summary.parties]
+        tests = stage.engine.run([Evaluate(models[id], None, source, target) for id in nodes])
+        own = stage.engine.run([Evaluate(models[id], id, source, target) for id in nodes])
+        parties = [
+            msgspec.structs.replace(party, own=own[i], test=tests[i])
+            for i, party in enumerate(summary.parties)
+        ]
+    return msgspec.structs.replace(summary, final=mean_metrics(tests), parties=parties)
+
+
+def _write_outcome(folder: RunFolder, result: Result) -> None:
+    assert result.summary.privacy is not None
+    folder.write_privacy(result.summary.privacy)
+    models = result.models if result.parameters is None else {"params": result.parameters}
+    folder.write_model(models, result.summary.charter_digest)
+    folder.finish(result.summary)

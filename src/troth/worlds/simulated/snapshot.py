@@ -1,0 +1,272 @@
+"""Writing a simulated world down, and bringing it back to the same state.
+
+A coroutine cannot be written down. But a role is a pure function of what its effects gave it, so each node
+keeps the results since its last `Save`, and is replayed from there (`Runtime.replay`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from troth.errors import VerificationError
+from troth.ids import NodeId
+from troth.roles.effects import Collected, Perform, Received
+from troth.wire import Float32s, decode_array, decode_extension
+from troth.worlds.simulated.faults import Outage
+from troth.worlds.simulated.mailbox import Envelope
+from troth.worlds.simulated.runtime import Blocking, Runtime, decode_state, encode_state, value_type
+from troth.worlds.simulated.world import Event, Kind, SimulatedWorld
+
+SNAPSHOT_VERSION = 1
+
+
+class _Letter(msgspec.Struct, array_like=True):
+    """A message by its place in the snapshot's table of bytes."""
+
+    sender: NodeId
+    data: int
+
+
+class _Event(msgspec.Struct, array_like=True):
+    time_s: float
+    tie: int
+    number: int
+    kind: int
+    node: NodeId
+    wait_number: int | None
+    letter: _Letter | None
+    outage: Outage | None
+
+
+class _Entry(msgspec.Struct, array_like=True):
+    """One result in a node's log."""
+
+    kind: str
+    letters: list[_Letter] | None = None
+    value: bytes | None = None
+
+
+class _NodeState(msgspec.Struct):
+    clock_s: float
+    wait_number: int
+    gathered: list[_Letter]
+    mailbox: list[_Letter]
+    ready: bytes | None
+    durable: bytes | None
+    log: list[_Entry]
+    performed: int
+    started: bool
+    up: bool
+    finished: bool
+    result: Float32s | None
+    messages_sent: int
+    events_made: int
+    outages: int
+    churned: int
+    bytes_sent: int
+    bytes_received: int
+    chain: bytes
+
+
+class _Snapshot(msgspec.Struct):
+    version: int
+    scenario_digest: str
+    table: list[bytes]
+    events: list[_Event]
+    nodes: dict[NodeId, _NodeState]
+    uplink_free_s: dict[NodeId, float]
+    downlink_free_s: dict[NodeId, float]
+    last_arrival_s: list[tuple[NodeId, NodeId, float]]
+    traffic: dict[str, int]
+    traffic_bytes: dict[str, int]
+    observer: bytes
+
+
+class _Table:
+    """Distinct message bytes; a broadcast is kept once."""
+
+    def __init__(self) -> None:
+        self.data: list[bytes] = []
+        self._index: dict[bytes, int] = {}
+
+    def letter(self, sender: NodeId, data: bytes) -> _Letter:
+        index = self._index.setdefault(data, len(self.data))
+        if index == len(self.data):
+            self.data.append(data)
+        return _Letter(sender, index)
+
+
+def take(world: SimulatedWorld, *, scenario_digest: str, observer: bytes) -> bytes:
+    """The world's whole state. Call it from the world's `checkpoint` only, when nothing is computing.
+
+    Args:
+      scenario_digest: of the exact scenario, so that a snapshot is not resumed under another.
+      observer: the observer's own state.
+    """
+    table = _Table()
+
+    def entry(kind: str, value: Any) -> _Entry:
+        if value is None:
+            return _Entry(kind)
+        if isinstance(value, Received):
+            return _Entry(kind, [table.letter(value.sender, world.codec.encode(value.message))])
+        if isinstance(value, Collected):
+            return _Entry(
+                kind,
+                [table.letter(id, world.codec.encode(m)) for id, m in value.messages.items()],
+            )
+        return _Entry(kind, value=encode_state(value))
+
+    def event(item: Event) -> _Event:
+        payload = item[5]
+        return _Event(
+            *item[:5],
+            payload if isinstance(payload, int) else None,
+            table.letter(payload.sender, payload.data) if isinstance(payload, Envelope) else None,
+            payload if isinstance(payload, Outage) else None,
+        )
+
+    nodes = {}
+    for id, runtime in world.nodes.items():
+        assert not runtime.set_aside
+        nodes[id] = _NodeState(
+            clock_s=runtime.clock_s,
+            wait_number=runtime.wait_number,
+            gathered=[table.letter(e.sender, e.data) for e in runtime.gathered.values()],
+            mailbox=[table.letter(e.sender, e.data) for e in runtime.mailbox.waiting],
+            ready=None if runtime.ready is None else encode_state(runtime.ready),
+            durable=runtime.durable,
+            log=[entry(kind, value) for kind, value in runtime.log],
+            performed=runtime.performed,
+            started=runtime.coroutine is not None,
+            up=runtime.up,
+            finished=runtime.finished,
+            result=runtime.result,
+            messages_sent=runtime.messages_sent,
+            events_made=runtime.events_made,
+            outages=runtime.outages,
+            churned=runtime.churned,
+            bytes_sent=runtime.bytes_sent,
+            bytes_received=runtime.bytes_received,
+            chain=runtime.chain,
+        )
+    network = world.network
+    snapshot = _Snapshot(
+        version=SNAPSHOT_VERSION,
+        scenario_digest=scenario_digest,
+        events=[event(item) for item in world.events],
+        nodes=nodes,
+        uplink_free_s=network.uplink_free_s,
+        downlink_free_s=network.downlink_free_s,
+        last_arrival_s=[(a, b, time_s) for (a, b), time_s in network.last_arrival_s.items()],
+        traffic=dict(world.traffic),
+        traffic_bytes=dict(world.traffic_bytes),
+        observer=observer,
+        table=table.data,
+    )
+    return encode_state(snapshot)
+
+
+def restore(world: SimulatedWorld, data: bytes, *, scenario_digest: str) -> bytes:
+    """Bring a world that was made for the same scenario, and not started, to the snapshot's state.
+
+    Returns:
+      The observer's own state.
+
+    Raises:
+      VerificationError: these are not a snapshot's bytes, or the snapshot of another scenario or version.
+      LocalError: a role does not resume (see `roles.effects`).
+    """
+    try:
+        snapshot: _Snapshot = msgspec.msgpack.decode(
+            data, type=_Snapshot, dec_hook=decode_array, ext_hook=decode_extension
+        )
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise VerificationError(f"the snapshot cannot be read: {error}") from None
+    if snapshot.version != SNAPSHOT_VERSION:
+        raise VerificationError(
+            f"the snapshot has version {snapshot.version}, not {SNAPSHOT_VERSION}",
+            hint="resume with the release of troth that wrote it, or run the scenario again",
+        )
+    if snapshot.scenario_digest != scenario_digest or snapshot.nodes.keys() != world.nodes.keys():
+        raise VerificationError(
+            "the snapshot belongs to another scenario",
+            hint="the run folder's scenario.toml was changed; run it as a new one",
+        )
+    envelopes: dict[tuple[NodeId, int], Envelope] = {}
+
+    def envelope(letter: _Letter) -> Envelope:
+        key = (letter.sender, letter.data)
+        if key not in envelopes:
+            envelopes[key] = Envelope(letter.sender, snapshot.table[letter.data])
+        return envelopes[key]
+
+    def opened(letter: _Letter) -> Envelope:
+        result = envelope(letter)
+        result.open(world.codec)
+        return result
+
+    for event in snapshot.events:
+        payload: Any = event.outage if event.wait_number is None else event.wait_number
+        if event.letter is not None:
+            payload = envelope(event.letter)
+        world.events.append(
+            (event.time_s, event.tie, event.number, Kind(event.kind), event.node, payload)
+        )
+    # A list that was a heap is still one.
+    for id, state in snapshot.nodes.items():
+        runtime = world.nodes[id]
+        _restore_node(runtime, state)
+        runtime.gathered = {letter.sender: opened(letter) for letter in state.gathered}
+        for letter in state.mailbox:
+            runtime.mailbox.put(opened(letter))
+        if state.started:
+            runtime.replay([(item.kind, _value_of(item, opened)) for item in state.log])
+            if state.ready is not None:
+                assert isinstance(runtime.waiting, Perform)
+                runtime.ready = decode_state(value_type(type(runtime.waiting.request)), state.ready)
+        if runtime.finished:
+            world.leave(id)
+    world.network.uplink_free_s.update(snapshot.uplink_free_s)
+    world.network.downlink_free_s.update(snapshot.downlink_free_s)
+    world.network.last_arrival_s.update({(a, b): s for a, b, s in snapshot.last_arrival_s})
+    world.traffic.update(snapshot.traffic)
+    world.traffic_bytes.update(snapshot.traffic_bytes)
+    return snapshot.observer
+
+
+def _restore_node(runtime: Runtime, state: _NodeState) -> None:
+    runtime.clock_s = state.clock_s
+    runtime.wait_number = state.wait_number
+    runtime.durable = state.durable
+    runtime.performed = state.performed
+    runtime.up = state.up
+    runtime.finished = state.finished
+    runtime.result = state.result
+    runtime.messages_sent = state.messages_sent
+    runtime.events_made = state.events_made
+    runtime.outages = state.outages
+    runtime.churned = state.churned
+    runtime.bytes_sent = state.bytes_sent
+    runtime.bytes_received = state.bytes_received
+    runtime.chain = state.chain
+
+
+def _value_of(entry: _Entry, opened: Callable[[_Letter], Envelope]) -> Callable[[Blocking], Any]:
+    """What a logged effect gave. The type of a computed value is known only from the effect itself."""
+
+    def value(effect: Blocking) -> Any:
+        if entry.value is not None:
+            assert isinstance(effect, Perform)
+            return decode_state(value_type(type(effect.request)), entry.value)
+        if entry.letters is None:
+            return None
+        if entry.kind == "Receive":
+            envelope = opened(entry.letters[0])
+            return Received(envelope.sender, envelope.message)
+        return Collected({letter.sender: opened(letter).message for letter in entry.letters})
+
+    return value

@@ -1,0 +1,417 @@
+"""The simulated world: steps role coroutines in virtual time from one seeded scheduler.
+
+**Order.** Events are taken by time; events of one instant in an order shuffled by the seed, so no protocol
+can lean on a lucky one. Everything random is named by its node and a count, never by global order.
+
+**Batching.** A node that computes is set aside. Other nodes go on while nothing they see could depend on it:
+until its computation is over in simulated time, plus the least delay of the network (`lookahead_s`; the
+conservative rule of parallel discrete-event simulation, Chandy & Misra 1979). Then all computations set
+aside go to the engine together. A node itself only ever moves forward in time.
+
+**Trace.** Each node chains a digest over what it sent, received, saved and reported, and when; the trace
+digest covers all chains in order of node. Same scenario and seed give the same digest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from hashlib import blake2b
+from heapq import heappop, heappush
+from typing import Any, Protocol
+
+from troth.engines.engine import Engine
+from troth.errors import PeerError, RoundFailedError
+from troth.ids import NodeId, PartyId, SimulatedSeconds
+from troth.roles.effects import (
+    Collect,
+    Collected,
+    Effect,
+    Load,
+    Perform,
+    Receive,
+    Received,
+    Report,
+    Save,
+    Send,
+    SendBytes,
+    Sleep,
+)
+from troth.roles.node import Cast, Node
+from troth.streams import Stream
+from troth.wire import Codec
+from troth.worlds.simulated.cost import known_cost_s
+from troth.worlds.simulated.faults import Outage, RandomChurn, scheduled
+from troth.worlds.simulated.mailbox import Envelope, fits_collect, fits_receive
+from troth.worlds.simulated.network import SimulatedNetwork
+from troth.worlds.simulated.runtime import Runtime, decode_state, encode_state
+from troth.worlds.simulated.spec import Churn, CostSpec, Faults, MeasuredCost, Network
+
+IDLE_OUTAGES = 100_000
+"""Outages in a row without any message or timer after which a run counts as stuck."""
+
+
+class Kind(IntEnum):
+    """What an event does to its node."""
+
+    ARRIVE = 1
+    DELIVER = 2
+    TIMER = 3
+    RESUME = 4
+    DOWN = 5
+    UP = 6
+
+
+Event = tuple[float, int, int, Kind, NodeId, Any]
+"""(time, tie, number, kind, node, payload)."""
+
+
+class Observer(Protocol):
+    """Watches a run; it can neither see nor touch what roles keep to themselves."""
+
+    def report(self, node: NodeId, report: Report, simulated_s: SimulatedSeconds) -> None:
+        """A node says that a round is over."""
+
+    def refused(self, receiver: NodeId, error: PeerError) -> None:
+        """`receiver` threw a message away."""
+
+
+class SimulatedWorld:
+    """Runs a cast to its end.
+
+    Args:
+      cast: who plays what.
+      engine: carries out computations.
+      parties: the nodes that random churn concerns.
+      stream: the run's `world` stream; roles get the run's `learning` stream, by node.
+      learning: see above.
+      observer: told about rounds and refusals.
+      checkpoint: called now and then at a moment when `snapshot.take` may be.
+    """
+
+    def __init__(
+        self,
+        cast: Cast,
+        *,
+        engine: Engine,
+        parties: Sequence[PartyId],
+        stream: Stream,
+        learning: Stream,
+        observer: Observer,
+        network: Network,
+        churn: Churn,
+        faults: Faults,
+        cost: CostSpec,
+        checkpoint: Callable[[], None] | None = None,
+    ) -> None:
+        self.cast = cast
+        self.codec = Codec(cast.messages)
+        self.network = SimulatedNetwork(network, stream)
+        self.nodes = {
+            id: Runtime(Node(id, learning.child("node", id)), role)
+            for id, role in sorted(cast.roles.items())
+        }
+        self.events: list[Event] = []
+        self.traffic: Counter[str] = Counter()
+        self.traffic_bytes: Counter[str] = Counter()
+        self._engine = engine
+        self._cost = cost
+        self._observer = observer
+        self._checkpoint = checkpoint
+        self._churn = RandomChurn(churn, parties, stream)
+        self._outages = scheduled(faults, churn)
+        self._tie_key = stream.child("ties").key().to_bytes(16)
+        self._lookahead_s = self.network.lookahead_s
+        self._pending: list[tuple[Runtime, Perform[Any]]] = []
+        self._safe_until_s = float("inf")
+        self._idle_outages = 0
+        self._leading_left = set(cast.leading)
+
+    # ---------------------------------------------------------------- running
+
+    def start(self) -> None:
+        """Schedule the outages, and start every role at time 0."""
+        for outage in self._outages:
+            self._schedule(self.nodes[outage.node], outage.from_s, Kind.DOWN, outage)
+        for party in self._churn.parties:
+            self._next_churn(self.nodes[party], 0.0)
+        for runtime in self.nodes.values():
+            self._schedule(runtime, 0.0, Kind.UP, None)
+
+    def run(self) -> SimulatedSeconds:
+        """Go on until every leading role has returned; how long that took in simulated time.
+
+        Raises:
+          RoundFailedError: a deadlock (it says who waits for what), or a role that gave up.
+        """
+        steps = 0
+        while self._leading_left:
+            if self._pending and (not self.events or self.events[0][0] > self._safe_until_s):
+                self._flush()
+            if not self.events or self._idle_outages > IDLE_OUTAGES:
+                raise self._deadlock()
+            if self._checkpoint is not None and not self._pending:
+                steps += 1
+                if steps % 64 == 0:
+                    self._checkpoint()
+            event = heappop(self.events)
+            time_s, _, _, kind, id, payload = event
+            runtime = self.nodes[id]
+            if runtime.set_aside and self._must_wait(runtime, time_s):
+                heappush(self.events, event)
+                self._flush()
+                continue
+            self._handle(runtime, time_s, kind, payload)
+        return SimulatedSeconds(max(self.nodes[id].clock_s for id in self.cast.leading))
+
+    def leave(self, id: NodeId) -> None:
+        """Do not wait for this node any more: its role has returned."""
+        self._leading_left.discard(id)
+
+    def trace_digest(self) -> str:
+        """Digest of all nodes' traces so far."""
+        digest = blake2b(digest_size=32)
+        for id, runtime in self.nodes.items():
+            digest.update(id.encode() + b"\0" + runtime.chain)
+        return "blake2b:" + digest.hexdigest()
+
+    def _must_wait(self, runtime: Runtime, time_s: float) -> bool:
+        """Whether the node's computation must be carried out before this event touches the node."""
+        assert isinstance(runtime.waiting, Perform)
+        cost_s = known_cost_s(self._cost, runtime.waiting.request.label)
+        return time_s > runtime.clock_s + (cost_s or 0.0)
+
+    def _handle(self, runtime: Runtime, time_s: float, kind: Kind, payload: Any) -> None:
+        if kind in (Kind.DOWN, Kind.UP):
+            self._idle_outages += 1
+            if not runtime.finished:
+                self._outage(runtime, time_s, kind, payload)
+            return
+        self._idle_outages = 0
+        if not runtime.up or runtime.finished:
+            return
+        if kind is Kind.DELIVER:
+            self._deliver(runtime, time_s, payload)
+        elif kind is Kind.ARRIVE:
+            done_s = self.network.received_s(
+                runtime.id, size_bytes=len(payload.data), arrival_s=time_s
+            )
+            self._schedule(runtime, done_s, Kind.DELIVER, payload)
+        elif payload != runtime.wait_number:
+            return
+        elif kind is Kind.RESUME:
+            self._wake(runtime, time_s, runtime.ready)
+        else:
+            value = None
+            if isinstance(runtime.waiting, Collect):
+                value = self._collected(runtime)
+            self._wake(runtime, time_s, value)
+
+    def _outage(self, runtime: Runtime, time_s: float, kind: Kind, outage: Outage | None) -> None:
+        if kind is Kind.UP:
+            if outage is None and runtime.outages:
+                return
+            runtime.outages -= outage is not None
+            if runtime.outages == 0:
+                runtime.up = True
+                runtime.clock_s = max(runtime.clock_s, time_s)
+                runtime.note(b"up")
+                runtime.coroutine = runtime.role(runtime.node)
+                self._advance(runtime, None)
+            return
+        assert outage is not None
+        self._pending = [entry for entry in self._pending if entry[0] is not runtime]
+        runtime.outages += 1
+        runtime.up = False
+        runtime.clock_s = max(runtime.clock_s, time_s)
+        runtime.stop()
+        runtime.note(b"down")
+        if outage.until_s is not None:
+            self._schedule(runtime, outage.until_s, Kind.UP, outage)
+            if outage.reason == "churn":
+                self._next_churn(runtime, outage.until_s)
+
+    def _next_churn(self, runtime: Runtime, after_s: float) -> None:
+        outage = self._churn.next_outage(PartyId(runtime.id), runtime.churned, after_s)
+        runtime.churned += 1
+        self._schedule(runtime, outage.from_s, Kind.DOWN, outage)
+
+    def _schedule(self, maker: Runtime, time_s: float, kind: Kind, payload: Any) -> None:
+        """An event at `maker` itself."""
+        self._schedule_at(maker, maker.id, time_s, kind, payload)
+
+    def _schedule_at(
+        self, maker: Runtime, id: NodeId, time_s: float, kind: Kind, payload: Any
+    ) -> None:
+        number = maker.events_made
+        maker.events_made += 1
+        name = maker.id.encode() + number.to_bytes(8)
+        tie = int.from_bytes(blake2b(name, digest_size=8, key=self._tie_key).digest())
+        heappush(self.events, (time_s, tie, number, kind, id, payload))
+
+    # ---------------------------------------------------------------- messages
+
+    def _send(self, runtime: Runtime, to: Sequence[NodeId], envelope: Envelope, name: str) -> None:
+        size = len(envelope.data)
+        runtime.note(b"send", envelope.digest, *(id.encode() for id in to))
+        kind = Kind.ARRIVE if self.network.limits_download else Kind.DELIVER
+        for id in to:
+            assert id in self.nodes, f"{runtime.id} sends to {id}, which is not in the cast"
+            number = runtime.messages_sent
+            runtime.messages_sent += 1
+            for time_s in self.network.arrivals_s(
+                runtime.id, id, number=number, size_bytes=size, now_s=runtime.clock_s
+            ):
+                self._schedule_at(runtime, id, time_s, kind, envelope)
+        runtime.bytes_sent += size * len(to)
+        self.traffic[name] += len(to)
+        self.traffic_bytes[name] += size * len(to)
+
+    def _deliver(self, runtime: Runtime, time_s: float, envelope: Envelope) -> None:
+        runtime.bytes_received += len(envelope.data)
+        if not isinstance(runtime.waiting, Perform):
+            runtime.clock_s = max(runtime.clock_s, time_s)
+        runtime.note(b"receive", envelope.sender.encode(), envelope.digest)
+        waiting = runtime.waiting
+        try:
+            envelope.open(self.codec)
+            if isinstance(waiting, Receive) and fits_receive(waiting, envelope):
+                self._wake(runtime, time_s, Received(envelope.sender, envelope.message))
+            elif isinstance(waiting, Collect) and fits_collect(waiting, envelope):
+                runtime.gathered.setdefault(envelope.sender, envelope)
+                if len(runtime.gathered) >= waiting.enough:
+                    self._wake(runtime, time_s, self._collected(runtime))
+            else:
+                runtime.mailbox.put(envelope)
+        except PeerError as error:
+            self._observer.refused(runtime.id, error)
+
+    @staticmethod
+    def _collected(runtime: Runtime) -> Collected[Any]:
+        gathered, runtime.gathered = runtime.gathered, {}
+        return Collected({id: gathered[id].message for id in sorted(gathered)})
+
+    # ---------------------------------------------------------------- stepping
+
+    def _wake(self, runtime: Runtime, time_s: float, value: Any) -> None:
+        """Give a waiting role what it waited for."""
+        assert runtime.waiting is not None
+        runtime.clock_s = max(runtime.clock_s, time_s)
+        runtime.log.append((type(runtime.waiting).__name__, value))
+        runtime.waiting = None
+        runtime.ready = None
+        runtime.wait_number += 1
+        self._advance(runtime, value)
+
+    def _advance(self, runtime: Runtime, value: Any) -> None:
+        """Step a role until it waits or returns."""
+        assert runtime.coroutine is not None
+        try:
+            while True:
+                effect = runtime.coroutine.send(value)
+                if isinstance(effect, Perform):
+                    self._set_aside(runtime, effect)
+                    return
+                if isinstance(effect, Receive | Collect | Sleep):
+                    done, value = self._try_now(runtime, effect)
+                    if not done:
+                        return
+                    runtime.log.append((type(effect).__name__, value))
+                else:
+                    value = self._carry_out(runtime, effect)
+        except StopIteration as stop:
+            runtime.finished = True
+            self.leave(runtime.id)
+            runtime.result = stop.value
+            runtime.coroutine = None
+        except PeerError as error:
+            raise RoundFailedError(
+                f"{runtime.id} could not go on: {', '.join(error.culprits)} {error.message}"
+            ) from error
+
+    def _carry_out(self, runtime: Runtime, effect: Effect[Any]) -> Any:
+        """An effect that does not block."""
+        match effect:
+            case Send(to=to, message=message):
+                runtime.performed += 1
+                data = self.codec.encode(message)
+                name = type(message).__name__
+                self._send(runtime, to, Envelope(runtime.id, data), name)
+            case SendBytes(to=to, data=data):
+                runtime.performed += 1
+                self._send(runtime, to, Envelope(runtime.id, data), "(raw bytes)")
+            case Save(state=state):
+                runtime.durable = encode_state(state)
+                runtime.log.clear()
+                runtime.performed = 0
+            case Load(type=type_):
+                return None if runtime.durable is None else decode_state(type_, runtime.durable)
+            case Report():
+                runtime.performed += 1
+                runtime.note(b"report", effect.round.to_bytes(8), effect.params_D.tobytes())
+                self._observer.report(runtime.id, effect, SimulatedSeconds(runtime.clock_s))
+            case _:
+                raise AssertionError(f"{effect!r} is not an effect")
+        return None
+
+    def _try_now(
+        self, runtime: Runtime, effect: Receive[Any] | Collect[Any] | Sleep
+    ) -> tuple[bool, Any]:
+        """Whether the effect is satisfied at once, and by what; otherwise the node waits."""
+        deadline_s: float | None
+        if isinstance(effect, Receive):
+            received = runtime.mailbox.take(effect)
+            if received is not None:
+                return True, received
+            deadline_s = effect.deadline_s
+        elif isinstance(effect, Collect):
+            runtime.gathered = runtime.mailbox.gather(effect)
+            if len(runtime.gathered) >= effect.enough:
+                return True, self._collected(runtime)
+            deadline_s = effect.deadline_s
+        else:
+            deadline_s = effect.seconds
+        runtime.waiting = effect
+        if deadline_s is not None:
+            self._schedule(runtime, runtime.clock_s + deadline_s, Kind.TIMER, runtime.wait_number)
+        return False, None
+
+    # ---------------------------------------------------------------- computing
+
+    def _set_aside(self, runtime: Runtime, effect: Perform[Any]) -> None:
+        runtime.waiting = effect
+        runtime.set_aside = True
+        self._pending.append((runtime, effect))
+        cost_s = known_cost_s(self._cost, effect.request.label) or 0.0
+        self._safe_until_s = min(
+            self._safe_until_s, runtime.clock_s + cost_s + self._lookahead_s
+        )
+
+    def _flush(self) -> None:
+        """Have the engine compute everything set aside, and schedule what follows."""
+        pending, self._pending, self._safe_until_s = self._pending, [], float("inf")
+        began_s = time.perf_counter()
+        values = self._engine.run([effect.request for _, effect in pending])
+        each_s = (time.perf_counter() - began_s) / max(1, len(pending))
+        for (runtime, effect), value in zip(pending, values, strict=True):
+            cost_s = known_cost_s(self._cost, effect.request.label)
+            if cost_s is None:
+                assert isinstance(self._cost, MeasuredCost)
+                cost_s = each_s * self._cost.factor
+            runtime.ready = value
+            runtime.set_aside = False
+            self._schedule(runtime, runtime.clock_s + cost_s, Kind.RESUME, runtime.wait_number)
+
+    def _deadlock(self) -> RoundFailedError:
+        unfinished = [runtime for runtime in self.nodes.values() if not runtime.finished]
+        unfinished.sort(key=lambda runtime: (runtime.id not in self.cast.leading, runtime.id))
+        lines = [f"{runtime.id} {runtime.describe_wait()}" for runtime in unfinished[:8]]
+        if len(unfinished) > 8:
+            lines.append(f"and {len(unfinished) - 8} more")
+        clock_s = max(runtime.clock_s for runtime in self.nodes.values())
+        return RoundFailedError(
+            f"deadlock at {clock_s:g} simulated seconds: " + "; ".join(lines),
+            hint="messages can be lost or parties absent: set a deadline in [protocol]",
+        )
