@@ -23,7 +23,7 @@ class Mnist(NamedTuple):
 
 
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
-    """An IDX file of bytes: magic 0x0800 + dimensions, then each length, big-endian, then the data."""
+    """An IDX file of bytes: magic 0x0800 + dimensions, each length big-endian, the data."""
     raw = gzip.decompress(path.read_bytes())
     dimensions = raw[3]
     shape = np.frombuffer(raw, dtype=">i4", count=dimensions, offset=4)

@@ -1,7 +1,7 @@
 """Pure computations that a role hands to the engine.
 
-A request is plain data: it can be pickled to another process, grouped with requests like it, and run
-again with the same result. It finds models and data on the engine's bench, never inside itself.
+A request is plain data: it can be pickled to another process, grouped with requests like it, and
+run again with the same result. It finds models and data on the engine's bench, never inside itself.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Value = TypeVar("Value", covariant=True)
 class Compute(ABC, Generic[Bench, Value]):
     """One request. Implementations are frozen dataclasses or structs.
 
-    If `run` is not a pure function of the request and the bench, engines stop agreeing, a resumed run
-    diverges, and a trace no longer repeats.
+    If `run` is not a pure function of the request and the bench, engines stop agreeing, a resumed
+    run diverges, and a trace no longer repeats.
     """
 
     label: ClassVar[str]
@@ -38,5 +38,6 @@ class Compute(ABC, Generic[Bench, Value]):
         return [request.run(bench) for request in requests]
 
     def memo_key(self) -> Hashable | None:
-        """Requests with equal keys have equal values and may be computed once; None: never share."""
+        """Requests with equal keys have equal values and may be computed once; None: never
+        share."""
         return None

@@ -75,14 +75,14 @@ class CharterError(LocalError):
         if key is not None and value is not ...:
             shown = repr(value)
             subject += " = " + (shown if len(shown) <= 80 else shown[:77] + "...")
-        super().__init__(f"{place}{subject} {problem}" if subject else f"{place}{problem}", hint=hint)
+        super().__init__(
+            f"{place}{subject} {problem}" if subject else f"{place}{problem}", hint=hint
+        )
         self.problem, self.file, self.key, self.value = problem, file, key, value
 
     def in_file(self, file: Path | str) -> CharterError:
         """The same error, said of `file`."""
-        return type(self)(
-            self.problem, file=file, key=self.key, value=self.value, hint=self.hint
-        )
+        return type(self)(self.problem, file=file, key=self.key, value=self.value, hint=self.hint)
 
 
 class DataError(LocalError):

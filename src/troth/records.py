@@ -14,15 +14,16 @@ Status = Literal["running", "finished", "failed", "interrupted"]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A line or table of a report. Unknown keys are kept out of it, not refused: newer files stay readable."""
+    """A line or table of a report. Unknown keys are kept out of it, not refused: newer files stay
+    readable."""
 
 
-class Metrics(Record, kw_only=True):
+class Metrics(Record, frozen=True, kw_only=True):
     """How good a model is on some examples.
 
-    `error` is 1 - accuracy for classification, and the mean relative error mean(|y' - y| / max(|y|, floor))
-    for regression. `attack_rate` is the share of the attack's source examples that the model takes for
-    its target; None where no attack has a target.
+    `error` is 1 - accuracy for classification, and the mean relative error mean(|y' - y| /
+    max(|y|, floor)) for regression. `attack_rate` is the share of the attack's source examples
+    that the model takes for its target; None where no attack has a target.
     """
 
     loss: float
@@ -31,14 +32,14 @@ class Metrics(Record, kw_only=True):
     attack_rate: float | None = None
 
 
-class Rejection(Record, kw_only=True):
+class Rejection(Record, frozen=True, kw_only=True):
     """A contribution that was not used."""
 
     node: NodeId
     reason: str
 
 
-class RoundRecord(Record, kw_only=True):
+class RoundRecord(Record, frozen=True, kw_only=True):
     """One line of `rounds.jsonl`. Metrics are None in rounds that were not evaluated."""
 
     round: Round
@@ -53,7 +54,7 @@ class RoundRecord(Record, kw_only=True):
     messages_sent: int = 0
 
 
-class PartyRecord(Record, kw_only=True):
+class PartyRecord(Record, frozen=True, kw_only=True):
     """One party over the whole run."""
 
     party: NodeId
@@ -72,14 +73,14 @@ class PartyRecord(Record, kw_only=True):
     messages_sent: int = 0
 
 
-class Traffic(Record, kw_only=True):
+class Traffic(Record, frozen=True, kw_only=True):
     """All messages of one type."""
 
     messages: int
     bytes: Bytes
 
 
-class PrivacyRecord(Record, kw_only=True):
+class PrivacyRecord(Record, frozen=True, kw_only=True):
     """What is known of the privacy a party has spent. None means that nothing bounds it."""
 
     mechanism: str
@@ -88,7 +89,7 @@ class PrivacyRecord(Record, kw_only=True):
     note: str
 
 
-class Summary(Record, kw_only=True):
+class Summary(Record, frozen=True, kw_only=True):
     """`summary.json`."""
 
     schema_version: int = SCHEMA_VERSION

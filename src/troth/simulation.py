@@ -1,4 +1,5 @@
-"""`troth.simulate`: a scenario in, a result out; and the folder a run leaves, if it is to leave one."""
+"""`troth.simulate`: a scenario in, a result out; and the folder a run leaves, if it is to leave
+one."""
 
 from __future__ import annotations
 
@@ -51,8 +52,8 @@ SNAPSHOT_EVERY_S = 10.0
 class Result:
     """What came of a run.
 
-    `parameters` is the final model, shape (D,); None for `standalone`, where every party has its own
-    in `models`.
+    `parameters` is the final model, shape (D,); None for `standalone`, where every party has its
+    own in `models`.
     """
 
     summary: Summary
@@ -82,7 +83,7 @@ class Result:
                 path=path,
                 scenario_text=self.scenario_text,
                 summary=self.summary,
-                rounds=self.rounds,
+                rounds=tuple(self.rounds),
             ),
             metric,
         )
@@ -167,9 +168,7 @@ def _toml(value: object) -> str:
     return tomlkit.item(value).as_string()
 
 
-def _load(
-    scenario: Path | str | Scenario | LoadedScenario, overrides: list[str]
-) -> LoadedScenario:
+def _load(scenario: Path | str | Scenario | LoadedScenario, overrides: list[str]) -> LoadedScenario:
     if isinstance(scenario, LoadedScenario) and not overrides:
         return scenario
     if isinstance(scenario, LoadedScenario):
@@ -187,7 +186,7 @@ def _load(
 def scenario_text(scenario: Scenario) -> str:
     """A scenario built in Python as the TOML file that says the same."""
 
-    def without_none(value: object) -> object:
+    def without_none(value: Any) -> Any:
         if isinstance(value, dict):
             return {k: without_none(v) for k, v in value.items() if v is not None}
         if isinstance(value, list):
@@ -229,7 +228,7 @@ class _Run:
 
     def start(self) -> Result:
         """Run from the beginning."""
-        return self._go(lambda world, recorder: world.start())
+        return self._go(lambda world, _: world.start())
 
     def resume(self, folder: RunFolder, data: bytes | None) -> Result:
         """Go on from a snapshot; from the beginning if none was taken before the end came."""
@@ -303,9 +302,7 @@ class _Run:
         self._folder.write_snapshot(msgspec.msgpack.encode(saved))
 
     @contextmanager
-    def _closing(
-        self, stage: Stage, world: SimulatedWorld, recorder: Recorder
-    ) -> Iterator[None]:
+    def _closing(self, stage: Stage, world: SimulatedWorld, recorder: Recorder) -> Iterator[None]:
         """Whatever ends the run, the folder and the display say so."""
         try:
             yield
@@ -362,9 +359,9 @@ class _Run:
                     party=party,
                     examples=len(stage.bench.rows_of[party]),
                     attacker=None if attack is None else str(attack.__struct_config__.tag),
-                    accepted=tally.accepted[party],
-                    rejected=tally.rejected[party],
-                    missing=tally.missing[party],
+                    accepted=tally.accepted.get(party, 0),
+                    rejected=tally.rejected.get(party, 0),
+                    missing=tally.missing.get(party, 0),
                     bytes_sent=Bytes(0 if node is None else node.bytes_sent),
                     bytes_received=Bytes(0 if node is None else node.bytes_received),
                     messages_sent=0 if node is None else node.messages_sent,
@@ -389,9 +386,7 @@ class _Run:
                 for name in sorted(world.traffic)
             },
             bytes_sent=Bytes(sum(world.traffic_bytes.values())),
-            simulated_s=SimulatedSeconds(
-                max(world.nodes[id].clock_s for id in stage.cast.leading)
-            ),
+            simulated_s=SimulatedSeconds(max(world.nodes[id].clock_s for id in stage.cast.leading)),
             measured_s=recorder.measured_s,
             peak_rss_bytes=peak_rss_bytes(),
             engine=stage.engine.name,

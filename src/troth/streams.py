@@ -30,7 +30,9 @@ class Stream:
     def key(self) -> int:
         """128 bits that depend on the seed and on every name of the path, and on nothing else."""
         text = repr((self.seed, *self.path))
-        return int.from_bytes(blake2b(text.encode(), digest_size=16, person=b"troth-stream").digest())
+        return int.from_bytes(
+            blake2b(text.encode(), digest_size=16, person=b"troth-stream").digest()
+        )
 
     def generator(self) -> np.random.Generator:
         """A generator at the start of this stream; two calls give equal generators."""

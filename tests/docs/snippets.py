@@ -1,9 +1,9 @@
 """Reads and runs the code blocks of a Markdown file.
 
-The `python` blocks of one file share a namespace, as a reader would type them into one prompt. A
-`console` block is what a reader types after `$ `; the lines below a command are its output (standard
-output and standard error together), where `...` stands for anything. A command must succeed, unless
-the output shown has a line that begins with `error: `.
+The `python` blocks of one file share a namespace, as a reader would type them into one prompt.
+A `console` block is what a reader types after `$ `; the lines below a command are its output
+(standard output and standard error together), where `...` stands for anything. A command must
+succeed, unless the output shown has a line that begins with `error: `.
 
 A block under `<!-- not run: reason -->` is left alone.
 """

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 try:
-    import atheris
+    import atheris  # type: ignore[import-untyped]  # ships no types
 except ImportError:
     sys.exit(
         "error: atheris is not installed for this Python\n"

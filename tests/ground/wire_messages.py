@@ -14,11 +14,11 @@ from troth.wire import Codec, Float32s, Float64s, Int64s, Message, UInt32s
 SENDER = NodeId("party-3")
 
 
-class Ping(Message):
+class Ping(Message, frozen=True):
     round: Annotated[int, msgspec.Meta(ge=0, le=1000)]
 
 
-class Update(Message):
+class Update(Message, frozen=True):
     round: int
     update_D: Float32s
 
@@ -30,7 +30,7 @@ class Part(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     values: Float64s
 
 
-class Everything(Message):
+class Everything(Message, frozen=True):
     text: str
     raw: bytes
     number: float

@@ -182,7 +182,7 @@ def test_a_batch_above_the_workspace_is_worked_on_in_slices(
         params_PD = 0.1 * torch.randn(2, model.dimension, generator=generator)
         weight_PB = torch.rand(2, 50, generator=generator) / 25
         whole = model.gradients(params_PD, x_PBF, y_PB, weight_PB)
-        monkeypatch.setattr("troth.learning.models.WORKSPACE_BYTES", 4096)
+        monkeypatch.setattr("troth.learning.models.WORKSPACE_BYTES", 2048)
         assert model.rows_at_once(2, torch.device("cpu")) < 25
         torch.testing.assert_close(
             model.gradients(params_PD, x_PBF, y_PB, weight_PB), whole, rtol=0, atol=1e-6

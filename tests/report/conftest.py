@@ -46,7 +46,7 @@ def folder(tmp_path: Path, summary: Summary) -> RunFolder:
 
 @pytest.fixture(scope="session")
 def record() -> Callable[[int], RoundRecord]:
-    """Round r of a run in which party-1 is refused in every round and party-2 missing in even ones."""
+    """Round r of a run that refuses party-1 in every round and misses party-2 in even ones."""
 
     def make(round: int) -> RoundRecord:
         missing = [NodeId("party-2")] if round % 2 == 0 else []
@@ -67,7 +67,7 @@ def record() -> Callable[[int], RoundRecord]:
 
 
 @pytest.fixture(scope="session")
-def make_run(summary: Summary, record: Callable[[int], RoundRecord]) -> Callable[..., Run]:
+def make_run(record: Callable[[int], RoundRecord]) -> Callable[..., Run]:
     """A finished run in memory; keywords replace fields of its summary."""
 
     def make(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from troth.ids import MeasuredSeconds, NodeId, Round, SimulatedSeconds
@@ -58,6 +58,10 @@ def test_a_nice_step_is_the_next_of_1_2_5(step: float) -> None:
 
 
 @given(st.lists(st.floats(0, 1e290), min_size=1), st.sampled_from(sorted(SERIES)))
+@example([5e-324], "loss")
+@example([0.0, 5e-324], "error")
+@example([5e-324, 1e-300], "loss")
+@example([1.0, 1.0 + 2e-16], "error")
 def test_an_axis_holds_every_value_and_a_few_ticks(values: list[float], key: str) -> None:
     axis = vertical(SERIES[key], values)
     assert axis.low < axis.high
@@ -79,7 +83,7 @@ def test_a_curve_runs_from_corner_to_corner(make_run: MakeRun) -> None:
         ((LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2),
         (WIDTH - RIGHT, HEIGHT - BOTTOM),
     ]
-    assert drawn.lines[0].end == (WIDTH - RIGHT, HEIGHT - BOTTOM)
+    assert list(drawn.lines[0].end) == [WIDTH - RIGHT, HEIGHT - BOTTOM]
     assert drawn.lines[0].last == "0"
 
 

@@ -65,7 +65,7 @@ def test_runs_that_start_at_once_never_share_a_folder(tmp_path: Path, summary: S
 
 def test_a_folder_that_cannot_be_made_is_a_usage_error(tmp_path: Path, summary: Summary) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot write .*credit"):
+    with pytest.raises(UsageError, match=r"cannot write .*credit"):
         RunFolder.create(tmp_path / "file" / "credit", "", summary)
 
 
@@ -146,7 +146,9 @@ import msgspec
 from troth.records import RoundRecord, Summary
 from troth.report.folder import RunFolder
 
-summary = Summary(status="running", name="n", protocol="p", seed=0, troth_version="0", charter_digest="")
+summary = Summary(
+    status="running", name="n", protocol="p", seed=0, troth_version="0", charter_digest=""
+)
 folder = RunFolder.create(Path(sys.argv[1]), "seed = 0", summary)
 for round in range(1, 10_000_000):
     nodes = [f"party-{index}" for index in range(200)]
@@ -204,24 +206,34 @@ def test_a_finished_run_has_no_snapshot_and_others_keep_theirs(
 
 def test_the_model_is_read_back_with_its_charter(folder: RunFolder) -> None:
     params_D = np.linspace(-1, 1, 21, dtype=np.float32)[::2]
-    folder.write_model(params_D, "c4a7")
-    read_D, digest = folder.read_model()
+    folder.write_model({"params": params_D}, "c4a7")
+    params, digest = folder.read_model()
     assert digest == "c4a7"
-    assert read_D.dtype == np.float32
-    np.testing.assert_array_equal(read_D, params_D)
+    assert list(params) == ["params"]
+    assert params["params"].dtype == np.float32
+    np.testing.assert_array_equal(params["params"], params_D)
+
+
+def test_parties_with_models_of_their_own_keep_them_apart(folder: RunFolder) -> None:
+    models = {f"party-{index}": np.full(4, index, np.float32) for index in (2, 0, 1)}
+    folder.write_model(models, "c4a7")
+    params, _ = folder.read_model()
+    assert {name: params_D.tolist() for name, params_D in params.items()} == {
+        name: params_D.tolist() for name, params_D in models.items()
+    }
 
 
 def test_a_missing_or_damaged_model_is_a_usage_error(folder: RunFolder) -> None:
     with pytest.raises(UsageError, match=r"model\.safetensors is missing"):
         folder.read_model()
-    folder.write_model(np.zeros(3, np.float32), "c4a7")
+    folder.write_model({"params": np.zeros(3, np.float32)}, "c4a7")
     file = folder.path / "model.safetensors"
     whole = file.read_bytes()
     for length in (0, 5, len(whole) - 1):
         file.write_bytes(whole[:length])
         with pytest.raises(UsageError, match="is damaged"):
             folder.read_model()
-    folder.write_model(np.zeros((2, 2), np.float32), "c4a7")
+    folder.write_model({"params": np.zeros((2, 2), np.float32)}, "c4a7")
     with pytest.raises(UsageError, match=r"shape \(2, 2\), not float32 of shape \(D,\)"):
         folder.read_model()
 

@@ -109,14 +109,14 @@ def test_escape_codes_from_outside_are_inert(summary: Summary, terminal: bool) -
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=200, color_system=None)
     progress = BarProgress(console) if terminal else LineProgress(stream)
-    evil = "\x1b]0;owned\x07\x9b31m[bold][/]"
+    evil = "\x1b]0;owned\x07\x9b31m[/][bold]"
     progress.start(msgspec.structs.replace(summary, name=evil))
     progress.message(evil)
     progress.finish(msgspec.structs.replace(summary, status="failed", problem=evil))
     assert "\x1b]0" not in stream.getvalue()
     assert "\x07" not in stream.getvalue()
     assert "\x9b" not in stream.getvalue()
-    assert "[bold][/]" in stream.getvalue()
+    assert "[/][bold]" in stream.getvalue()
 
 
 def test_quiet_shows_nothing(

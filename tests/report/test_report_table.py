@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from troth.errors import UsageError
@@ -92,9 +93,9 @@ def test_a_plot_has_the_runs_values(
     lines = figure.axes[0].get_lines()
     assert [line.get_label() for line in lines] == ["a", r"b\$1\$"]
     for line in lines:
-        x, y = line.get_data()
-        assert list(x) == list(range(1, 11))
-        assert (y[0], y[-1]) == pytest.approx((first, last))
+        points_R2 = np.asarray(line.get_xydata())
+        np.testing.assert_array_equal(points_R2[:, 0], range(1, 11))
+        assert (points_R2[0, 1], points_R2[-1, 1]) == pytest.approx((first, last))
     figure.canvas.draw()
 
 

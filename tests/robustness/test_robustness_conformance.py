@@ -1,4 +1,4 @@
-"""Every built-in rule passes the suite that third parties run, and the suite fails rules that are bad."""
+"""Every built-in rule passes the suite that third parties run, and bad rules fail it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class TestEveryRule:
         self, spec: AggregationSpec, n: int
     ) -> None:
         largest = np.finfo(np.float32).max
-        for value in (largest, -largest, np.float32(1e-45)):
+        for value in (largest, -largest, np.float32(1e-35)):
             updates_PD = np.full((n, 3), value)
             result = aggregate(spec, updates_PD, [1] * n, generator=fresh())
             np.testing.assert_allclose(result.update_D, updates_PD[0], rtol=1e-6)
@@ -120,7 +120,7 @@ def refused() -> Iterator[Any]:
         yield pytest.param(updates, tuple(vector["inputs"]), id=vector["name"])
 
 
-@pytest.mark.parametrize(("updates", "positions"), refused())
+@pytest.mark.parametrize(("updates", "positions"), list(refused()))
 @pytest.mark.parametrize(
     "spec",
     [
@@ -174,7 +174,7 @@ BAD: list[tuple[Callable[[Float32s], object], str]] = [
     (plain_mean, "is moved without bound by 2 inputs"),
     (changes_inputs, "changes its inputs"),
     (drifting(), "is not deterministic"),
-    (clipped, "changes an update that all inputs agree on"),
+    (clipped, "does not translate"),
     (lambda x_PD: Aggregate(x_PD[0]), "is not symmetric"),
     (lambda x_PD: Aggregate(0 * x_PD[0]), "changes an update that all inputs agree on"),
     (lambda x_PD: Aggregate(np.sqrt((x_PD**2).mean(0)) * np.sign(x_PD.sum(0))), "not translate"),

@@ -1,8 +1,8 @@
 """Malicious parties as roles: an honest role whose updates are replaced on the way out.
 
 The wrapper steps the honest role and passes its effects on, so it works for every protocol and no
-protocol knows of it. Colluding attackers share data and plans at no cost and without delay, which is the
-strongest adversary the scenario's share of attackers allows.
+protocol knows of it. Colluding attackers share data and plans at no cost and without delay, which
+is the strongest adversary the scenario's share of attackers allows.
 """
 
 from __future__ import annotations

@@ -64,10 +64,16 @@ def parse(text: str, file: Path | str) -> Document:
     except tomllib.TOMLDecodeError as error:
         raise _syntax_error(str(error), text, file) from None
     except RecursionError:
-        raise CharterError("nests arrays or tables too deeply", file=file) from None
+        raise CharterError(
+            "nests arrays or tables too deeply",
+            file=file,
+            hint="no key needs more than a few levels",
+        ) from None
     except ValueError:
         # Python refuses to read integers of thousands of digits.
-        raise CharterError("holds a number with too many digits", file=file) from None
+        raise CharterError(
+            "holds a number with too many digits", file=file, hint="no key needs more than twenty"
+        ) from None
 
 
 def _syntax_error(message: str, text: str, file: Path | str) -> CharterError:

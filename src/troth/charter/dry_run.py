@@ -14,6 +14,7 @@ from troth.charter.rules.common import (
     admitted,
     asked,
     coordinator,
+    cost_labels,
     facts,
     parties_are_nodes,
     party_names,
@@ -78,8 +79,8 @@ def dry_run(loaded: LoadedScenario) -> DryRun:
     per_round = sum(entry.bytes for entry in traffic.values())
     if charter.admission.minimum_examples > 1:
         notes.append(
-            f"parties with fewer than {charter.admission.minimum_examples} examples are turned away "
-            "when the data are dealt"
+            f"parties with fewer than {charter.admission.minimum_examples} examples are turned "
+            "away when the data are dealt"
         )
     at_work = len(parties)
     if isinstance(charter.protocol, Federated):
@@ -100,7 +101,7 @@ def dry_run(loaded: LoadedScenario) -> DryRun:
         traffic=traffic,
         bytes_per_round=Bytes(per_round),
         bytes_in_all=Bytes(per_round * charter.training.rounds),
-        cost_labels=_cost_labels(charter),
+        cost_labels=cost_labels(charter),
         privacy=_privacy(charter),
         notes=notes,
     )
@@ -149,15 +150,6 @@ def _traffic(charter: Charter, parties: int, dimension: int) -> dict[str, Traffi
         name: Traffic(messages=messages, bytes=Bytes(size))
         for name, (messages, size) in sent.items()
     }
-
-
-def _cost_labels(charter: Charter) -> list[str]:
-    from troth.learning.local import LocalUpdate
-    from troth.robustness.requests import AggregateUpdates
-
-    if isinstance(charter.protocol, Federated):
-        return [LocalUpdate.label, AggregateUpdates.label]
-    return [LocalUpdate.label]
 
 
 def _privacy(charter: Charter) -> PrivacyRecord:

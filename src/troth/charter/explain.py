@@ -53,7 +53,9 @@ def not_finite(document: object) -> CharterError | None:
 
 def _not_finite(value: object, key: Key) -> Iterator[CharterError]:
     if isinstance(value, float) and not math.isfinite(value):
-        yield _problem("is not a finite number", key, value)
+        yield _problem(
+            "is not a finite number", key, value, hint="give an ordinary number, or remove the key"
+        )
     elif isinstance(value, dict):
         for name, inner in value.items():
             yield from _not_finite(inner, (*key, name))
@@ -111,7 +113,7 @@ def _number(
     elif type_.lt is not None and value >= type_.lt:
         yield _problem(f"is not below {type_.lt}", key, value, hint=_range(type_))
     elif not whole and isinstance(value, int) and abs(value) > 10**300:
-        yield _problem("is too large for a number", key, value)
+        yield _problem("is too large for a number", key, value, hint=_range(type_))
 
 
 def _range(type_: inspect.IntType | inspect.FloatType) -> str:
@@ -152,9 +154,13 @@ def _array(value: object, type_: inspect.ListType, key: Key) -> Iterator[Charter
         yield _wrong_kind(value, type_, key, hint="arrays stand in brackets: [ ... ]")
         return
     if type_.min_length is not None and len(value) < type_.min_length:
-        yield _problem(f"has {len(value)} entries, fewer than {type_.min_length}", key, value)
+        yield _problem(
+            f"has {len(value)} entries, fewer than {type_.min_length}", key, value, hint="add some"
+        )
     elif type_.max_length is not None and len(value) > type_.max_length:
-        yield _problem(f"has {len(value)} entries, more than {type_.max_length}", key, value)
+        yield _problem(
+            f"has {len(value)} entries, more than {type_.max_length}", key, value, hint="drop some"
+        )
     for index, inner in enumerate(value):
         yield from _problems(inner, type_.item_type, (*key, index))
 
@@ -244,6 +250,13 @@ def _short_hint(key: Key) -> str | None:
 def _wrong_kind(
     value: object, type_: inspect.Type, key: Key, hint: str | None = None
 ) -> CharterError:
+    if hint is None:
+        name = key[-1]
+        hint = (
+            f"every entry is {wanted(type_)}"
+            if isinstance(name, int)
+            else f"write {example(name, type_)}"
+        )
     return _problem(f"is {kind(value)}, not {wanted(type_)}", key, value, hint=hint)
 
 

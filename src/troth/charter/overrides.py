@@ -9,7 +9,7 @@ from typing import Any
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import AoT, InlineTable, Table
+from tomlkit.items import AoT, InlineTable, Item, Table
 
 from troth.charter.document import parse
 from troth.charter.keys import Key, dotted, parse_key
@@ -27,7 +27,13 @@ class Override:
 
     text: str
     key: Key
-    value: object
+    item: Item
+    """The value as it will stand in the text."""
+
+    @property
+    def value(self) -> object:
+        """The value as plain TOML means it."""
+        return self.item.unwrap()
 
     @property
     def origin(self) -> str:
@@ -67,7 +73,7 @@ def parse_override(text: str) -> Override:
     return Override(text, key, _read_value(written.strip(), text))
 
 
-def _read_value(written: str, text: str) -> object:
+def _read_value(written: str, text: str) -> Item:
     try:
         return tomlkit.value(written)
     except (TOMLKitError, ValueError, RecursionError):
@@ -92,8 +98,8 @@ def apply_overrides(text: str, overrides: Sequence[Override], file: str) -> str:
     # The same changes to plain tables say what the text must come to mean.
     meant: dict[str, Any] = parse(text, file)
     for override in overrides:
-        _set(document, override, _new_table)
-        _set(meant, override, _plain_table)
+        _set(document, override, override.item, _new_table)
+        _set(meant, override, override.value, _plain_table)
         changed = tomlkit.dumps(document)
         if parse(changed, override.origin) != meant:
             raise CharterError(
@@ -118,6 +124,7 @@ def _plain_table(parent: object, content: dict[str, object]) -> object:  # noqa:
 def _set(
     top: MutableMapping[str, Any],
     override: Override,
+    value: object,
     table: Callable[[object, dict[str, object]], object],
 ) -> None:
     node: Any = top
@@ -139,7 +146,6 @@ def _set(
         raise CharterError(
             "replaces a whole table of an array", file=override.origin, hint="set its keys instead"
         )
-    value = override.value
     if isinstance(last, str) and isinstance(node.get(last), AoT | Table):
         # A value cannot stand where a table stood: it would fall into the table above.
         del node[last]

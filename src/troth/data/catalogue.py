@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from troth.data.examples import TaskKind
-from troth.data.published.files import FILES
-from troth.data.sources import PublishedFile, is_packed, sha256, verify
+from troth.data.published.files import FILES, PublishedFile
+from troth.data.sources import cure, is_packed, sha256, verify
 from troth.errors import DataError, UnreachableError, UsageError, VerificationError
 
 Status: TypeAlias = Literal["present", "missing", "corrupt"]
@@ -87,16 +87,13 @@ KNOWN: tuple[Known, ...] = (
         f"{_UCI}/296/diabetes+130-us+hospitals+for+years+1999-2008",
     ),
     Known(
-        "us-census", "regression", 90_636, 53, 0,
+        "us-census", "regression", 90_636, 51, 0,
         "US Census Bureau, ACS PUMS 2018 (stands in for IPUMS)", "public domain",
-        "https://www2.census.gov/programs-surveys/acs/data/pums/2018/1-Year/ (the person files "
-        "csv_pDE, HI, ID, ME, MT, ND, NE, NH, NM, RI, SD, VT, WV, WY, one under another without "
-        "PWGTP1..PWGTP80)",
+        "https://www2.census.gov/programs-surveys/acs/data/pums/2018/1-Year/",
     ),
     Known(
         "svhn", "classification", 99_289, 3_072, 10,
-        "Netzer et al. 2011", "non-commercial use",
-        "http://ufldl.stanford.edu/housenumbers/ (train_32x32.mat and test_32x32.mat)",
+        "Netzer et al. 2011", "non-commercial use", "http://ufldl.stanford.edu/housenumbers/",
     ),
 )  # fmt: skip
 
@@ -160,8 +157,8 @@ def fetch(name: str, root: Path | None) -> list[Path]:
     Raises:
       UnreachableError: OpenML does not answer.
       VerificationError: what it serves is not what was published.
-      DataError: OpenML does not have the set (the hint says who does), TROTH_DATA is not set, or the
-        folder cannot be written to.
+      DataError: OpenML does not have the set (the hint says who does), TROTH_DATA is not set, or
+        the folder cannot be written to.
       UsageError: there is no such set.
     """
     known = _known(name)
@@ -175,8 +172,7 @@ def fetch(name: str, root: Path | None) -> list[Path]:
     if name not in REBUILDS:
         raise DataError(
             f"{name}: cannot be fetched from OpenML in the form that was published",
-            hint=f"get it from {known.where}; its files are "
-            + ", ".join(file.path for file in FILES[name]),
+            hint=f"{cure(name)}; its files are " + ", ".join(file.path for file in FILES[name]),
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -192,8 +188,8 @@ def fetch(name: str, root: Path | None) -> list[Path]:
             hint="point TROTH_DATA at a folder of your own",
         ) from None
     raise VerificationError(
-        f"{name}: what OpenML serves (data set {REBUILDS[name].data_id}) does not give the published "
-        "files, so nothing was written",
+        f"{name}: what OpenML serves (data set {REBUILDS[name].data_id}) does not give the "
+        "published files, so nothing was written",
         hint=f"get it from {known.where}",
     )
 

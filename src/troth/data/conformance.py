@@ -12,6 +12,7 @@ parties silently share rows, or a patient's rows end up on both sides of a compa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,16 +32,16 @@ def check_data_set(data_set: object) -> None:
     """
     if not isinstance(data_set, DataSet):
         raise DataError(f"a {type(data_set).__name__} is not a troth.data.DataSet", hint=_CURE)
+    if data_set.task == "classification" and len(data_set.classes) < 2:
+        raise DataError(f"classes has {len(data_set.classes)} names, fewer than 2", hint=_CURE)
+    if data_set.task == "regression" and data_set.classes:
+        raise DataError("classes is not empty, but the task is regression", hint=_CURE)
     features = int(np.prod(data_set.features, dtype=np.int64))
     for part, examples in (("train", data_set.train), ("test", data_set.test)):
         if not isinstance(examples, Examples):
             raise DataError(f"{part} is not a troth.data.Examples", hint=_CURE)
         _check_examples(part, examples, features)
         _check_targets(part, examples, data_set)
-    if data_set.task == "classification" and len(data_set.classes) < 2:
-        raise DataError(f"classes has {len(data_set.classes)} names, fewer than 2", hint=_CURE)
-    if data_set.task == "regression" and data_set.classes:
-        raise DataError("classes is not empty, but the task is regression", hint=_CURE)
     if not (np.isfinite(data_set.target_floor) and data_set.target_floor > 0):
         raise DataError(f"target_floor = {data_set.target_floor} is not above 0", hint=_CURE)
     train_group_N, test_group_T = data_set.train.group_N, data_set.test.group_N
@@ -51,7 +52,9 @@ def check_data_set(data_set: object) -> None:
         if len(shared):
             raise DataError(f"group {shared[0]} is in train and in test", hint=_CURE)
     if data_set.given is not None:
-        require_shares(data_set.given, data_set.train, len(data_set.given), name="given")
+        # Who holds which file is a fact: the same patient may well be in two of them.
+        rows = replace(data_set.train, group_N=None)
+        require_shares(data_set.given, rows, len(data_set.given), name="given")
 
 
 def _check_examples(part: str, examples: Examples, features: int) -> None:

@@ -49,7 +49,8 @@ def deal(
 ) -> list[Int64s]:
     """One share of `train` per party, party 0 first.
 
-    Guarantees: every party has a row; no group is split; the same arguments give the same shares.
+    Guarantees: every party has a row; no group is split, but by `as_given`; the same
+    arguments give the same shares.
 
     Args:
       parties: at least 1.
@@ -105,21 +106,22 @@ def _equal(units: Units, parties: int, generator: np.random.Generator) -> list[I
 def _random_sizes(
     units: Units, spec: RandomSizes, parties: int, generator: np.random.Generator
 ) -> list[Int64s]:
-    """Shuffled, and cut at uniformly random places; groups move a cut to their end."""
+    """Shuffled; everybody gets `minimum` rows, and the rest is cut at uniformly random places."""
     _require_units(units, parties)
-    rows = len(units.order_N)
-    free = rows - parties * spec.minimum
-    if free < 0:
-        raise _out_of_reach(spec.minimum, parties, f"there are only {rows} rows")
-    for _ in range(MAX_DRAWS):
-        order_U = generator.permutation(len(units))
-        cuts = np.sort(generator.integers(0, free, size=parties - 1, endpoint=True))
-        cuts += spec.minimum * np.arange(1, parties)
-        until_U = np.cumsum(units.sizes_U[order_U])
-        shares = np.split(order_U, np.searchsorted(until_U, cuts, side="left") + 1)
-        if min(int(units.sizes_U[share].sum()) for share in shares) >= spec.minimum:
-            return [units.rows(share) for share in shares]
-    raise _out_of_reach(spec.minimum, parties, f"groups are too large, after {MAX_DRAWS} draws")
+    order_U = generator.permutation(len(units))
+    until_U = np.cumsum(units.sizes_U[order_U])
+    first: list[Int64s] = []
+    position, rows = 0, 0
+    for _ in range(parties):
+        end = int(np.searchsorted(until_U, rows + spec.minimum)) + 1
+        if end > len(units):
+            raise _out_of_reach(spec.minimum, parties, f"there are only {until_U[-1]} rows")
+        first.append(order_U[position:end])
+        position, rows = end, int(until_U[end - 1])
+    left_U = order_U[position:]
+    cuts = np.sort(generator.integers(0, len(left_U), size=parties - 1, endpoint=True))
+    more = np.split(left_U, cuts)
+    return [units.rows(np.concatenate(pieces)) for pieces in zip(first, more, strict=True)]
 
 
 def _bootstrap(units: Units, spec: Bootstrap, parties: int, stream: Stream) -> list[Int64s]:
@@ -232,6 +234,7 @@ def _by_column(units: Units, train: Examples, spec: ByColumn, parties: int) -> l
 
 
 def _as_given(given: Sequence[Int64s] | None, parties: int) -> list[Int64s]:
+    """The one partition that may split a group: whoever holds a patient's rows, holds them."""
     files = 0 if given is None else len(given)
     if given is None or files != parties:
         problem = "needs own files" if given is None else f"has {files} files"

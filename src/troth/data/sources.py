@@ -10,10 +10,10 @@ import gzip
 import hashlib
 import io
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from troth.data.published.files import ELSEWHERE, PublishedFile
 from troth.errors import DataError, VerificationError
 
 MAX_FILE_BYTES = 2 * 2**30
@@ -21,19 +21,6 @@ MAX_FILE_BYTES = 2 * 2**30
 
 MAX_UNPACKED_BYTES = 4 * 2**30
 """Largest content of a packed data file, and the most memory its table may take."""
-
-
-@dataclass(frozen=True)
-class PublishedFile:
-    """A file of a published data set. Hashes are SHA-256, in hexadecimal."""
-
-    path: str
-    """Relative to the folder that TROTH_DATA names."""
-    content_bytes: int
-    content_sha256: str
-    """Of the unpacked bytes, where the name ends in `.gz`; else of the file."""
-    file_sha256: str | None = None
-    """Of the packed file, as first published: spares unpacking it to check it."""
 
 
 def read_bytes(path: Path) -> bytes:
@@ -116,7 +103,8 @@ def verify(root: Path, file: PublishedFile, *, set_name: str) -> None:
     """
     path = root / file.path
     if file.file_sha256 is not None and path.is_file():
-        if sha256(read_bytes(path)) == file.file_sha256:
+        known = sha256(read_bytes(path)) == file.file_sha256
+        if known:
             return
     read_verified(root, file, set_name=set_name)
 
@@ -135,14 +123,15 @@ def read_verified(root: Path, file: PublishedFile, *, set_name: str) -> bytes:
     if not is_packed(path):
         _compare(path, file.content_sha256, sha256(data), set_name)
         return data
-    known = file.file_sha256 is not None and sha256(data) == file.file_sha256
+    found = sha256(data)
     try:
         content = unpack(data, path, max_bytes=file.content_bytes)
     except DataError as error:
         raise VerificationError(
-            error.message, hint=f"remove it and run: troth data fetch {set_name}"
+            f"{error.message}; the file's SHA-256 is {found}, expected {file.file_sha256}",
+            hint=f"remove it; {cure(set_name)}",
         ) from None
-    if not known:
+    if found != file.file_sha256:
         _compare(path, file.content_sha256, sha256(content), set_name)
     return content
 
@@ -151,8 +140,13 @@ def _compare(path: Path, expected: str, found: str, set_name: str) -> None:
     if found != expected:
         raise VerificationError(
             f"{path}: the content's SHA-256 is {found}, expected {expected}",
-            hint=f"it is not the published file: remove it and run: troth data fetch {set_name}",
+            hint=f"it is not the published file: remove it; {cure(set_name)}",
         )
+
+
+def cure(set_name: str) -> str:
+    """How to get a published set."""
+    return ELSEWHERE.get(set_name, f"run: troth data fetch {set_name}")
 
 
 def missing_file(path: Path, *, set_name: str, root: Path | None) -> DataError:
@@ -160,6 +154,5 @@ def missing_file(path: Path, *, set_name: str, root: Path | None) -> DataError:
     setting = "TROTH_DATA is not set" if root is None else f"TROTH_DATA = {root}"
     return DataError(
         f"{set_name}: there is no {path} ({setting})",
-        hint=f"point TROTH_DATA at the folder that holds {path.parent.name or path}/, "
-        f"or run: troth data fetch {set_name}",
+        hint=f"point TROTH_DATA at the folder that holds {path.parent.name}/, or {cure(set_name)}",
     )

@@ -12,7 +12,8 @@ from troth.compute import Compute
 class Engine(ABC):
     """Carries out pure computations. It never runs a role.
 
-    Engines agree on every value up to floating-point rounding; docs/determinism.md states the tolerance.
+    Engines agree on every value up to floating-point rounding; docs/determinism.md states the
+    tolerance.
     """
 
     name: str

@@ -11,9 +11,7 @@ from troth.errors import CharterError
 from troth.learning.workbench import Workbench
 
 
-def make_engine(
-    spec: EngineSpec, bench: Workbench, make_bench: Callable[[], Workbench]
-) -> Engine:
+def make_engine(spec: EngineSpec, bench: Workbench, make_bench: Callable[[], Workbench]) -> Engine:
     """The engine that `spec` names.
 
     Args:

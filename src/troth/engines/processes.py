@@ -34,8 +34,8 @@ def _run_chunk(requests: Sequence[Compute[Any, Any]]) -> list[Any]:
 class ProcessesEngine(Engine):
     """Every worker computes its share of a batch, grouped as in `batched`.
 
-    Workers are started fresh (not forked: a fork of a process with OpenMP threads may hang) and share the
-    data through shared memory.
+    Workers are started fresh (not forked: a fork of a process with OpenMP threads may hang) and
+    share the data through shared memory.
 
     Args:
       make_bench: builds the bench inside a worker; it is pickled, its tensors travel as handles.
@@ -62,7 +62,7 @@ class ProcessesEngine(Engine):
         except BrokenProcessPool:
             raise RoundFailedError(
                 "a worker process of the engine died",
-                hint='it may have run out of memory: lower workers in [engine], or use name = "batched"',
+                hint="it may have run out of memory: lower [engine] workers, or use batched",
             ) from None
 
     def close(self) -> None:

@@ -7,8 +7,9 @@ from typing import Literal
 from troth.specification import Count, Table
 
 
-class EngineSpec(Table, kw_only=True):
-    """Has no influence on what a run means, only on its speed and its last floating-point digits."""
+class EngineSpec(Table, frozen=True, kw_only=True):
+    """Has no influence on what a run means, only on its speed and its last floating-point
+    digits."""
 
     name: Literal["inline", "batched", "processes"] = "batched"
     device: Literal["auto", "cpu", "cuda"] = "cpu"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from troth.report.read import Run
-from troth.report.series import PALETTE, SERIES, Series, points
+from troth.report.series import SERIES, Series, look, points
 from troth.report.text import NOT_FINITE, counted, number, percent, size
 
 WIDTH, HEIGHT = 560, 270
@@ -20,6 +20,10 @@ length."""
 LOG_FROM = 200.0
 """A loss whose largest value is this many times its smallest is drawn on a logarithmic axis: one
 poisoned run would otherwise press all others into the bottom line."""
+
+
+TINY = 1e-290
+"""Differences below this leave a chart no digits to work with."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,6 @@ def chart(runs: Sequence[Run], names: Sequence[str], key: str) -> Chart | None:
             "lines": [
                 {
                     "name": names[index],
-                    "colour": index % len(PALETTE),
                     "x": rounds,
                     "y": [float(f"{y:.6g}") if drawable(y) else None for y in values],
                 }
@@ -134,12 +137,9 @@ class Axis:
     def linear(cls, low: float, high: float, *, whole: bool = False) -> Axis:
         """Ends at the data; about five ticks at 1, 2 or 5 times a power of ten, whole ones if
         asked."""
-        if high - low <= 1e-9 * max(abs(low), abs(high)):
-            low, high = (
-                (low - 1, high + 1)
-                if whole
-                else (low - (abs(low) / 2 or 1), high + (abs(high) / 2 or 1))
-            )
+        if high - low <= max(1e-9 * max(abs(low), abs(high)), TINY):
+            margin = 1.0 if whole or abs(low) <= TINY else abs(low) / 2
+            low, high = low - margin, high + margin
         step = nice_step((high - low) / 5)
         step = max(1.0, step) if whole else step
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
@@ -188,7 +188,7 @@ def vertical(series: Series, values: Sequence[float]) -> Axis:
     """The y axis for `values`: from 0 where that costs little, logarithmic for a loss that
     exploded."""
     low, high = min(values), max(values)
-    if series.kind == "number" and low > 0 and high / low > LOG_FROM:
+    if series.kind == "number" and low > 0 and high > max(LOG_FROM * low, TINY):
         return Axis.logarithmic(low, high)
     if high <= 0 == low:
         return Axis.linear(0.0, 1.0)
@@ -207,6 +207,7 @@ def line(
     series: Series,
 ) -> Line:
     """The curve of run `index`."""
+    colour, dash = look(index)
     path, dots = [], []
     end = (0.0, 0.0)
     for finite, stretch in groupby(
@@ -225,8 +226,8 @@ def line(
             path.append("M" + "L".join(f"{x:g} {y:g}" for x, y in pixels))
     return Line(
         label=name,
-        colour=index % len(PALETTE),
-        dash=index % 4,
+        colour=colour,
+        dash=dash,
         path="".join(path),
         dots=dots,
         end=end,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -22,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from troth.errors import UsageError
+from troth.ids import NodeId
 from troth.records import PrivacyRecord, RoundRecord, Summary
 from troth.report.atomic import append_line, cannot_write, replace_file, sync_folder
 from troth.report.read import ROUNDS, SCENARIO, SUMMARY, read_rounds, read_scenario, read_summary
@@ -108,14 +110,18 @@ class RunFolder:
         """Replace `privacy.json`."""
         replace_file(self.path / PRIVACY, _json(privacy))
 
-    def write_model(self, params_D: Float32s, charter_digest: str) -> None:
-        """Replace `model.safetensors`: one tensor `params` (D,) float32, and the digest of the
-        charter that says what model it is."""
-        data = save({"params": np.ascontiguousarray(params_D)}, {"charter_digest": charter_digest})
-        replace_file(self.path / MODEL, data)
+    def write_model(
+        self, params: Mapping[str, Float32s] | Mapping[NodeId, Float32s], charter_digest: str
+    ) -> None:
+        """Replace `model.safetensors`: flat float32 tensors (D,), and the digest of the charter
+        that says what model they are. One model for all is called `params`; where every party has
+        its own, each goes by its party's name."""
+        assert params
+        tensors = {name: np.ascontiguousarray(params_D) for name, params_D in params.items()}
+        replace_file(self.path / MODEL, save(tensors, {"charter_digest": charter_digest}))
 
-    def read_model(self) -> tuple[Float32s, str]:
-        """The final model's parameters (D,) and the digest of its charter.
+    def read_model(self) -> tuple[dict[str, Float32s], str]:
+        """What `write_model` wrote, names ascending, and the digest of its charter.
 
         Raises:
           UsageError: there is no model, or the file is damaged.
@@ -128,16 +134,17 @@ class RunFolder:
             )
         try:
             with safe_open(file, framework="numpy") as opened:
-                params_D: Float32s = opened.get_tensor("params")
+                params = {name: opened.get_tensor(name) for name in sorted(opened.keys())}
                 digest = (opened.metadata() or {}).get("charter_digest", "")
         except SafetensorError as error:
             raise UsageError(f"{file}: is damaged: {str(error).lower()}") from None
-        if params_D.dtype != np.float32 or params_D.ndim != 1:
-            raise UsageError(
-                f"{file}: params is {params_D.dtype} of shape {params_D.shape}, "
-                "not float32 of shape (D,)"
-            )
-        return params_D, digest
+        for name, params_D in params.items():
+            if params_D.dtype != np.float32 or params_D.ndim != 1:
+                raise UsageError(
+                    f"{file}: {name} is {params_D.dtype} of shape {params_D.shape}, "
+                    "not float32 of shape (D,)"
+                )
+        return params, digest
 
     def write_snapshot(self, data: bytes) -> None:
         """Replace `snapshot.bin`, the state from which the run can go on."""

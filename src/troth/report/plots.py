@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from troth.errors import UsageError
 from troth.report.read import Run
-from troth.report.series import PALETTE, SERIES, labels, points
+from troth.report.series import PALETTE, SERIES, labels, look, points
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,13 +37,14 @@ def plot(runs: Run | Sequence[Run], metric: str = "error") -> Figure:
     pyplot.close(figure)
     for index, (run, label) in enumerate(zip(chosen, labels(chosen), strict=True)):
         rounds, values = points(run, metric)
+        colour, dash = look(index)
         axes.plot(
             rounds,
             values,
             # A dollar sign would start a formula.
             label=label.replace("$", r"\$"),
-            color=PALETTE[index % len(PALETTE)],
-            linestyle=("-", "--", ":", "-.")[index % 4],
+            color=PALETTE[colour],
+            linestyle=("-", "--", ":", "-.")[dash],
             marker="o" if len(rounds) == 1 else "",
         )
     axes.set_xlabel("round")

@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from typing import Protocol, TextIO
 
 from rich.console import Console
-from rich.control import strip_control_codes
 from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.text import Text
@@ -130,8 +129,7 @@ def closing(summary: Summary) -> str:
 def plain(text: str) -> str:
     """`text` without control characters: names and reasons may come from a peer or a file."""
     return "".join(
-        character if character.isprintable() or character == "\n" else " "
-        for character in strip_control_codes(text)
+        character if character.isprintable() or character == "\n" else " " for character in text
     )
 
 
@@ -193,6 +191,8 @@ class BarProgress:
             TaskProgressColumn(),
             console=self._console,
             auto_refresh=False,
+            # Results on a redirected standard output are not ours to take.
+            redirect_stdout=sys.stdout.isatty(),
             transient=True,
         )
         self._bar.add_task(

@@ -11,7 +11,6 @@ import msgspec
 
 from troth.errors import UsageError
 from troth.records import SCHEMA_VERSION, Record, RoundRecord, Summary
-from troth.report.atomic import whole_lines
 
 SCENARIO = "scenario.toml"
 SUMMARY = "summary.json"
@@ -70,7 +69,8 @@ def read_rounds(path: Path) -> list[RoundRecord]:
         return []
     except OSError as error:
         raise _cannot_read(path / ROUNDS, error) from None
-    lines = whole_lines(data).split(b"\n")[:-1]
+    # What follows the last newline is nothing, or a line that a kill tore.
+    lines = data.split(b"\n")[:-1]
     return [
         _decode(line, RoundRecord, f"{path / ROUNDS}: line {number}")
         for number, line in enumerate(lines, start=1)

@@ -13,7 +13,7 @@ from troth.report.read import Run
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#7a4fbf", "#555555")
 """Okabe & Ito's colours for all kinds of colour vision, yellow and black made fit for both papers,
-and violet. Run i has colour i % 8."""
+and violet."""
 
 DARK_PALETTE = (
     "#4aa8e8",
@@ -26,6 +26,19 @@ DARK_PALETTE = (
     "#b5b5b5",
 )
 """The same hues, lighter, for a dark background."""
+
+
+DASHES = 4
+"""Kinds of line: solid, dashed, dotted, dash and dot."""
+
+
+def look(index: int) -> tuple[int, int]:
+    """Colour and dash of run `index`.
+
+    Neighbours differ in both, so that curves that lie on each other are all seen, and without
+    colours too; the first 32 runs all look different.
+    """
+    return index % len(PALETTE), (index + index // len(PALETTE)) % DASHES
 
 
 @dataclass(frozen=True)

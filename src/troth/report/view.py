@@ -11,11 +11,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from troth.records import Metrics, PartyRecord, Summary
+from troth.records import Metrics, Summary
 from troth.report.curves import Chart, chart
 from troth.report.participation import Grid, grid
 from troth.report.read import Run
-from troth.report.series import PALETTE, SERIES, error_name, labels
+from troth.report.rows import (
+    MAX_TEXT,
+    Cell,
+    PartyRow,
+    RejectionRow,
+    TrafficRow,
+    cell,
+    party_rows,
+    rejection_rows,
+    traffic_rows,
+)
+from troth.report.series import SERIES, error_name, labels, look
 from troth.report.table import accepted_share
 from troth.report.text import (
     ABSENT,
@@ -23,7 +34,6 @@ from troth.report.text import (
     duration,
     number,
     percent,
-    ranges,
     shortened,
     size,
 )
@@ -38,8 +48,6 @@ MAX_SCENARIO_CHARACTERS = 100_000
 """Characters of scenarios, and again of their differences, on one page."""
 
 MAX_NOTES = 100
-MAX_TEXT = 500
-"""Characters of one note, reason or problem."""
 
 
 @dataclass(frozen=True)
@@ -50,44 +58,6 @@ class Card:
     value: str
     detail: str = ""
     alarm: bool = False
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell of a sortable table: what it shows, and the number it sorts by."""
-
-    text: str
-    order: float
-
-
-@dataclass(frozen=True)
-class PartyRow:
-    """One party."""
-
-    name: str
-    attacker: str
-    cells: list[Cell]
-
-
-@dataclass(frozen=True)
-class RejectionRow:
-    """The contributions of one party that were refused for one reason."""
-
-    party: str
-    attacker: str
-    reason: str
-    times: int
-    rounds: str
-
-
-@dataclass(frozen=True)
-class TrafficRow:
-    """All messages of one type; `share` of all bytes is from 0 to 1."""
-
-    name: str
-    messages: str
-    bytes: str
-    share: float
 
 
 @dataclass(frozen=True)
@@ -157,17 +127,17 @@ FINAL_COLUMNS = [
 
 def _view(run: Run, label: str, index: int, runs: Sequence[Run]) -> RunView:
     summary = run.summary
-    columns, parties, parties_rule = _parties(summary, max(20, MAX_PARTIES // len(runs)))
-    rejections, rejections_rule = _rejections(run, max(20, MAX_REJECTIONS // len(runs)))
+    columns, parties, parties_rule = party_rows(summary, max(20, MAX_PARTIES // len(runs)))
+    rejections, rejections_rule = rejection_rows(run, max(20, MAX_REJECTIONS // len(runs)))
     limit = MAX_SCENARIO_CHARACTERS // len(runs)
     left_out = len(run.scenario_text) - limit
     return RunView(
         label=label,
-        colour=index % len(PALETTE),
+        colour=look(index)[0],
         summary=summary,
         status_note=_STATUS_NOTES[summary.status],
         problem=shortened(summary.problem or "", MAX_TEXT),
-        facts=_facts(summary),
+        facts=_facts(summary, label),
         cards=_cards(run),
         finals=_finals(summary),
         participation=grid(run, len(runs)),
@@ -177,7 +147,7 @@ def _view(run: Run, label: str, index: int, runs: Sequence[Run]) -> RunView:
         contributions=accepted_share(summary) or "",
         rejections=rejections,
         rejections_rule=rejections_rule,
-        traffic=_traffic(summary),
+        traffic=traffic_rows(summary),
         privacy=_privacy(summary),
         notes=[shortened(note, MAX_TEXT) for note in summary.notes[:MAX_NOTES]],
         scenario=run.scenario_text[:limit],
@@ -194,8 +164,10 @@ _STATUS_NOTES = {
 }
 
 
-def _facts(summary: Summary) -> list[str]:
-    facts = [summary.protocol, summary.task, f"seed {summary.seed}"]
+def _facts(summary: Summary, label: str) -> list[str]:
+    """What a run is, in a line; its charter's name too where its folder is called otherwise."""
+    named = [] if summary.name == label else [f"charter {summary.name}"]
+    facts = [*named, summary.protocol, summary.task, f"seed {summary.seed}"]
     if summary.parties:
         facts.append(counted(len(summary.parties), "party"))
     if summary.dimension:
@@ -263,110 +235,20 @@ def _bad(metrics: Metrics | None) -> bool:
     return metrics is not None and not math.isfinite(metrics.loss + metrics.error)
 
 
-def _cell(text: str, order: float | None) -> Cell:
-    """Sorts last where there is no number."""
-    return Cell(text, order if order is not None and math.isfinite(order) else math.inf)
-
-
 def _finals(summary: Summary) -> list[Cell]:
     final = summary.final
     error, loss, attack_rate = (
         (final.error, final.loss, final.attack_rate) if final else (None, None, None)
     )
     return [
-        _cell(percent(error), error),
-        _cell(number(loss), loss),
-        _cell(percent(attack_rate), attack_rate),
-        _cell(f"{summary.rounds:,}", summary.rounds),
-        _cell(size(summary.bytes_sent), summary.bytes_sent),
-        _cell(duration(summary.simulated_s), summary.simulated_s),
-        _cell(duration(summary.measured_s), summary.measured_s),
-        _cell(size(summary.peak_rss_bytes), summary.peak_rss_bytes),
-    ]
-
-
-def _parties(summary: Summary, limit: int) -> tuple[list[str], list[PartyRow], str]:
-    """Columns, rows and the rule of the party table. A column that no party fills is left out."""
-    shown, rule = summary.parties, ""
-    if len(shown) > limit:
-        shown = sorted(
-            shown, key=lambda party: (party.attacker is None, -party.rejected, party.party)
-        )[:limit]
-        rule = (
-            f"{limit:,} of {len(summary.parties):,} parties: attackers first, then those rejected "
-            "most often, then by name. All are in summary.json."
-        )
-    columns = [column for column in _COLUMNS if any(_value(party, column) for party in shown)]
-    rows = [
-        PartyRow(
-            party.party, party.attacker or "", [_party_cell(party, column) for column in columns]
-        )
-        for party in shown
-    ]
-    return columns, rows, rule
-
-
-_COLUMNS = {
-    "Examples": "examples",
-    "Accepted": "accepted",
-    "Rejected": "rejected",
-    "Missing": "missing",
-    "Error on own data": "own",
-    "Own model’s test error": "test",
-    "Sent": "bytes_sent",
-    "Received": "bytes_received",
-}
-
-
-def _value(party: PartyRecord, column: str) -> float | None:
-    value: Metrics | float | None = getattr(party, _COLUMNS[column])
-    return value.error if isinstance(value, Metrics) else value
-
-
-def _party_cell(party: PartyRecord, column: str) -> Cell:
-    value = _value(party, column)
-    if column in ("Error on own data", "Own model’s test error"):
-        return _cell(percent(value), value)
-    assert value is not None
-    return _cell(size(value) if column in ("Sent", "Received") else f"{value:,}", value)
-
-
-def _rejections(run: Run, limit: int) -> tuple[list[RejectionRow], str]:
-    """Who was refused why, most often first."""
-    attackers: dict[str, str | None] = {
-        party.party: party.attacker for party in run.summary.parties
-    }
-    groups: dict[tuple[str, str], list[int]] = {}
-    for record in run.rounds:
-        for rejection in record.rejected:
-            groups.setdefault((rejection.node, rejection.reason), []).append(record.round)
-    order = sorted(groups, key=lambda group: (-len(groups[group]), group))
-    rows = [
-        RejectionRow(
-            party=node,
-            attacker=attackers.get(node) or "",
-            reason=shortened(reason, MAX_TEXT),
-            times=len(groups[node, reason]),
-            rounds=ranges(groups[node, reason]),
-        )
-        for node, reason in order[:limit]
-    ]
-    if len(order) <= limit:
-        return rows, ""
-    return rows, f"The {limit:,} most frequent of {len(order):,}. All are in rounds.jsonl."
-
-
-def _traffic(summary: Summary) -> list[TrafficRow]:
-    total = sum(kind.bytes for kind in summary.traffic.values())
-    order = sorted(summary.traffic, key=lambda name: (-summary.traffic[name].bytes, name))
-    return [
-        TrafficRow(
-            name=name,
-            messages=f"{summary.traffic[name].messages:,}",
-            bytes=size(summary.traffic[name].bytes),
-            share=round(summary.traffic[name].bytes / total, 4) if total else 0.0,
-        )
-        for name in order
+        cell(percent(error), error),
+        cell(number(loss), loss),
+        cell(percent(attack_rate), attack_rate),
+        cell(f"{summary.rounds:,}", summary.rounds),
+        cell(size(summary.bytes_sent), summary.bytes_sent),
+        cell(duration(summary.simulated_s), summary.simulated_s),
+        cell(duration(summary.measured_s), summary.measured_s),
+        cell(size(summary.peak_rss_bytes), summary.peak_rss_bytes),
     ]
 
 

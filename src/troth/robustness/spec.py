@@ -51,7 +51,7 @@ class Bulyan(Robust, tag_field="rule", tag="bulyan", frozen=True, kw_only=True):
 
 
 class GeometricMedian(Robust, tag_field="rule", tag="geometric_median", frozen=True, kw_only=True):
-    """Smoothed Weiszfeld."""
+    """The point nearest to all updates, by smoothed Weiszfeld steps."""
 
     iterations: Count = 100
     tolerance: Fraction = 1e-6

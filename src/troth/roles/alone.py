@@ -18,7 +18,7 @@ from troth.roles.node import Node
 from troth.wire import Float32s
 
 
-class Silence(RoundMessage):
+class Silence(RoundMessage, frozen=True):
     """These protocols send nothing; a codec wants at least one type."""
 
 

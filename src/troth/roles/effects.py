@@ -1,23 +1,23 @@
 """Effects: the only things a role may await.
 
-A role is an `async def`. What it awaits is plain data that says what it wants; a world carries it out and
-sends the result back. So the same role runs in virtual time under test and over TLS in earnest, and a
-protocol needs neither clock, socket nor event loop.
+A role is an `async def`. What it awaits is plain data that says what it wants; a world carries it
+out and sends the result back. So the same role runs in virtual time under test and over TLS in
+earnest, and a protocol needs neither clock, socket nor event loop.
 
-| effect      | gives                                      | blocks until                            |
-|-------------|--------------------------------------------|-----------------------------------------|
-| `Send`      | nothing                                    | -                                       |
-| `Receive`   | `Received`, or None at the deadline        | a message of these types (from `sender`)|
-| `Collect`   | `Collected`                                | `enough` senders, or the deadline       |
-| `Sleep`     | nothing                                    | the time has passed                     |
-| `Perform`   | the computation's value                    | the engine has computed it              |
-| `Save`      | nothing                                    | the state would survive a crash         |
-| `Load`      | the last saved state, or None              | -                                       |
-| `Report`    | nothing                                    | -                                       |
+| effect    | gives                                 | blocks until                               |
+|-----------|---------------------------------------|--------------------------------------------|
+| `Send`    | nothing                               | -                                          |
+| `Receive` | `Received`, or None at the deadline   | a message of these types (from `sender`)   |
+| `Collect` | `Collected`                           | `enough` senders, or the deadline          |
+| `Sleep`   | nothing                               | the time has passed                        |
+| `Perform` | the computation's value               | the engine has computed it                 |
+| `Save`    | nothing                               | the state would survive a crash            |
+| `Load`    | the last saved state, or None         | -                                          |
+| `Report`  | nothing                               | -                                          |
 
 **Restarting.** A role that was stopped (crash, or a resumed run) is called again from the top and
-`Load`s what it last `Save`d. It must then do what it would have done after that `Save`, and nothing else;
-a world may check this, and a role that breaks it cannot be resumed.
+`Load`s what it last `Save`d. It must then do what it would have done after that `Save`, and
+nothing else; a world may check this, and a role that breaks it cannot be resumed.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from troth.wire import Float32s, Message
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
+M_co = TypeVar("M_co", bound=Message, covariant=True)
 R = TypeVar("R", bound=RoundMessage)
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -66,16 +67,17 @@ class SendBytes(Effect[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Received(Generic[M]):
+class Received(Generic[M_co]):
     """A message and who sent it. It is decoded, not verified."""
 
     sender: NodeId
-    message: M
+    message: M_co
 
 
 @dataclass(frozen=True, slots=True)
 class Receive(Effect[Received[M] | None]):
-    """The next message of one of these types in order of arrival; None when `deadline_s` has passed."""
+    """The next message of one of these types in order of arrival; None when `deadline_s` has
+    passed."""
 
     types: tuple[type[M], ...]
     sender: NodeId | None = None
@@ -93,8 +95,8 @@ class Collected(Generic[R]):
 class Collect(Effect[Collected[R]]):
     """Messages of one type and round from `expected` senders.
 
-    Returns when `enough` of them have arrived or `deadline_s` has passed, whichever is first. Later copies
-    from the same sender, and messages of earlier rounds, are dropped.
+    Returns when `enough` of them have arrived or `deadline_s` has passed, whichever is first.
+    Later copies from the same sender, and messages of earlier rounds, are dropped.
     """
 
     type: type[R]

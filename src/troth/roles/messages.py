@@ -6,7 +6,7 @@ from troth.ids import Round
 from troth.wire import Message
 
 
-class RoundMessage(Message):
+class RoundMessage(Message, frozen=True):
     """A message of one round."""
 
     round: Round

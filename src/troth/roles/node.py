@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import msgspec
 
@@ -13,11 +13,13 @@ from troth.ids import NodeId, Round
 from troth.records import Rejection
 from troth.roles import effects
 from troth.roles.effects import Collected, Effect, Received
-from troth.streams import Stream
 from troth.roles.messages import RoundMessage
+from troth.streams import Stream
 from troth.wire import Float32s, Message
 
 M = TypeVar("M", bound=Message)
+M2 = TypeVar("M2", bound=Message)
+M3 = TypeVar("M3", bound=Message)
 R = TypeVar("R", bound=RoundMessage)
 S = TypeVar("S", bound=msgspec.Struct)
 V = TypeVar("V")
@@ -38,10 +40,41 @@ class Node:
         """Send `message` to each of `to`, in the order given."""
         return effects.Send(tuple(to), message)
 
+    @overload
     def receive(
-        self, *types: type[M], sender: NodeId | None = None, deadline_s: float | None = None
-    ) -> Effect[Received[M] | None]:
-        """The next message of one of `types`, or None after `deadline_s`."""
+        self, first: type[M], /, *, sender: NodeId | None = None, deadline_s: float | None = None
+    ) -> Effect[Received[M] | None]: ...
+
+    @overload
+    def receive(
+        self,
+        first: type[M],
+        second: type[M2],
+        /,
+        *,
+        sender: NodeId | None = None,
+        deadline_s: float | None = None,
+    ) -> Effect[Received[M | M2] | None]: ...
+
+    @overload
+    def receive(
+        self,
+        first: type[M],
+        second: type[M2],
+        third: type[M3],
+        /,
+        *,
+        sender: NodeId | None = None,
+        deadline_s: float | None = None,
+    ) -> Effect[Received[M | M2 | M3] | None]: ...
+
+    def receive(
+        self,
+        *types: type[Message],
+        sender: NodeId | None = None,
+        deadline_s: float | None = None,
+    ) -> Effect[Any]:
+        """The next message of one of `types` (one to three), or None after `deadline_s`."""
         return effects.Receive(types, sender, deadline_s)
 
     def collect(
@@ -53,7 +86,8 @@ class Node:
         enough: int,
         deadline_s: float | None = None,
     ) -> Effect[Collected[R]]:
-        """The first message of this type and round from each of `expected`, until `enough` have come."""
+        """The first message of this type and round from each of `expected`, until `enough` have
+        come."""
         return effects.Collect(type, round, frozenset(expected), enough, deadline_s)
 
     def sleep(self, seconds: float) -> Effect[None]:

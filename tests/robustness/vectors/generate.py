@@ -4,8 +4,8 @@ Needs `byzfl` and `flwr`, which troth does not; in an environment that has both 
 
     python tests/robustness/vectors/generate.py
 
-Each vector names the other library's call in `call`, and in `ours` the call of troth that must agree.
-Where the two differ in a convention, `note` says how `ours` makes up for it.
+Each vector names the other library's call in `call`, and in `ours` the call of troth that must
+agree. Where the two differ in a convention, `note` says how `ours` makes up for it.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def flower_vectors():
             flower.aggregate(weighted),
         )
         yield vector("aggregate_median", {"rule": "median"}, flower.aggregate_median(results()))
-        for f in range(0, (n - 3) // 2 + 1):
+        for f in range((n - 3) // 2 + 1):
             # With one neighbour, two updates nearest to each other tie.
             if n - f - 2 < 2:
                 continue
@@ -148,9 +148,8 @@ def main():
         lines = ",\n".join("  " + json.dumps(vector) for vector in made)
         shared = ",\n".join("  " + json.dumps(digits(x_nD)) for _, x_nD in inputs())
         source = {"package": package, "version": version(package), "made_by": "generate.py"}
-        path.write_text(
-            f'{{"source": {json.dumps(source)},\n"inputs": [\n{shared}\n],\n"vectors": [\n{lines}\n]}}\n'
-        )
+        head = f'{{"source": {json.dumps(source)},\n"inputs": [\n{shared}\n],\n'
+        path.write_text(f'{head}"vectors": [\n{lines}\n]}}\n')
         print(f"{path.name}: {len(made)} vectors")
 
 

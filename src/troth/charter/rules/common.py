@@ -60,6 +60,15 @@ def asked(protocol: Federated, admitted: int) -> int:
     return max(1, int(protocol.participation * admitted + 0.5))
 
 
+def cost_labels(charter: Charter) -> list[str]:
+    """What cost models call the computations of the protocol's roles."""
+    return (
+        ["local_update", "aggregate"]
+        if isinstance(charter.protocol, Federated)
+        else ["local_update"]
+    )
+
+
 def attackers(attack: AttackSpec, count: int) -> int:
     """How many parties of `count` an attack takes."""
     if attack.parties is not None:

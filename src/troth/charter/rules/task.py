@@ -90,34 +90,6 @@ def _schema_suits_the_task(charter: Charter) -> None:
             value=given,
             hint="remove classes",
         )
-    count = classes(charter)
-    if count is not None and count < 2:
-        raise CharterError(
-            "gives fewer than two classes", key="task.data.schema.classes", value=given
-        )
-
-
-def _columns_are_distinct(charter: Charter) -> None:
-    data = charter.task.data
-    if not isinstance(data, FileData):
-        return
-    seen: set[str] = set()
-    for index, column in enumerate(data.schema.columns):
-        if column.name in seen:
-            raise CharterError(
-                "stands here twice",
-                key=f"task.data.schema.columns[{index}].name",
-                value=column.name,
-                hint="describe each column once",
-            )
-        seen.add(column.name)
-        if column.name == data.schema.target:
-            raise CharterError(
-                "is the target, which cannot be a feature as well",
-                key=f"task.data.schema.columns[{index}].name",
-                value=column.name,
-                hint="a model that sees its target learns nothing else: remove the column",
-            )
 
 
 RULES = (
@@ -127,5 +99,4 @@ RULES = (
     _logistic_has_two_classes,
     _convolution_has_images,
     _schema_suits_the_task,
-    _columns_are_distinct,
 )

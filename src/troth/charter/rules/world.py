@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from troth.charter.rules.common import parties_are_nodes, sends_messages, tag
+from troth.charter.keys import dotted
+from troth.charter.rules.common import cost_labels, parties_are_nodes, sends_messages, tag
 from troth.charter.scenario import Scenario
+from troth.charter.words import listing
 from troth.errors import CharterError
-from troth.worlds.simulated.spec import Churn, LatencySpec, Network
+from troth.worlds.simulated.spec import Churn, FixedCost, LatencySpec, Network
 
 
 def _network_carries_something(scenario: Scenario) -> None:
@@ -58,6 +60,19 @@ def _absences_end_after_they_begin(scenario: Scenario) -> None:
             )
 
 
+def _costs_are_of_something(scenario: Scenario) -> None:
+    if not isinstance(scenario.cost, FixedCost):
+        return
+    known = cost_labels(scenario.charter)
+    for label in scenario.cost.seconds:
+        if label not in known:
+            raise CharterError(
+                f'is no computation of protocol = "{tag(scenario.charter.protocol)}"',
+                key=dotted(("cost", "seconds", label)),
+                hint=listing(label, known, what="computations"),
+            )
+
+
 def _workers_have_processes(scenario: Scenario) -> None:
     engine = scenario.engine
     if engine.workers is not None and engine.name != "processes":
@@ -82,5 +97,6 @@ RULES = (
     _parties_can_be_away,
     _reordering_has_delays,
     _absences_end_after_they_begin,
+    _costs_are_of_something,
     _workers_have_processes,
 )

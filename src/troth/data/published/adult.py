@@ -89,7 +89,7 @@ def read(training: bytes, testing: bytes) -> DataSet:
             "not balanced (FDPDDL draws as many rows of each class)",
             f"adult: {train.x_NF.shape[1]} features: numbers scaled to [0, 1] by fixed ranges, "
             "capital gain and loss after ln(1 + x); categories one-hot, a missing one is a "
-            "category; fnlwgt (a sampling weight) and education (the same as education-num) left out",
+            "category; fnlwgt (a sampling weight) and education (as education-num) left out",
         ],
     )
 

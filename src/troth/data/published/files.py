@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from troth.data.sources import PublishedFile
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file of a published data set. Hashes are SHA-256, in hexadecimal."""
+
+    path: str
+    """Relative to the folder that TROTH_DATA names."""
+    content_bytes: int
+    content_sha256: str
+    """Of the unpacked bytes, where the name ends in `.gz`; else of the file."""
+    file_sha256: str | None = None
+    """Of the packed file, as first published: spares unpacking it to check it."""
+
 
 FILES: dict[str, tuple[PublishedFile, ...]] = {
     "mnist": (
@@ -83,3 +97,16 @@ FILES: dict[str, tuple[PublishedFile, ...]] = {
     ),
 }
 """In the order in which the loaders take them."""
+
+ELSEWHERE = {
+    "us-census": (
+        "take the person files csv_pde, phi, pid, pme, pmt, pnd, pne, pnh, pnm, pri, psd, pvt, pwv "
+        "and pwy from https://www2.census.gov/programs-surveys/acs/data/pums/2018/1-Year/, leave "
+        "out PWGTP1..PWGTP80, and put them one under another in that order"
+    ),
+    "svhn": (
+        "download train_32x32.mat and test_32x32.mat from http://ufldl.stanford.edu/housenumbers/ "
+        "into svhn/ there"
+    ),
+}
+"""How to get the sets that OpenML does not have in the published form."""

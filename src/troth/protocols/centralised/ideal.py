@@ -1,4 +1,5 @@
-"""`centralised` without messages: the model after every round of one trainer that holds all data."""
+"""`centralised` without messages: the model after every round of one trainer that holds all
+data."""
 
 from __future__ import annotations
 

@@ -5,5 +5,5 @@ from __future__ import annotations
 from troth.specification import Table
 
 
-class Centralised(Table, tag_field="name", tag="centralised", kw_only=True):
+class Centralised(Table, tag_field="name", tag="centralised", frozen=True, kw_only=True):
     """One trainer that was given everybody's data: the figure to reach, and the privacy to beat."""

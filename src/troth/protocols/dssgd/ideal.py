@@ -20,7 +20,9 @@ Run = Callable[[Sequence[Compute[Any, Any]]], list[Any]]
 
 def round_robin(plan: Plan, compute: Run, learning: Stream) -> list[Float32s]:
     """The model after every round when parties take their turns one after another."""
-    return _ideal(plan, compute, learning, [[[party] for party in plan.parties]] * plan.training.rounds)
+    return _ideal(
+        plan, compute, learning, [[[party] for party in plan.parties]] * plan.training.rounds
+    )
 
 
 def lockstep(
@@ -44,7 +46,9 @@ def _ideal(
 ) -> list[Float32s]:
     """Each round is a sequence of groups; a group downloads, trains and uploads together."""
     server = steps.begin(plan.initial_D)
-    parties = {id: PartyState(Round(0), plan.initial_D, None, None) for id in plan.parties}
+    parties: dict[NodeId, PartyState] = {
+        id: PartyState(Round(0), plan.initial_D, None, None) for id in plan.parties
+    }
     models = []
     for groups in rounds:
         for group in groups:

@@ -6,11 +6,11 @@ from troth.roles.messages import RoundMessage
 from troth.wire import Float32s, Message, UInt32s
 
 
-class Download(Message):
+class Download(Message, frozen=True):
     """Party to server: which parameters should I take over?"""
 
 
-class Parameters(RoundMessage):
+class Parameters(RoundMessage, frozen=True):
     """Server to party: the theta_d * D most updated parameters, for the party's turn `round`.
 
     With theta_d = 1 `indices` is empty and `values` holds all D.
@@ -20,18 +20,18 @@ class Parameters(RoundMessage):
     values: Float32s
 
 
-class Upload(RoundMessage):
+class Upload(RoundMessage, frozen=True):
     """Party to server: the selected part of its change of the model, for turn `round`."""
 
     indices: UInt32s
     values: Float32s
 
 
-class Acknowledged(RoundMessage):
+class Acknowledged(RoundMessage, frozen=True):
     """Server to party: turn `round` is applied (or was before)."""
 
 
-class Finished(RoundMessage):
+class Finished(RoundMessage, frozen=True):
     """Server to party: training is over after this round; this is the model."""
 
     params_D: Float32s

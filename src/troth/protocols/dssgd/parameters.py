@@ -7,7 +7,7 @@ from typing import Literal
 from troth.specification import Fraction, Positive, Table
 
 
-class DSSGD(Table, tag_field="name", tag="dssgd", kw_only=True):
+class DSSGD(Table, tag_field="name", tag="dssgd", frozen=True, kw_only=True):
     """Distributed selective SGD (Shokri & Shmatikov, CCS 2015, section 5)."""
 
     order: Literal["round_robin", "asynchronous"] = "round_robin"
@@ -16,7 +16,8 @@ class DSSGD(Table, tag_field="name", tag="dssgd", kw_only=True):
     download: Fraction = 1.0
     """theta_d, the share of parameters downloaded."""
     selection: Literal["largest", "random"] = "largest"
-    """Which gradients to upload: the largest values, or a random share of those above `threshold`."""
+    """Which gradients to upload: the largest values, or a random share of those above
+    `threshold`."""
     threshold: Positive = 1e-4
     """tau: `random` picks among gradients above it in absolute value."""
     bound: Positive | None = None

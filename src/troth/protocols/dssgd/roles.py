@@ -36,8 +36,8 @@ class Plan:
 async def server(node: Node, plan: Plan) -> Float32s:
     """Hand out parameters and add up what comes back.
 
-    `round_robin` serves one party's whole turn before the next party's; `asynchronous` serves whoever
-    comes. A round is over after as many turns as there are parties.
+    `round_robin` serves one party's whole turn before the next party's; `asynchronous` serves
+    whoever comes. A round is over after as many turns as there are parties.
     """
     parameters, rounds = plan.parameters, plan.training.rounds
     state = await node.load(ServerState) or steps.begin(plan.initial_D)

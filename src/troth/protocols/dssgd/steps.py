@@ -1,7 +1,7 @@
 """What server and party of `dssgd` decide: pure functions.
 
-Source: Shokri & Shmatikov, "Privacy-preserving deep learning", CCS 2015, sections 4.3 and 5. D parameters,
-theta_u and theta_d the shares uploaded and downloaded.
+Source: Shokri & Shmatikov, "Privacy-preserving deep learning", CCS 2015, sections 4.3 and 5. D
+parameters, theta_u and theta_d the shares uploaded and downloaded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from troth.wire import Float32s, UInt32s
 
 
 class ServerState(msgspec.Struct, frozen=True):
-    """`stat_D` counts how often each parameter was updated; `turns` the uploads applied per party."""
+    """`stat_D` counts how often each parameter was updated; `turns` the uploads applied per
+    party."""
 
     params_D: Float32s
     stat_D: UInt32s
@@ -77,8 +78,9 @@ def take_over(params_D: Float32s, parameters: Parameters) -> Float32s:
 def select(delta_D: Float32s, turn: Round, parameters: DSSGD, stream: Stream) -> Upload:
     """The part of a party's change that it uploads.
 
-    `largest`: the theta_u * D largest in absolute value, ties to the lower index. `random`: a random
-    subset of that size of those above tau in absolute value. Either is then clipped to [-gamma, gamma].
+    `largest`: the theta_u * D largest in absolute value, ties to the lower index. `random`: a
+    random subset of that size of those above tau in absolute value. Either is then clipped to
+    [-gamma, gamma].
     """
     count = share(parameters.upload, len(delta_D))
     size_D = np.abs(delta_D)
@@ -95,13 +97,12 @@ def select(delta_D: Float32s, turn: Round, parameters: DSSGD, stream: Stream) ->
     return Upload(turn, indices, values.astype(np.float32, copy=False))
 
 
-def verify_upload(
-    state: ServerState, upload: Upload, parameters: DSSGD, *, sender: NodeId
-) -> None:
+def verify_upload(state: ServerState, upload: Upload, parameters: DSSGD, *, sender: NodeId) -> None:
     """Check that an upload is one this protocol allows.
 
     Raises:
-      PeerError: not this party's turn, too many values, indices out of order or range, values not finite
+      PeerError: not this party's turn, too many values, indices out of order or range, values not
+      finite
         or above gamma.
     """
     dimension = len(state.params_D)

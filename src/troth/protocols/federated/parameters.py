@@ -6,14 +6,15 @@ from troth.robustness.spec import AggregationSpec, Mean
 from troth.specification import Count, Fraction, Positive, Table
 
 
-class Federated(Table, tag_field="name", tag="federated", kw_only=True):
+class Federated(Table, tag_field="name", tag="federated", frozen=True, kw_only=True):
     """FedSGD / FedAvg (McMahan et al. 2017) with a server that everyone trusts."""
 
     aggregation: AggregationSpec = Mean()
     participation: Fraction = 1.0
     """Share of the parties asked each round, drawn by the run's seed."""
     at_least: Count | None = None
-    """Updates without which a round is repeated; absent: all that were asked, or one with a deadline."""
+    """Updates without which a round is repeated; absent: all that were asked, or one with a
+    deadline."""
     deadline_s: Positive | None = None
     """How long a round waits; absent: until every party asked has answered."""
     server_learning_rate: Positive = 1.0

@@ -99,8 +99,8 @@ async def server(node: Node, plan: Plan) -> Float32s:
 async def party(node: Node, plan: Plan) -> Float32s:
     """Train on own data whenever asked (algorithm 1, `ClientUpdate`).
 
-    The last answer is saved before it is sent and sent again after a restart, so a question asked twice
-    never gets two different answers.
+    The last answer is saved before it is sent and sent again after a restart, so a question asked
+    twice never gets two different answers.
     """
     state = await node.load(PartyState)
     while True:

@@ -1,4 +1,5 @@
-"""What server and party of `federated` decide: pure functions (McMahan et al. 2017, algorithm 1)."""
+"""What server and party of `federated` decide: pure functions (McMahan et al. 2017, algorithm
+1)."""
 
 from __future__ import annotations
 

@@ -79,7 +79,8 @@ class Mailbox:
         """
         if self._by_sender[envelope.sender] >= MAX_WAITING_PER_SENDER:
             raise PeerError(
-                f"has {MAX_WAITING_PER_SENDER} messages waiting already", culprits=(envelope.sender,)
+                f"has {MAX_WAITING_PER_SENDER} messages waiting already",
+                culprits=(envelope.sender,),
             )
         self._by_sender[envelope.sender] += 1
         self.waiting.append(envelope)
@@ -94,7 +95,8 @@ class Mailbox:
         return None
 
     def gather(self, effect: Collect[RoundMessage]) -> dict[NodeId, Envelope]:
-        """Every sender's first message that fits; other copies and earlier rounds are thrown away."""
+        """Every sender's first message that fits; other copies and earlier rounds are thrown
+        away."""
         gathered: dict[NodeId, Envelope] = {}
         kept: list[Envelope] = []
         for envelope in self.waiting:

@@ -1,7 +1,7 @@
 """The simulated network: when a message arrives, if it does.
 
-What happens to the n-th message of a sender depends on the seed, the sender and n alone, so it stays the
-same whatever order the world happens to process nodes in, and after a resume.
+What happens to the n-th message of a sender depends on the seed, the sender and n alone, so it
+stays the same whatever order the world happens to process nodes in, and after a resume.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _BLOCK = 64
 """Messages whose fate is drawn together; drawing one at a time costs twenty times more."""
 
 _DRAWS = 6
-"""Per message: loss, duplication, reordering, extra delay (uniform); delay, delay of the copy (normal)."""
+"""Per message: loss, duplication, reordering, extra delay (uniform); delay, delay of the copy
+(normal)."""
 
 
 def floor_s(latency: LatencySpec) -> float:
@@ -60,8 +61,8 @@ def _cut(partition: NetworkPartition, a: NodeId, b: NodeId) -> bool:
 class SimulatedNetwork:
     """Decides delays and losses.
 
-    Its only state is what queues hold: when each uplink and downlink is free again, and the last arrival
-    on each link that keeps its order.
+    Its only state is what queues hold: when each uplink and downlink is free again, and the last
+    arrival on each link that keeps its order.
     """
 
     def __init__(self, spec: Network, stream: Stream) -> None:
@@ -94,7 +95,8 @@ class SimulatedNetwork:
         if block is None:
             generator = self._stream.child("link", *key).generator()
             block = np.concatenate(
-                [generator.random((_BLOCK, 4)), generator.standard_normal((_BLOCK, _DRAWS - 4))], axis=1
+                [generator.random((_BLOCK, 4)), generator.standard_normal((_BLOCK, _DRAWS - 4))],
+                axis=1,
             )
             self._blocks.pop((sender, key[1] - 1), None)
             self._blocks[key] = block
@@ -135,7 +137,8 @@ class SimulatedNetwork:
         return [arrival_s]
 
     def received_s(self, to: NodeId, *, size_bytes: int, arrival_s: float) -> float:
-        """When the last byte of a message whose first arrives at `arrival_s` is in, on a limited downlink."""
+        """When the last byte of a message whose first arrives at `arrival_s` is in, on a limited
+        downlink."""
         assert self._spec.download_bytes_per_s is not None
         start_s = max(arrival_s, self.downlink_free_s.get(to, 0.0))
         done_s = start_s + size_bytes / self._spec.download_bytes_per_s

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -23,7 +22,8 @@ MAX_REFUSALS_PER_ROUND = 1_000
 
 
 class _OwnRound(msgspec.Struct):
-    """A round of `own_models` that some nodes have reported: their models, where it is evaluated."""
+    """A round of `own_models` that some nodes have reported: their models, where it is
+    evaluated."""
 
     simulated_s: float = 0.0
     accepted: list[NodeId] = []
@@ -33,9 +33,9 @@ class _OwnRound(msgspec.Struct):
 class Tally(msgspec.Struct):
     """What became of every party's contributions, and rounds that are not whole yet."""
 
-    accepted: Counter[NodeId] = msgspec.field(default_factory=Counter)
-    rejected: Counter[NodeId] = msgspec.field(default_factory=Counter)
-    missing: Counter[NodeId] = msgspec.field(default_factory=Counter)
+    accepted: dict[NodeId, int] = {}
+    rejected: dict[NodeId, int] = {}
+    missing: dict[NodeId, int] = {}
     rounds: int = 0
     last: Metrics | None = None
     measured_s: float = 0.0
@@ -114,7 +114,8 @@ class Recorder:
             self._finish_own(report.round)
 
     def close(self) -> None:
-        """After the run: rounds that not every node has finished (some were away) are recorded too."""
+        """After the run: rounds that not every node has finished (some were away) are recorded
+        too."""
         for round in sorted(self.tally.own):
             self._finish_own(Round(round))
 
@@ -148,9 +149,9 @@ class Recorder:
             tally.refused_beyond = 0
         messages, sent = self._traffic()
         rejected = [*report.rejected, *refused]
-        tally.accepted.update(report.accepted)
-        tally.rejected.update(rejection.node for rejection in rejected)
-        tally.missing.update(report.missing)
+        _count(tally.accepted, report.accepted)
+        _count(tally.rejected, (rejection.node for rejection in rejected))
+        _count(tally.missing, report.missing)
         tally.rounds = report.round
         tally.last = metrics or tally.last
         self._on_round(
@@ -166,6 +167,11 @@ class Recorder:
                 messages_sent=messages,
             )
         )
+
+
+def _count(counts: dict[NodeId, int], nodes: Iterable[NodeId]) -> None:
+    for node in nodes:
+        counts[node] = counts.get(node, 0) + 1
 
 
 def mean_metrics(metrics: Sequence[Metrics]) -> Metrics | None:

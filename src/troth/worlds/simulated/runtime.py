@@ -1,4 +1,5 @@
-"""One node of a simulated world: its coroutine, what it waits for, and what it would survive with."""
+"""One node of a simulated world: its coroutine, what it waits for, and what it would survive
+with."""
 
 from __future__ import annotations
 
@@ -49,8 +50,9 @@ def value_type(request_type: type[Compute[Any, Any]]) -> Any:
 class Runtime:
     """A node's volatile and durable state.
 
-    `log` holds what blocking effects gave since the last `Save` (or the start), and `performed` counts the
-    other effects since then. Together with `durable` they bring a fresh coroutine to the same place.
+    `log` holds what blocking effects gave since the last `Save` (or the start), and `performed`
+    counts the other effects since then. Together with `durable` they bring a fresh coroutine to
+    the same place.
     """
 
     node: Node

@@ -1,7 +1,7 @@
 """Writing a simulated world down, and bringing it back to the same state.
 
-A coroutine cannot be written down. But a role is a pure function of what its effects gave it, so each node
-keeps the results since its last `Save`, and is replayed from there (`Runtime.replay`).
+A coroutine cannot be written down. But a role is a pure function of what its effects gave it, so
+each node keeps the results since its last `Save`, and is replayed from there (`Runtime.replay`).
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ class _Table:
 
 
 def take(world: SimulatedWorld, *, scenario_digest: str, observer: bytes) -> bytes:
-    """The world's whole state. Call it from the world's `checkpoint` only, when nothing is computing.
+    """The world's whole state. Call it from the world's `checkpoint` only, when nothing is
+    computing.
 
     Args:
       scenario_digest: of the exact scenario, so that a snapshot is not resumed under another.
@@ -177,8 +178,8 @@ def restore(world: SimulatedWorld, data: bytes, *, scenario_digest: str) -> byte
       The observer's own state.
 
     Raises:
-      VerificationError: these are not a snapshot's bytes, or the snapshot of another scenario or version.
-      LocalError: a role does not resume (see `roles.effects`).
+      VerificationError: these are not a snapshot's bytes, or the snapshot of another scenario or
+      version. LocalError: a role does not resume (see `roles.effects`).
     """
     try:
         snapshot: _Snapshot = msgspec.msgpack.decode(
@@ -256,7 +257,8 @@ def _restore_node(runtime: Runtime, state: _NodeState) -> None:
 
 
 def _value_of(entry: _Entry, opened: Callable[[_Letter], Envelope]) -> Callable[[Blocking], Any]:
-    """What a logged effect gave. The type of a computed value is known only from the effect itself."""
+    """What a logged effect gave. The type of a computed value is known only from the effect
+    itself."""
 
     def value(effect: Blocking) -> Any:
         if entry.value is not None:

@@ -10,22 +10,23 @@ from troth.errors import CharterError
 from troth.specification import NonNegative, Positive, Probability, Table
 
 
-class ConstantLatency(Table, tag_field="kind", tag="constant", kw_only=True):
+class ConstantLatency(Table, tag_field="kind", tag="constant", frozen=True, kw_only=True):
     """The same one-way delay for every message."""
 
     seconds: NonNegative = 0.0
 
 
-class NormalLatency(Table, tag_field="kind", tag="normal", kw_only=True):
+class NormalLatency(Table, tag_field="kind", tag="normal", frozen=True, kw_only=True):
     """One-way delay ~ N(mean, std^2), never below `floor_s`."""
 
     mean_s: Positive
     std_s: NonNegative
     floor_s: Positive | None = None
-    """Absent: a twentieth of the mean. The scheduler may batch work that is closer together than this."""
+    """Absent: a twentieth of the mean. The scheduler may batch work that is closer together than
+    this."""
 
 
-class LogNormalLatency(Table, tag_field="kind", tag="lognormal", kw_only=True):
+class LogNormalLatency(Table, tag_field="kind", tag="lognormal", frozen=True, kw_only=True):
     """One-way delay = median * exp(sigma * N(0, 1)), never below `floor_s`."""
 
     median_s: Positive
@@ -37,8 +38,9 @@ class LogNormalLatency(Table, tag_field="kind", tag="lognormal", kw_only=True):
 LatencySpec = ConstantLatency | NormalLatency | LogNormalLatency
 
 
-class NetworkPartition(Table, kw_only=True):
-    """From `from_s` until `until_s`, messages pass only inside a group; nodes in no group form one more."""
+class NetworkPartition(Table, frozen=True, kw_only=True):
+    """From `from_s` until `until_s`, messages pass only inside a group; nodes in no group form one
+    more."""
 
     from_s: NonNegative
     until_s: Positive
@@ -46,11 +48,14 @@ class NetworkPartition(Table, kw_only=True):
 
     def check(self) -> None:
         if self.until_s <= self.from_s:
-            raise CharterError(f"is not after from_s = {self.from_s}", key="until_s", value=self.until_s)
+            raise CharterError(
+                f"is not after from_s = {self.from_s}", key="until_s", value=self.until_s
+            )
 
 
-class Network(Table, kw_only=True):
-    """The `[network]` table. Links keep the order of messages unless `reordering` says otherwise."""
+class Network(Table, frozen=True, kw_only=True):
+    """The `[network]` table. Links keep the order of messages unless `reordering` says
+    otherwise."""
 
     latency: LatencySpec = ConstantLatency()
     latency_of: dict[str, LatencySpec] = {}
@@ -64,21 +69,22 @@ class Network(Table, kw_only=True):
     partitions: list[NetworkPartition] = []
 
 
-class Crash(Table, kw_only=True):
-    """`node` stops at `at_s`, losing everything it has not saved, and comes back `restart_after_s` later."""
+class Crash(Table, frozen=True, kw_only=True):
+    """`node` stops at `at_s`, losing everything it has not saved, and comes back `restart_after_s`
+    later."""
 
     node: str
     at_s: NonNegative
     restart_after_s: Positive | None = None
 
 
-class Faults(Table, kw_only=True):
+class Faults(Table, frozen=True, kw_only=True):
     """The `[faults]` table."""
 
     crashes: list[Crash] = []
 
 
-class Absence(Table, kw_only=True):
+class Absence(Table, frozen=True, kw_only=True):
     """`party` is away from `from_s` until `until_s` (for good when absent)."""
 
     party: str
@@ -86,7 +92,7 @@ class Absence(Table, kw_only=True):
     until_s: Positive | None = None
 
 
-class Churn(Table, kw_only=True):
+class Churn(Table, frozen=True, kw_only=True):
     """The `[churn]` table: parties that leave and come back, by schedule, at random, or both."""
 
     absences: list[Absence] = []
@@ -102,19 +108,21 @@ class Churn(Table, kw_only=True):
             )
 
 
-class ZeroCost(Table, tag_field="kind", tag="zero", kw_only=True):
+class ZeroCost(Table, tag_field="kind", tag="zero", frozen=True, kw_only=True):
     """Computing takes no simulated time."""
 
 
-class FixedCost(Table, tag_field="kind", tag="fixed", kw_only=True):
-    """Computing takes `seconds[label]`, or `otherwise_s`; `troth check` lists a protocol's labels."""
+class FixedCost(Table, tag_field="kind", tag="fixed", frozen=True, kw_only=True):
+    """Computing takes `seconds[label]`, or `otherwise_s`; `troth check` lists a protocol's
+    labels."""
 
     seconds: dict[str, NonNegative] = {}
     otherwise_s: NonNegative = 0.0
 
 
-class MeasuredCost(Table, tag_field="kind", tag="measured", kw_only=True):
-    """Computing takes what it took on this machine times `factor`. Gives up the repeatable trace."""
+class MeasuredCost(Table, tag_field="kind", tag="measured", frozen=True, kw_only=True):
+    """Computing takes what it took on this machine times `factor`. Gives up the repeatable
+    trace."""
 
     factor: Positive = 1.0
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -177,8 +178,8 @@ def _poison(
 ) -> tuple[Examples, dict[PartyId, Int64s]]:
     """The training rows with attackers' poisoned ones.
 
-    Rows that nobody else holds are changed in place; rows held by several parties are copied first, so
-    that an attacker never changes what an honest party sees.
+    Rows that nobody else holds are changed in place; rows held by several parties are copied
+    first, so that an attacker never changes what an honest party sees.
     """
     poisoners = {party: spec for party, spec in attackers.items() if isinstance(spec, DataAttack)}
     if not poisoners:
@@ -237,7 +238,11 @@ def _corrupted(
 def _shared(array: Float32s | Targets, scenario: Scenario) -> torch.Tensor:
     """The array as a tensor; in shared memory where worker processes need it."""
     tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
-    return tensor.share_memory_() if scenario.engine.name == "processes" else tensor
+    if scenario.engine.name == "processes":
+        # torch declares no types for this method.
+        untyped: Any = tensor
+        untyped.share_memory_()
+    return tensor
 
 
 def _make_bench(

@@ -1,15 +1,17 @@
 """The simulated world: steps role coroutines in virtual time from one seeded scheduler.
 
-**Order.** Events are taken by time; events of one instant in an order shuffled by the seed, so no protocol
-can lean on a lucky one. Everything random is named by its node and a count, never by global order.
+**Order.** Events are taken by time; events of one instant in an order shuffled by the seed, so no
+protocol can lean on a lucky one. Everything random is named by its node and a count, never by
+global order.
 
-**Batching.** A node that computes is set aside. Other nodes go on while nothing they see could depend on it:
-until its computation is over in simulated time, plus the least delay of the network (`lookahead_s`; the
-conservative rule of parallel discrete-event simulation, Chandy & Misra 1979). Then all computations set
-aside go to the engine together. A node itself only ever moves forward in time.
+**Batching.** A node that computes is set aside. Other nodes go on while nothing they see could
+depend on it: until its computation is over in simulated time, plus the least delay of the network
+(`lookahead_s`; the conservative rule of parallel discrete-event simulation, Chandy & Misra 1979).
+Then all computations set aside go to the engine together. A node itself only ever moves forward in
+time.
 
-**Trace.** Each node chains a digest over what it sent, received, saved and reported, and when; the trace
-digest covers all chains in order of node. Same scenario and seed give the same digest.
+**Trace.** Each node chains a digest over what it sent, received, saved and reported, and when; the
+trace digest covers all chains in order of node. Same scenario and seed give the same digest.
 """
 
 from __future__ import annotations
@@ -51,6 +53,10 @@ from troth.worlds.simulated.spec import Churn, CostSpec, Faults, MeasuredCost, N
 
 IDLE_OUTAGES = 100_000
 """Outages in a row without any message or timer after which a run counts as stuck."""
+
+
+EVENTS_BETWEEN_CHECKPOINTS = 64
+"""How often `checkpoint` is offered; asking the clock before every event would cost more than it."""
 
 
 class Kind(IntEnum):
@@ -154,7 +160,7 @@ class SimulatedWorld:
                 raise self._deadlock()
             if self._checkpoint is not None and not self._pending:
                 steps += 1
-                if steps % 64 == 0:
+                if steps % EVENTS_BETWEEN_CHECKPOINTS == 0:
                     self._checkpoint()
             event = heappop(self.events)
             time_s, _, _, kind, id, payload = event
@@ -385,9 +391,7 @@ class SimulatedWorld:
         runtime.set_aside = True
         self._pending.append((runtime, effect))
         cost_s = known_cost_s(self._cost, effect.request.label) or 0.0
-        self._safe_until_s = min(
-            self._safe_until_s, runtime.clock_s + cost_s + self._lookahead_s
-        )
+        self._safe_until_s = min(self._safe_until_s, runtime.clock_s + cost_s + self._lookahead_s)
 
     def _flush(self) -> None:
         """Have the engine compute everything set aside, and schedule what follows."""

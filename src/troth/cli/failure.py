@@ -1,0 +1,97 @@
+"""How a command fails: what it says, and with which exit code."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sysconfig
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from troth.errors import ExitCode, LocalError
+
+INTERRUPTED = 130
+"""128 + SIGINT, as shells have it."""
+
+BUG = 1
+"""A failure that nobody has foreseen."""
+
+SHOW = "to see the whole traceback, set TROTH_TRACEBACK=1 and run it again"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The end of a command that did not succeed."""
+
+    message: str
+    hint: str | None
+    exit_code: int
+    unexpected: bool = False
+    """Nobody wrote a message for it, so a traceback may say more."""
+
+    def say(self, *, as_json: bool) -> None:
+        """To standard error: `error:` and `hint:` lines, or one JSON object on one line."""
+        if as_json:
+            content = {"error": self.message, "hint": self.hint, "exit_code": self.exit_code}
+            click.echo(json.dumps(content), err=True)
+            return
+        coloured = None if not os.environ.get("NO_COLOR") else False
+        click.echo(f"{click.style('error:', fg='red')} {self.message}", err=True, color=coloured)
+        if self.hint is not None:
+            click.echo(f"hint: {self.hint}", err=True)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What to say of an exception that ended a verb."""
+    match error:
+        case LocalError():
+            return Failure(error.message, error.hint, error.exit_code)
+        case KeyboardInterrupt():
+            # Whoever was interrupted may have left a note on how to go on.
+            notes: list[str] = getattr(error, "__notes__", [])
+            return Failure("interrupted", "; ".join(notes) or None, INTERRUPTED)
+        case MemoryError():
+            return Failure(
+                "the memory of this machine does not suffice",
+                "fewer parties, a smaller batch_size, or a smaller model need less",
+                ExitCode.ROUND_FAILED,
+            )
+        case OSError(errno=errno.ENOSPC | errno.EACCES | errno.EROFS | errno.EDQUOT):
+            place = "" if error.filename is None else f"{error.filename}: "
+            return Failure(f"{place}{(error.strerror or '').lower()}", None, ExitCode.USAGE)
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    theirs = _outside_frame(error)
+    if theirs is not None:
+        return Failure(
+            f"{theirs.filename}, line {theirs.lineno}: {theirs.name} raised {said}",
+            SHOW,
+            ExitCode.CHARTER,
+            unexpected=True,
+        )
+    return Failure(f"this is a bug in troth: {said}", f"{SHOW}, and report it", BUG, True)
+
+
+def from_click(error: click.ClickException) -> Failure:
+    """The same for a command line that click refuses."""
+    message = error.format_message().rstrip(".")
+    hint = None
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        hint = f"{error.ctx.command_path} --help lists what there is"
+    return Failure(message[:1].lower() + message[1:], hint, error.exit_code)
+
+
+def _outside_frame(error: BaseException) -> traceback.FrameSummary | None:
+    """The innermost line of code that is neither troth's, nor an installed package's, nor Python's:
+    that of a `module:callable` which the scenario names."""
+    paths = sysconfig.get_paths()
+    ours = Path(__file__).resolve().parent.parent
+    known = [ours, *(Path(paths[name]).resolve() for name in ("stdlib", "purelib", "platlib"))]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if file.is_file() and not any(file.resolve().is_relative_to(place) for place in known):
+            return frame
+    return None

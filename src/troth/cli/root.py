@@ -1,0 +1,51 @@
+"""`troth` itself: its verbs, and the way in and out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from troth.cli.check import check
+from troth.cli.data import data
+from troth.cli.failure import from_click
+from troth.cli.new import new
+from troth.cli.report import report
+from troth.cli.schema import schema
+from troth.cli.simulate import simulate
+from troth.cli.verb import Verbs
+from troth.errors import ExitCode
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="troth", message="troth %(version)s")
+def troth() -> None:
+    """Parties that do not trust one another train one model together.
+
+    Start with:  troth new my-task  and  troth simulate my-task/scenario.toml
+    """
+
+
+for verb in (simulate, check, report, data, new, schema):
+    troth.add_command(verb)
+
+
+def main() -> NoReturn:
+    """The `troth` command."""
+    sys.exit(run())
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command line (absent: this process's), and give its exit code."""
+    try:
+        code = troth.main(arguments, prog_name="troth", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return ExitCode.USAGE
+    except click.ClickException as error:
+        failure = from_click(error)
+        failure.say(as_json=False)
+        return failure.exit_code
+    return code if isinstance(code, int) else ExitCode.OK

@@ -1,0 +1,139 @@
+"""`troth simulate`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from troth.cli.verb import FILE, Format, Verb, format_option, set_option, talk
+from troth.errors import CharterError, LocalError, UsageError
+
+if TYPE_CHECKING:
+    from troth.report.progress import Progress
+    from troth.simulation import Result
+
+
+@click.command(cls=Verb)
+@click.argument("file", type=FILE, required=False)
+@set_option
+@click.option(
+    "--into",
+    type=FILE,
+    metavar="FOLDER",
+    help="Where the run is kept; a taken name gets a number.  [default: runs/NAME, with the name "
+    "that the charter gives]",
+)
+@click.option(
+    "--resume", type=FILE, metavar="RUN", help="Go on with the unfinished run in this folder."
+)
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+@format_option
+def simulate(
+    file: Path | None,
+    changes: tuple[str, ...],
+    into: Path | None,
+    resume: Path | None,
+    quiet: bool,
+    format: Format,
+) -> None:
+    """Run the scenario in FILE in a simulated world.
+
+    Progress is shown on standard error, the result on standard output, and the run is kept in a
+    folder with a report to open in a browser. A run that was killed or interrupted goes on with
+    --resume, to the same final model.
+    """
+    if (file is None) == (resume is None):
+        raise UsageError(
+            "there is nothing to simulate"
+            if file is None
+            else "--resume goes on with a run and takes no FILE",
+            hint="give a scenario file, as in: troth simulate examples/digits/scenario.toml",
+        )
+    if resume is not None and (changes or into is not None):
+        raise UsageError(
+            f"{'--set' if changes else '--into'} does not go with --resume, which goes on with the "
+            "run as it was begun",
+            hint="to run something else, simulate the scenario.toml in the run's folder",
+        )
+    from troth.report.page import write_report
+    from troth.report.progress import QuietProgress, live_progress
+    from troth.report.read import load_run
+    from troth.report.table import summary_json, summary_table
+
+    progress = QuietProgress() if quiet else live_progress()
+    try:
+        if resume is not None:
+            result = _go_on(resume, progress)
+        else:
+            assert file is not None
+            result = _begin(file, changes, into, progress)
+    except CharterError as error:
+        raise error if error.file is not None else error.in_file(file or str(resume)) from None
+    assert result.folder is not None
+    page = write_report([result.folder])
+    run = load_run(result.folder)
+    click.echo(summary_json(run) if format == "json" else summary_table(run))
+    if not quiet:
+        talk(f"report: {page}")
+        talk(f"next: {shlex.join(_next(result, file))}")
+
+
+def _next(result: Result, file: Path | None) -> list[str]:
+    """Compare with the newest other run beside this one; where there is none, make one."""
+    from troth.report.read import SUMMARY
+
+    folder = result.folder
+    assert folder is not None
+    beside = [path for path in folder.parent.iterdir() if (path / SUMMARY).is_file()]
+    others = [path for path in beside if path.name != folder.name]
+    if others:
+        newest = max(others, key=lambda path: ((path / SUMMARY).stat().st_mtime_ns, path.name))
+        return ["troth", "report", str(newest), str(folder)]
+    scenario = str(file or folder / "scenario.toml")
+    return ["troth", "simulate", scenario, "--set", f"seed={result.summary.seed + 1}"]
+
+
+def _begin(file: Path, changes: tuple[str, ...], into: Path | None, progress: Progress) -> Result:
+    from troth import simulation
+    from troth.charter.loading import load_scenario
+
+    loaded = load_scenario(file, overrides=changes)
+    folder = _free(into or Path("runs") / loaded.scenario.charter.name)
+    try:
+        return simulation.simulate(loaded, into=folder, progress=progress)
+    except KeyboardInterrupt as stop:
+        raise _interrupted(stop, folder) from None
+
+
+def _go_on(folder: Path, progress: Progress) -> Result:
+    from troth import simulation
+
+    try:
+        return simulation.resume(folder, progress=progress)
+    except KeyboardInterrupt as stop:
+        raise _interrupted(stop, folder) from None
+
+
+def _free(folder: Path) -> Path:
+    """The name that the run's folder will get, unless somebody else takes it at this moment."""
+    number, free = 1, folder
+    while free.exists():
+        number += 1
+        free = folder.with_name(f"{folder.name}-{number}")
+    return free
+
+
+def _interrupted(stop: KeyboardInterrupt, folder: Path) -> KeyboardInterrupt:
+    """The interrupt, with a note on how to go on where that can be done."""
+    from troth.report.read import load_run
+
+    try:
+        unfinished = load_run(folder).summary.status != "finished"
+    except LocalError:
+        return stop
+    if unfinished:
+        stop.add_note(f"go on with: troth simulate --resume {shlex.quote(str(folder))}")
+    return stop

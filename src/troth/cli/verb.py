@@ -1,0 +1,76 @@
+"""What all verbs have in common: how they fail, and the options that several take."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import click
+
+from troth.cli.failure import failure_of
+
+Format: TypeAlias = Literal["text", "json"]
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+class Verb(click.Command):
+    """A command that ends in its result, or in a `Failure` and its exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+            # The first two are how click ends a command; a closed pipe it handles itself.
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            failure = failure_of(error)
+            if failure.unexpected and os.environ.get("TROTH_TRACEBACK"):
+                raise
+        failure.say(as_json=ctx.params.get("format") == "json")
+        return ctx.exit(failure.exit_code)
+
+
+class Verbs(click.Group):
+    """A group of verbs, listed in the order they were added in."""
+
+    command_class = Verb
+    group_class = type
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Their names."""
+        return list(self.commands)
+
+
+FILE = click.Path(path_type=Path)
+"""A path that the verb itself opens, so that its errors read like all others."""
+
+
+def format_option(command: C) -> C:
+    """`--format text|json`."""
+    return click.option(
+        "--format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="Of the result on standard output, and of an error on standard error.",
+    )(command)
+
+
+def set_option(command: C) -> C:
+    """`--set key=value`, as `changes`."""
+    return click.option(
+        "--set",
+        "changes",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Change a key of the scenario: training.rounds=5. May be given several times.",
+    )(command)
+
+
+def talk(text: str) -> None:
+    """Say something that is not the result."""
+    click.echo(text, err=True)

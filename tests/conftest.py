@@ -1,0 +1,56 @@
+"""What several areas of tests share: where files are, and a small simulated world."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# One thread: tests run side by side, and results then do not depend on the machine's cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def scenario_file(tmp_path: Path):
+    """Writes a small scenario: `write(protocol, extra, **keys)` gives its path."""
+
+    def write(
+        protocol: str = 'name = "federated"',
+        extra: str = "",
+        *,
+        parties: int = 6,
+        rounds: int = 4,
+        training: str = "learning_rate = 0.5",
+        seed: int = 1,
+        name: str = "small",
+    ) -> Path:
+        path = tmp_path / f"{name}.toml"
+        path.write_text(
+            f"""
+name = "{name}"
+seed = {seed}
+
+[task]
+kind = "classification"
+data = {{ source = "named", name = "digits", rows = 240, test_rows = 100 }}
+model = "softmax"
+
+[training]
+rounds = {rounds}
+{training}
+
+[protocol]
+{protocol}
+
+[parties]
+count = {parties}
+
+{extra}
+"""
+        )
+        return path
+
+    return write

@@ -1,0 +1,78 @@
+"""Runs a scenario and hands out what a test wants to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from troth import streams
+from troth.charter.loading import load_scenario
+from troth.records import RoundRecord
+from troth.roles.effects import Report
+from troth.worlds.simulated.recorder import Recorder
+from troth.worlds.simulated.stage import Stage, prepare
+from troth.worlds.simulated.world import SimulatedWorld
+
+
+@dataclass
+class Run:
+    """A world that has been set up; `go` runs it."""
+
+    stage: Stage
+    world: SimulatedWorld
+    recorder: Recorder
+    reports: list[Report] = field(default_factory=list)
+    records: list[RoundRecord] = field(default_factory=list)
+
+    def go(self) -> Run:
+        self.world.start()
+        self.finish()
+        return self
+
+    def finish(self) -> None:
+        try:
+            self.world.run()
+            self.recorder.close()
+        finally:
+            self.stage.engine.close()
+
+
+def set_up(
+    path: Path,
+    overrides: Sequence[str] = (),
+    checkpoint: Callable[[Run], None] | None = None,
+) -> Run:
+    loaded = load_scenario(path, overrides=overrides)
+    scenario = loaded.scenario
+    stage = prepare(scenario, base=loaded.base, root=None)
+    reports: list[Report] = []
+    records: list[RoundRecord] = []
+    recorder = Recorder(
+        stage,
+        traffic=lambda: (sum(world.traffic.values()), sum(world.traffic_bytes.values())),
+        on_round=records.append,
+        on_report=reports.append,
+    )
+    world = SimulatedWorld(
+        stage.cast,
+        engine=stage.engine,
+        parties=stage.parties,
+        stream=streams.world(scenario.seed),
+        learning=streams.learning(scenario.seed),
+        observer=recorder,
+        network=scenario.network,
+        churn=scenario.churn,
+        faults=scenario.faults,
+        cost=scenario.cost,
+        checkpoint=None if checkpoint is None else lambda: checkpoint(run),
+    )
+    run = Run(stage, world, recorder, reports, records)
+    return run
+
+
+@pytest.fixture
+def simulated():
+    return set_up
