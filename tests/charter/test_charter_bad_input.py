@@ -259,14 +259,14 @@ NAMES = [
         text(protocol="", head=HEAD + 'protocol = "fedrated"\n'),
         "protocol",
         "is not known",
-        'did you mean "federated"? known: federated, dssgd, centralised, standalone',
+        'did you mean "federated"? choose one of: federated, dssgd, centralised, standalone',
     ),
     Case(
         "unknown protocol in a table",
         text(protocol='[protocol]\nname = "gossip"\ndeadline_s = 1\n'),
         "protocol.name",
         "is not known",
-        "known: federated",
+        "choose one of: federated",
     ),
     Case(
         "unknown rule",
@@ -486,7 +486,7 @@ PARTICIPANTS = [
         "allow list with a stranger",
         text(more='[admission]\npolicy = "allow_list"\nallow = ["party-3", "party-03"]\n'),
         "admission.allow[1]",
-        "is not in this run, which has party-0 to party-8, party-9",
+        "is not in this run, which has party-0 to party-9",
     ),
     Case(
         "allow list with a name twice",
@@ -541,6 +541,16 @@ PARTICIPANTS = [
 ]
 
 ATTACKS = [
+    Case(
+        "by a column of arrays",
+        text(
+            head=HEAD + 'partition = { kind = "by_column", column = "age" }\n',
+            task=TASK_FILES.split("[[task.data.schema.columns]]")[0] + "shape = [1]\n",
+        ),
+        "partition.kind",
+        "needs named columns",
+        "as_given",
+    ),
     Case(
         "share and names",
         text(more="[[attacks]]\nkind = 'sign_flip'\nfraction = 0.1\nparties = ['party-1']\n"),

@@ -26,6 +26,7 @@ from troth.learning.local import LocalUpdate
 from troth.protocols.federated.messages import MESSAGES, TrainRequest, Update
 from troth.robustness.requests import AggregateUpdates
 from troth.wire import Codec
+from troth.worlds.simulated.stage import prepare
 
 Load = Callable[..., LoadedScenario]
 
@@ -58,6 +59,14 @@ def test_attackers_depend_on_the_seed_alone(load: Load, base: str) -> None:
     assert dry_run(load(base + ATTACK, "training.rounds=9")).attacks == first.attacks
     others = [dry_run(load(base + ATTACK, f"seed={seed}")).attacks for seed in range(5)]
     assert any(other != first.attacks for other in others)
+
+
+def test_attackers_are_those_of_the_run(load: Load, base: str) -> None:
+    loaded = load(base + ATTACK)
+    stage = prepare(loaded.scenario, base=loaded.base, root=None)
+    (found,) = dry_run(loaded).attacks
+    assert list(stage.attackers) == found.parties
+    assert len(stage.initial_D) == dry_run(loaded).dimension
 
 
 def test_parties_off_the_list_are_left_out(load: Load, base: str) -> None:

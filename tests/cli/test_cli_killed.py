@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Troth, write_scenario
-
-Process = Callable[..., subprocess.Popen[str]]
+from command_lines import Troth, stopped_process, write_scenario
 
 ROUNDS = 40
 
@@ -37,17 +33,6 @@ def lively_scenario(folder: Path) -> Path:
     )
 
 
-def read_until(process: subprocess.Popen[str], beginning: str) -> None:
-    """Blocks until the process has written such a line of progress."""
-    assert process.stderr is not None
-    seen = []
-    for line in process.stderr:
-        seen.append(line)
-        if line.startswith(beginning):
-            return
-    raise AssertionError("".join(seen))
-
-
 def outcome(folder: Path) -> tuple[bytes, str, list[tuple[int, float, list[str]]]]:
     """What must not depend on when a run was stopped: model, trace, and the story of its rounds."""
     summary = json.loads((folder / "summary.json").read_bytes())
@@ -62,58 +47,77 @@ def outcome(folder: Path) -> tuple[bytes, str, list[tuple[int, float, list[str]]
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_end(
-    folder: Path, troth: Troth, process: Process
-) -> None:
+@pytest.mark.parametrize("moment", [1, 5, 9, 11, 13, 14, 18, 26, 41, 60, 82, 88])
+def test_a_killed_run_goes_on_to_the_same_end(folder: Path, troth: Troth, moment: int) -> None:
+    """Up to the 9th operation the folder is made, up to the 13th the first snapshot is written; then
+    come the rounds with more snapshots, and from the 81st on what came of the run."""
     file = lively_scenario(folder)
+    run = folder / "runs" / "small"
+    killed = stopped_process(folder, moment, signal.SIGKILL, "simulate", file)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    if not run.exists():
+        assert moment <= 9
+        assert troth("simulate", file, "--quiet").code == 0
+        assert run.exists()
+        return
+    seen = troth("report", run, "--format", "json")
+    assert seen.code == 0, seen.err
+    assert json.loads(seen.out)["runs"][0]["status"] == "running"
+    resumed = troth("simulate", "--resume", run)
+    assert resumed.code == 0, resumed.err
     assert troth("simulate", file, "--into", "whole", "--quiet").code == 0
-    whole = outcome(folder / "whole")
-    for moment in ("small: federated", f"round  2/{ROUNDS}", f"round 17/{ROUNDS}"):
-        run = folder / f"killed-{moment.split('/')[0].split()[-1]}"
-        running = process("simulate", file, "--into", run)
-        with running:
-            read_until(running, moment)
-            running.kill()
-        assert running.returncode == -signal.SIGKILL
-        seen = troth("report", run, "--format", "json")
-        assert seen.code == 0, seen.err
-        assert json.loads(seen.out)["runs"][0]["status"] == "running"
-        resumed = troth("simulate", "--resume", run)
-        assert resumed.code == 0, resumed.err
-        assert outcome(run) == whole
-
-
-@pytest.mark.slow
-def test_a_run_killed_twice_goes_on(folder: Path, troth: Troth, process: Process) -> None:
-    file = lively_scenario(folder)
-    assert troth("simulate", file, "--into", "whole", "--quiet").code == 0
-    run = folder / "killed"
-    for arguments, moment in (((file, "--into", run), 9), (("--resume", run), 23)):
-        with process("simulate", *arguments) as running:
-            read_until(running, f"round {moment:>2}/{ROUNDS}")
-            running.kill()
-    assert troth("simulate", "--resume", run, "--quiet").code == 0
     assert outcome(run) == outcome(folder / "whole")
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_says_how_to_go_on(
-    folder: Path, troth: Troth, process: Process
-) -> None:
+@pytest.mark.parametrize("moment", [90, 95])
+def test_a_run_killed_after_its_end_is_whole(folder: Path, troth: Troth, moment: int) -> None:
     file = lively_scenario(folder)
-    with process("simulate", file) as running:
-        read_until(running, f"round  5/{ROUNDS}")
-        running.send_signal(signal.SIGINT)
-        out, err = running.communicate()
-    assert running.returncode == 130
-    assert out == ""
-    assert "Traceback" not in err
-    assert err.splitlines()[-2:] == [
-        "error: interrupted",
-        "hint: go on with: troth simulate --resume runs/small",
-    ]
+    run = folder / "runs" / "small"
+    killed = stopped_process(folder, moment, signal.SIGKILL, "simulate", file)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (run / "report.html").exists()
+    assert troth("report", run).code == 0
+    assert (run / "report.html").exists()
+    resumed = troth("simulate", "--resume", run)
+    assert resumed.code == 2
+    assert "its status is finished" in resumed.err
+    assert troth("simulate", file, "--into", "whole", "--quiet").code == 0
+    assert outcome(run) == outcome(folder / "whole")
+
+
+@pytest.mark.slow
+def test_a_run_killed_twice_goes_on(folder: Path, troth: Troth) -> None:
+    file = lively_scenario(folder)
+    run = folder / "runs" / "small"
+    for arguments in (["simulate", file], ["simulate", "--resume", run]):
+        killed = stopped_process(folder, 60, signal.SIGKILL, *arguments)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert troth("simulate", "--resume", run, "--quiet").code == 0
+    assert troth("simulate", file, "--into", "whole", "--quiet").code == 0
+    assert outcome(run) == outcome(folder / "whole")
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_says_how_to_go_on(folder: Path, troth: Troth) -> None:
+    file = lively_scenario(folder)
+    stopped = stopped_process(folder, 50, signal.SIGINT, "simulate", file)
+    assert stopped.returncode == 130, stopped.stderr
+    assert stopped.stdout == ""
+    assert "Traceback" not in stopped.stderr
+    assert "hint: go on with: troth simulate --resume runs/small" in stopped.stderr.splitlines()
+    assert stopped.stderr.count("error: ") == 1
     seen = json.loads(troth("report", "runs/small", "--format", "json").out)
     assert seen["runs"][0]["status"] == "interrupted"
     assert troth("simulate", "--resume", "runs/small", "--quiet").code == 0
     assert troth("simulate", file, "--into", "whole", "--quiet").code == 0
     assert outcome(folder / "runs" / "small") == outcome(folder / "whole")
+
+
+@pytest.mark.slow
+def test_an_interrupt_before_there_is_a_run_leaves_none(folder: Path) -> None:
+    stopped = stopped_process(folder, 1, signal.SIGINT, "simulate", lively_scenario(folder))
+    assert stopped.returncode == 130, stopped.stderr
+    assert "error: interrupted" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert [path.name for path in folder.iterdir()] == ["small.toml"]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from scipy.io import savemat
+from scipy.io import savemat  # type: ignore[import-untyped]  # scipy ships no types
 
 from troth.data.published import credit
 from troth.data.published.files import FILES, PublishedFile

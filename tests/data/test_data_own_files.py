@@ -233,17 +233,15 @@ def test_bad_parquet_is_refused(case: str, tmp_path: Path) -> None:
 def test_damaged_parquet_is_refused_quietly(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    frame = pl.read_csv(io.BytesIO(CSV.encode()))
+    ages = [row % 100 for row in range(1000)]
+    frame = pl.DataFrame({"age": ages, "sex": ["f"] * 1000, "ill": ["no"] * 1000})
     file = io.BytesIO()
     frame.write_parquet(file)
     good = file.getvalue()
     damaged = [b"", b"PAR1", good[:-1], good[: len(good) // 2], b"PAR1" + b"\0" * 40 + b"PAR1"]
-    generator = np.random.default_rng(5)
-    for _ in range(40):
-        changed = bytearray(good)
-        for place in generator.integers(4, len(good) - 4, size=6):
-            changed[place] = int(generator.integers(256))
-        damaged.append(bytes(changed))
+    # Bytes 227 and 230 make polars 2.1 panic; the others give other errors, or other values.
+    for place in [*range(220, 240), *range(240, len(good), 20)]:
+        damaged.append(good[:place] + bytes([good[place] ^ 0xFF]) + good[place + 1 :])
     refused = 0
     for data in damaged:
         (tmp_path / "rows.parquet").write_bytes(data)

@@ -15,7 +15,7 @@ from troth.data.catalogue import KNOWN, list_sets
 from troth.data.conformance import check_data_set
 from troth.data.published import hospital, mnist, svhn
 from troth.data.spec import BUNDLED, PUBLISHED, NamedData
-from troth.errors import DataError, ExitCode, VerificationError
+from troth.errors import CharterError, DataError, ExitCode, VerificationError
 from troth.streams import Stream, world
 
 STREAM = world(0).child("data")
@@ -148,6 +148,15 @@ def test_rows_are_drawn_by_the_stream(install: Install) -> None:
     assert draw(0).train.y_N.tolist() == draw(0).train.y_N.tolist()
     assert len({tuple(draw(seed).train.y_N.tolist()) for seed in range(5)}) > 1
     assert "7 of 30 training and 5 of 20 test rows" in draw(0).notes[-1]
+    every = load(NamedData(name="mnist", rows=30), root=root, base=Path(), stream=Stream(0))
+    assert every.train.y_N.tolist() == named("mnist", root).train.y_N.tolist()
+
+
+@pytest.mark.parametrize("key", ["rows", "test_rows"])
+def test_more_rows_than_there_are_is_refused(key: str) -> None:
+    with pytest.raises(CharterError, match=f"task.data.{key} = 1000 is above the") as caught:
+        named("iris", None, **{key: 1000})
+    assert caught.value.key == f"task.data.{key}"
 
 
 def test_the_split_does_not_depend_on_the_seed() -> None:

@@ -401,6 +401,14 @@ def test_runs_of_one_name_get_different_labels(make_run: MakeRun) -> None:
     runs = [Run(Path("monday/x"), *astuple(a)), Run(Path("tuesday/x"), *astuple(b)), c]
     rows = table(parse(render(runs)), "Final figures")[1:]
     assert [row[0] for row in rows] == ["monday/x", "tuesday/x", "y"]
+    facts = [summary.text() for summary in parse(render(runs)).all("summary")]
+    assert sum("charter x" in fact for fact in facts) == 2
+    assert not any("charter y" in fact for fact in facts)
+    assert "folder x" not in parse(render([a])).text()
+    moved = Run(Path("runs/x-2"), *astuple(a))
+    header = parse(render([moved])).all("p", class_="facts")[0].text()
+    assert header.startswith("folder x-2")
+    assert "charter" not in header
 
 
 def astuple(run: Run) -> tuple[str, Summary, tuple[RoundRecord, ...]]:

@@ -143,7 +143,7 @@ def _literal(value: object, type_: inspect.LiteralType, key: Key) -> Iterator[Ch
     if any(value == known and type(value) is type(known) for known in values):
         return
     if isinstance(value, str) and all(isinstance(known, str) for known in values):
-        hint = listing(value, [str(known) for known in values], what="known")
+        hint = listing(value, [str(known) for known in values], what="choose one of")
     else:
         hint = f"write {dotted(key[-1:])} = {quoted(values[0])}"
     yield _problem(f"is not {wanted(type_)}", key, value, hint=hint)
@@ -211,7 +211,7 @@ def _tagged(value: object, tables: list[inspect.StructType], key: Key) -> Iterat
         yield _wrong_kind(tag, inspect.StrType(), (*key, tag_field))
     elif tag not in by_tag:
         place = key if set(value) == {tag_field} and short_form(key) else (*key, tag_field)
-        yield _problem("is not known", place, tag, hint=listing(tag, by_tag, what="known"))
+        yield _problem("is not known", place, tag, hint=listing(tag, by_tag, what="choose one of"))
     else:
         yield from _table(value, by_tag[tag], key)
 

@@ -94,20 +94,24 @@ def apply_overrides(text: str, overrides: Sequence[Override], file: str) -> str:
     """
     if not overrides:
         return text
-    document = tomlkit.parse(text)
     # The same changes to plain tables say what the text must come to mean.
     meant: dict[str, Any] = parse(text, file)
     for override in overrides:
-        _set(document, override, override.item, _new_table)
         _set(meant, override, override.value, _plain_table)
-        changed = tomlkit.dumps(document)
-        if parse(changed, override.origin) != meant:
+        try:
+            document = tomlkit.parse(text)
+            _set(document, override, override.item, _new_table)
+            text = tomlkit.dumps(document)
+            written = parse(text, override.origin) == meant
+        except TOMLKitError:
+            written = False
+        if not written:
             raise CharterError(
                 f"cannot be written into the layout of {file}",
                 file=override.origin,
                 hint="edit the file instead",
             )
-    return changed
+    return text
 
 
 def _new_table(parent: object, content: dict[str, object]) -> object:

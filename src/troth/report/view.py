@@ -137,7 +137,7 @@ def _view(run: Run, label: str, index: int, runs: Sequence[Run]) -> RunView:
         summary=summary,
         status_note=_STATUS_NOTES[summary.status],
         problem=shortened(summary.problem or "", MAX_TEXT),
-        facts=_facts(summary, label),
+        facts=_facts(summary, label if len(runs) > 1 else summary.name),
         cards=_cards(run),
         finals=_finals(summary),
         participation=grid(run, len(runs)),
@@ -165,7 +165,7 @@ _STATUS_NOTES = {
 
 
 def _facts(summary: Summary, label: str) -> list[str]:
-    """What a run is, in a line; its charter's name too where its folder is called otherwise."""
+    """What a run is, in a line; its charter's name too where the page calls it otherwise."""
     named = [] if summary.name == label else [f"charter {summary.name}"]
     facts = [*named, summary.protocol, summary.task, f"seed {summary.seed}"]
     if summary.parties:

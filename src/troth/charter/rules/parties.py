@@ -44,16 +44,19 @@ def _names_exist(scenario: Scenario) -> None:
     )
     participants = admitted(scenario)
     _check_names(_named_participants(scenario), participants)
-    nodes: list[str] = [*participants] if parties_are_nodes(scenario.charter) else []
-    other = coordinator(scenario.charter)
-    _check_names(_named_nodes(scenario), nodes if other is None else [*nodes, other])
+    nodes = participants if parties_are_nodes(scenario.charter) else []
+    _check_names(_named_nodes(scenario), nodes, other=coordinator(scenario.charter))
 
 
-def _check_names(named: Iterable[tuple[Key, str]], known: Sequence[str]) -> None:
-    everybody = set(known)
+def _check_names(
+    named: Iterable[tuple[Key, str]], parties: Sequence[str], *, other: str | None = None
+) -> None:
+    known = {*parties, other}
     for key, name in named:
-        if name not in everybody:
-            shown = known if len(known) <= 3 else [f"{known[0]} to {known[-2]}", known[-1]]
+        if name not in known:
+            # All of them, or the first and the last.
+            shown = [f"{parties[0]} to {parties[-1]}"] if len(parties) > 3 else [*parties]
+            shown += [] if other is None else [other]
             raise CharterError(
                 f"is not in this run, which has {', '.join(shown)}",
                 key=dotted(key),

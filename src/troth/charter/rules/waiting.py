@@ -49,28 +49,31 @@ def _lost_answers_are_not_awaited(scenario: Scenario) -> None:
         return
     cause = _cause_of_loss(scenario)
     if cause is not None:
+        key, value = cause
         raise CharterError(
             f'may keep a message from arriving, for which protocol = "{tag(protocol)}" would wait '
             "for ever",
-            key=cause,
+            key=key,
+            value=value,
             hint="set protocol.deadline_s to the seconds after which to go on",
         )
 
 
-def _cause_of_loss(scenario: Scenario) -> str | None:
-    """The key of what loses messages so that waiting may never end."""
-    if scenario.network.loss > 0:
-        return "network.loss"
-    if scenario.network.partitions:
-        return "network.partitions"
-    if scenario.churn.mean_online_s is not None:
-        return "churn.mean_online_s"
-    crashes, absences = scenario.faults.crashes, scenario.churn.absences
+def _cause_of_loss(scenario: Scenario) -> tuple[str, object] | None:
+    """The key of what loses messages so that waiting may never end, and its value if short."""
+    network, churn = scenario.network, scenario.churn
+    if network.loss > 0:
+        return "network.loss", network.loss
+    if network.partitions:
+        return "network.partitions", ...
+    if churn.mean_online_s is not None:
+        return "churn.mean_online_s", churn.mean_online_s
+    crashes, absences = scenario.faults.crashes, churn.absences
     if any(crash.node == coordinator(scenario.charter) for crash in crashes):
-        return "faults.crashes"
+        return "faults.crashes", ...
     away = {crash.node for crash in crashes} | {absence.party for absence in absences}
     if away and len(away) > _spare(scenario):
-        return "faults.crashes" if crashes else "churn.absences"
+        return ("faults.crashes" if crashes else "churn.absences"), ...
     return None
 
 

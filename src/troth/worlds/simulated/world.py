@@ -251,10 +251,12 @@ class SimulatedWorld:
     def _schedule_at(
         self, maker: Runtime, id: NodeId, time_s: float, kind: Kind, payload: Any
     ) -> None:
+        """An event at `id`. Messages of one instant on one link share a tie, so they keep the order
+        they were sent in; everything else of one instant is shuffled."""
         number = maker.events_made
         maker.events_made += 1
-        name = maker.id.encode() + number.to_bytes(8)
-        tie = int.from_bytes(blake2b(name, digest_size=8, key=self._tie_key).digest())
+        name = f"{maker.id}/{id}/{time_s.hex()}" if maker.id != id else f"{id}/{number}"
+        tie = int.from_bytes(blake2b(name.encode(), digest_size=8, key=self._tie_key).digest())
         heappush(self.events, (time_s, tie, number, kind, id, payload))
 
     # ---------------------------------------------------------------- messages
