@@ -5,7 +5,8 @@
 For 10, 100 and 1,000 parties, both sides run FedAvg with the same work: every party holds
 60,000 / P rows and takes 5 SGD steps a round at learning rate 0.1, on batches of 10 rows drawn
 without replacement; nothing is evaluated while rounds are timed, but for Troth's last round. Equal
-work must give equal learning, so both accuracies after equally many rounds stand in the results.
+work must give equal learning: after equally many rounds, Flower's accuracy has to lie within what
+chance makes of Troth's over several seeds, and the results say so where it does not.
 
 Each side is a process of its own, one after the other. Round 1 is not in rounds/s: Flower still
 starts its workers in it. Flower lives in the environment that `make bench` makes.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -26,8 +28,10 @@ from common import HERE, PEERS_PYTHON, Row, row, write_results
 from process_tree import TreeMemory
 
 WORK = ("--local-steps", "5", "--batch-size", "10", "--learning-rate", "0.1")
-ACCURACY_TOLERANCE = 0.03
-"""The sides draw batches and initial parameters differently; so do two seeds of either."""
+SEEDS = 8
+"""Runs of Troth that tell how far chance moves the accuracy. Flower's workers take no seed."""
+NOISE_BOUND = 4
+"""Standard deviations over the seeds that the two accuracies may lie apart."""
 TARGET_RATIO = 100
 """Times Flower's rounds/s, at 100 parties."""
 TARGET_S = 60
@@ -47,13 +51,14 @@ class Outcome:
     peak_bytes: float
 
 
-def measure(python: Path, script: Path, parties: int, rounds: int) -> Outcome:
-    """Run one side in a process of its own.
+def measure(python: Path, script: Path, parties: int, rounds: int, *more: str) -> Outcome:
+    """Run one side in a process of its own, with `more` options.
 
     Raises:
       SystemExit: it failed; the end of what it said on standard error is shown.
     """
-    command = [str(python), str(script), "--parties", str(parties), "--rounds", str(rounds), *WORK]
+    size = ("--parties", str(parties), "--rounds", str(rounds))
+    command = [str(python), str(script), *size, *WORK, *more]
     with TreeMemory() as memory:
         started = time.time()
         result = subprocess.run(
@@ -77,19 +82,31 @@ def compare(parties: int, rounds: int, flower_rounds: int, flower_python: Path) 
     print(f"{name} ...", file=sys.stderr)
     python, troth = Path(sys.executable), HERE / "troth_mnist.py"
     long = measure(python, troth, parties, rounds)
-    short = measure(python, troth, parties, flower_rounds)
+    accuracies = [
+        measure(python, troth, parties, flower_rounds, "--seed", str(seed)).accuracy
+        for seed in range(SEEDS)
+    ]
+    accuracy, noise = statistics.mean(accuracies), statistics.stdev(accuracies)
     sides = [
         (f"{name}: speed after round 1", "rounds/s", long.rounds_per_s, "rounds_per_s"),
         (f"{name}: start-up until round 1", "s", long.startup_s, "startup_s"),
         (f"{name}: round 1", "s", long.first_round_s, "first_round_s"),
         (f"{name}: peak memory", "bytes", long.peak_bytes, "peak_bytes"),
-        (f"{name}: accuracy after {flower_rounds} rounds", "", short.accuracy, "accuracy"),
+        (
+            f"{name}: accuracy after {flower_rounds} rounds, Troth's over {SEEDS} seeds:"
+            f" +-{noise:.4f}",
+            "",
+            accuracy,
+            "accuracy",
+        ),
     ]
     if flower_python.exists():
         flower = measure(flower_python, HERE / "peers" / "flower_mnist.py", parties, flower_rounds)
         rows = [row(case, unit, ours, getattr(flower, key)) for case, unit, ours, key in sides]
-        if abs(short.accuracy - flower.accuracy) > ACCURACY_TOLERANCE:
-            print(f"warning: {name}: the accuracies differ: not the same work", file=sys.stderr)
+        if abs(accuracy - flower.accuracy) > NOISE_BOUND * noise:
+            rows[-1]["case"] = (
+                f"{rows[-1]['case']}; NOT THE SAME WORK: beyond {NOISE_BOUND} of these"
+            )
     else:
         rows = [row(case, unit, ours, "not installed") for case, unit, ours, _ in sides]
     whole = f"{name}: {rounds} rounds in all, start-up included; reference is the target"
@@ -120,8 +137,8 @@ def main() -> None:
 
     write_results("simulation", rows)
     print(
-        f"targets: at 100 parties {TARGET_RATIO} times Flower's rounds/s; 1,000 parties x 100 rounds"
-        f" within {TARGET_S} s and {TARGET_BYTES / 1e9:g} GB; accuracies within {ACCURACY_TOLERANCE}"
+        f"targets: at 100 parties {TARGET_RATIO} times Flower's rounds/s; at 1,000 parties"
+        f" 100 rounds within {TARGET_S} s and {TARGET_BYTES / 1e9:g} GB"
     )
 
 

@@ -1,6 +1,7 @@
 """FedAvg of MNIST softmax in Troth's simulation, through its public API.
 
-Takes the options of `peers/flower_mnist.py`, does the same work, and prints the same JSON.
+Takes the options of `peers/flower_mnist.py` and a seed, does the same work, and prints the same
+JSON.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from troth.report.progress import QuietProgress
 
 SCENARIO = """
 name = "bench-mnist"
-seed = 0
+seed = {seed}
 
 [task]
 kind = "classification"
@@ -64,6 +65,7 @@ class Stopwatch(QuietProgress):
 def main() -> None:
     parser = argparse.ArgumentParser(description="FedAvg of MNIST softmax in Troth's simulation")
     parser.add_argument("--started", type=float, required=True, help="time.time() before the start")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--parties", type=int, required=True)
     parser.add_argument("--rounds", type=int, required=True, help="at least 2: round 1 is start-up")
     parser.add_argument("--local-steps", type=int, required=True)

@@ -8,8 +8,9 @@ Names are looked up on first use, so that `import troth` and the command line st
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from troth.lazy import lazy_names
 
 if TYPE_CHECKING:
     from troth.charter.loading import load_scenario
@@ -28,7 +29,4 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)

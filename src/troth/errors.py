@@ -7,7 +7,8 @@ A broken invariant of our own is an `assert` and stays on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from pathlib import Path
 
@@ -73,7 +74,7 @@ class CharterError(LocalError):
         place = "" if file is None else f"{file}: "
         subject = "" if key is None else key
         if key is not None and value is not ...:
-            shown = repr(value)
+            shown = json.dumps(value, ensure_ascii=False, default=str)
             subject += " = " + (shown if len(shown) <= 80 else shown[:77] + "...")
         super().__init__(
             f"{place}{subject} {problem}" if subject else f"{place}{problem}", hint=hint
@@ -121,3 +122,11 @@ class PeerError(Exception):
         super().__init__(message)
         self.message = message
         self.culprits = tuple(culprits)
+
+    def __reduce__(self) -> tuple[Callable[..., PeerError], tuple[str, tuple[NodeId, ...]]]:
+        # Exceptions are pickled by their positional arguments; this one has to cross processes.
+        return _peer_error, (self.message, self.culprits)
+
+
+def _peer_error(message: str, culprits: tuple[NodeId, ...]) -> PeerError:
+    return PeerError(message, culprits=culprits)

@@ -3,11 +3,10 @@ one."""
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -19,9 +18,10 @@ import tomlkit
 
 from troth import streams
 from troth.charter.digest import charter_digest
-from troth.charter.loading import LoadedScenario, load_scenario
+from troth.charter.loading import LoadedScenario, load_scenario, load_text
 from troth.charter.scenario import Scenario
-from troth.errors import LocalError, RoundFailedError, UsageError, VerificationError
+from troth.data.root import data_root
+from troth.errors import CharterError, LocalError, RoundFailedError, UsageError, VerificationError
 from troth.ids import Bytes, NodeId, SimulatedSeconds
 from troth.learning.device import repeatable
 from troth.learning.requests import Evaluate, EvaluateParties
@@ -165,6 +165,10 @@ def _display(progress: Progress | bool) -> Progress:
 
 
 def _toml(value: object) -> str:
+    if isinstance(value, Mapping):
+        table = tomlkit.inline_table()
+        table.update(value)
+        return table.as_string()
     return tomlkit.item(value).as_string()
 
 
@@ -177,9 +181,8 @@ def _load(scenario: Path | str | Scenario | LoadedScenario, overrides: list[str]
             hint="give them to troth.charter.load_scenario",
         )
     if isinstance(scenario, Scenario):
-        from troth.charter.loading import load_text
-
-        return load_text(scenario_text(scenario), base=Path.cwd(), overrides=overrides)
+        text = scenario_text(scenario)
+        return load_text(text, path=Path("(scenario)"), base=Path.cwd(), overrides=overrides)
     return load_scenario(Path(scenario), overrides=overrides)
 
 
@@ -197,12 +200,6 @@ def scenario_text(scenario: Scenario) -> str:
     document = document.pop("charter") | document
     text: str = tomlkit.dumps(without_none(document))
     return text
-
-
-def data_root() -> Path | None:
-    """The folder that `TROTH_DATA` names, if it is set."""
-    value = os.environ.get("TROTH_DATA")
-    return Path(value) if value else None
 
 
 def peak_rss_bytes() -> Bytes:
@@ -249,7 +246,10 @@ class _Run:
         return f"{charter_digest(self._scenario.charter)}/{msgspec.json.encode(self._scenario)!r}"
 
     def _go(self, begin: Callable[[SimulatedWorld, Recorder], None]) -> Result:
-        stage = prepare(self._scenario, base=self._loaded.base, root=data_root())
+        try:
+            stage = prepare(self._scenario, base=self._loaded.base, root=data_root())
+        except CharterError as error:
+            raise error.in_file(error.file or self._loaded.path) from error
         scenario = self._scenario
         world_stream = streams.world(scenario.seed)
         recorder = Recorder(
@@ -274,8 +274,9 @@ class _Run:
             begin(world, recorder)
             summary = self._summary(stage, world, recorder, "running")
             if self._folder is None and self._into is not None:
-                self._folder = RunFolder.create(self._into, self._loaded.text, summary)
-                self._save(None)
+                self._folder = RunFolder.create(
+                    self._into, self._loaded.text, summary, snapshot=self._saved(None)
+                )
             self._progress.start(summary)
             with self._closing(stage, world, recorder), repeatable(stage.bench.device):
                 world.run()
@@ -296,21 +297,24 @@ class _Run:
         self._save(snapshot.take(world, scenario_digest=self._digest(), observer=recorder.state()))
         self._snapshot_due_s = time.monotonic() + SNAPSHOT_EVERY_S
 
-    def _save(self, world: bytes | None) -> None:
+    def _save(self, world: bytes) -> None:
         assert self._folder is not None
-        saved = _Saved(base=str(self._loaded.base.resolve()), world=world)
-        self._folder.write_snapshot(msgspec.msgpack.encode(saved))
+        self._folder.write_snapshot(self._saved(world))
+
+    def _saved(self, world: bytes | None) -> bytes:
+        return msgspec.msgpack.encode(_Saved(str(self._loaded.base.resolve()), world))
 
     @contextmanager
     def _closing(self, stage: Stage, world: SimulatedWorld, recorder: Recorder) -> Iterator[None]:
         """Whatever ends the run, the folder and the display say so."""
         try:
             yield
-        except (LocalError, KeyboardInterrupt) as error:
+        except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt)
+            problem = str(error) if isinstance(error, LocalError) else repr(error)
             summary = msgspec.structs.replace(
                 self._summary(stage, world, recorder, "interrupted" if stopped else "failed"),
-                problem="interrupted" if stopped else str(error),
+                problem="interrupted" if stopped else problem,
             )
             if self._folder is not None:
                 self._folder.finish(summary)

@@ -12,7 +12,11 @@ Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Fraction = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
 Index = Annotated[int, msgspec.Meta(ge=0, le=10_000_000)]
-Reference = Annotated[str, msgspec.Meta(pattern=r"^[\w.]+:[\w.]+$")]
+REFERENCE_PATTERN = r"^[\w.]+:[\w.]+$(?!\n)"
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,63}$(?!\n)"
+# Python's `$` also matches before a newline at the end, hence the look-ahead.
+
+Reference = Annotated[str, msgspec.Meta(pattern=REFERENCE_PATTERN)]
 """`module:callable`, looked up beside the scenario file and then on the Python path."""
 
 

@@ -25,7 +25,8 @@ class Stream:
 
     def child(self, *names: str | int) -> Stream:
         """The stream below this one called `names`."""
-        return Stream(self.seed, self.path + names)
+        plain = tuple(name if isinstance(name, str) else int(name) for name in names)
+        return Stream(self.seed, self.path + plain)
 
     def key(self) -> int:
         """128 bits that depend on the seed and on every name of the path, and on nothing else."""

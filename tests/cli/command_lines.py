@@ -1,4 +1,4 @@
-"""What the tests of the command line share: outcomes, a small scenario, processes that are stopped."""
+"""What the tests of the command line share."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ count = {count}
 
 STOPPING = """
 import os, sys
-runs, stop_at, number = os.path.join(os.getcwd(), "runs"), int(sys.argv.pop(1)), int(sys.argv.pop(1))
+runs = os.path.join(os.getcwd(), "runs")
+stop_at, number = int(sys.argv.pop(1)), int(sys.argv.pop(1))
 count = 0
 
 def watch(event, arguments):

@@ -67,7 +67,7 @@ def test_the_hint_is_a_line_of_its_own() -> None:
             "a.toml: training.rounds = 0 is below 1",
         ),
         (CharterError("is not TOML", file="a.toml"), "a.toml: is not TOML"),
-        (CharterError("is null", key="k", value=None), "k = None is null"),
+        (CharterError("is null", key="k", value=None), "k = null is null"),
         (CharterError("is long", key="k", value="x" * 99), f"k = '{'x' * 76}... is long"),
     ],
 )
@@ -77,7 +77,7 @@ def test_a_charter_error_names_file_key_and_value(error: CharterError, text: str
 
 def test_a_charter_error_moves_to_its_file() -> None:
     error = CharterError("is below 1", key="k", value=None, hint="raise k").in_file("b.toml")
-    assert str(error) == "b.toml: k = None is below 1\nhint: raise k"
+    assert str(error) == "b.toml: k = null is below 1\nhint: raise k"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,17 @@ import troth
 SOURCE = Path(troth.__file__).parent
 
 LAYERS = (
-    ("ids", "errors", "wire", "streams", "compute", "records", "specification", "references"),
+    (
+        "ids",
+        "errors",
+        "wire",
+        "streams",
+        "compute",
+        "records",
+        "specification",
+        "references",
+        "lazy",
+    ),
     ("roles", "learning", "privacy", "robustness", "crypto", "chain", "data", "attacks"),
     ("protocols",),
     ("worlds", "engines", "charter"),

@@ -25,7 +25,7 @@ def test_auto_takes_what_there_is_and_says_so(monkeypatch: pytest.MonkeyPatch) -
 
 def test_cuda_without_cuda_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(CharterError, match=r"engine\.device = 'cuda' cannot be had") as raised:
+    with pytest.raises(CharterError, match=r'engine\.device = "cuda" cannot be had') as raised:
         choose_device("cuda")
     assert raised.value.exit_code == ExitCode.CHARTER
     assert raised.value.hint is not None

@@ -9,7 +9,7 @@ FLIP = '[[attacks]]\nkind = "label_flip"\nfraction = 0.3\nsource = 1\ntarget = 7
 
 
 def _run(scenario_file, simulated, aggregation, attack):
-    run = simulated(
+    return simulated(
         scenario_file(
             f'name = "federated"\naggregation = {aggregation}',
             attack,
@@ -18,13 +18,15 @@ def _run(scenario_file, simulated, aggregation, attack):
             training="learning_rate = 0.5",
         )
     ).go()
-    return run
 
 
 @pytest.mark.parametrize(
     "attack",
-    ['kind = "sign_flip"\nscale = 10.0', 'kind = "random_weights"', 'kind = "scaled"\nscale = -9.0']
-    [:2],
+    [
+        'kind = "sign_flip"\nscale = 10.0',
+        'kind = "random_weights"',
+        'kind = "scaled"\nscale = -9.0',
+    ][:2],
 )
 def test_the_mean_suffers_and_multi_krum_does_not(scenario_file, simulated, attack):
     attacks = f"[[attacks]]\nfraction = 0.3\n{attack}"
@@ -84,5 +86,7 @@ def test_an_attacker_never_changes_rows_that_others_hold(scenario_file, simulate
 def test_the_attack_rate_is_reported_where_there_is_a_target(scenario_file, simulated):
     run = _run(scenario_file, simulated, '"mean"', FLIP)
     assert all(0 <= record.metrics.attack_rate <= 1 for record in run.records)
-    run = _run(scenario_file, simulated, '"mean"', '[[attacks]]\nkind = "label_flip"\nfraction = 0.3')
+    run = _run(
+        scenario_file, simulated, '"mean"', '[[attacks]]\nkind = "label_flip"\nfraction = 0.3'
+    )
     assert all(record.metrics.attack_rate is None for record in run.records)

@@ -34,7 +34,8 @@ ONE_RUN = """
 import sys, hashlib, troth
 result = troth.simulate(sys.argv[1], progress=False)
 models = [result.parameters] if result.parameters is not None else list(result.models.values())
-print(result.summary.trace_digest, hashlib.sha256(b"".join(m.tobytes() for m in models)).hexdigest())
+digest = hashlib.sha256(b"".join(model.tobytes() for model in models))
+print(result.summary.trace_digest, digest.hexdigest())
 """
 
 
@@ -62,9 +63,9 @@ def test_other_processes_and_hash_seeds_give_the_same_run(scenario_file, protoco
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_another_seed_gives_another_run(scenario_file, simulated, protocol):
     digests = {
-        simulated(
-            scenario_file(PROTOCOLS[protocol], _world(protocol), seed=seed)
-        ).go().world.trace_digest()
+        simulated(scenario_file(PROTOCOLS[protocol], _world(protocol), seed=seed))
+        .go()
+        .world.trace_digest()
         for seed in (1, 2, 3)
     }
     assert len(digests) == 3
@@ -76,7 +77,9 @@ def test_engines_agree(scenario_file, simulated, protocol, engine):
     """To 1e-5 per parameter over four rounds: the tolerance that docs/determinism.md states."""
     path = scenario_file(PROTOCOLS[protocol].replace("multi_krum", "mean"), _world(protocol))
     reference = simulated(path).go()
-    other = simulated(path, [f'engine.name="{engine}"', "engine.workers=2"][: 1 + (engine == "processes")]).go()
+    other = simulated(
+        path, [f'engine.name="{engine}"', "engine.workers=2"][: 1 + (engine == "processes")]
+    ).go()
     assert other.stage.engine.name == engine
     for ours, theirs in zip(reference.reports, other.reports, strict=True):
         assert (ours.round, ours.accepted, ours.missing) == (
@@ -90,9 +93,10 @@ def test_engines_agree(scenario_file, simulated, protocol, engine):
 def test_the_order_of_one_instant_depends_on_the_seed(scenario_file, simulated):
     """With no latency everything happens at once; only the shuffle decides who uploads first."""
     orders = {
-        simulated(
-            scenario_file('name = "dssgd"\norder = "asynchronous"', seed=seed)
-        ).go().reports[0].accepted
+        simulated(scenario_file('name = "dssgd"\norder = "asynchronous"', seed=seed))
+        .go()
+        .reports[0]
+        .accepted
         for seed in range(4)
     }
     assert len(orders) > 1

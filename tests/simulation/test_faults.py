@@ -91,7 +91,9 @@ def test_a_lost_message_without_a_deadline_is_a_deadlock_that_says_who_waits(
     run = simulated(path)
     role = run.stage.cast.roles["server"]
     run.world.nodes["server"].role = _without_deadline(role)
-    with pytest.raises(RoundFailedError, match=r"deadlock at 0 simulated seconds: server waits for"):
+    with pytest.raises(
+        RoundFailedError, match=r"deadlock at 0 simulated seconds: server waits for"
+    ):
         run.go()
 
 
@@ -128,7 +130,9 @@ def test_messages_take_the_time_that_latency_and_bandwidth_say(scenario_file, si
 
 def test_a_fixed_cost_takes_simulated_time(scenario_file, simulated):
     run = simulated(
-        scenario_file(extra='[cost]\nkind = "fixed"\nseconds = { local_update = 2.0, aggregate = 3.0 }')
+        scenario_file(
+            extra='[cost]\nkind = "fixed"\nseconds = { local_update = 2.0, aggregate = 3.0 }'
+        )
     ).go()
     assert [record.simulated_s for record in run.records] == [5.0, 10.0, 15.0, 20.0]
 

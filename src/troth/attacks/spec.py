@@ -46,6 +46,9 @@ class LabelFlip(Attack, tag_field="kind", tag="label_flip", frozen=True, kw_only
 
     source: Index | None = None
     target: Index | None = None
+    flipped_only: bool = False
+    """The attacker trains on its relabelled rows alone, so nothing in its update speaks against
+    them (Biscotti, section 6.1: all attackers hold the same malicious data set)."""
 
     def check(self) -> None:
         super().check()
@@ -56,6 +59,13 @@ class LabelFlip(Attack, tag_field="kind", tag="label_flip", frozen=True, kw_only
                 key=given,
                 value=getattr(self, given),
                 hint="give both, or neither to flip every label",
+            )
+        if self.flipped_only and self.source is None:
+            raise CharterError(
+                "has no effect when every label is flipped",
+                key="flipped_only",
+                value=True,
+                hint="give source and target, or remove flipped_only",
             )
         if self.source is not None and self.source == self.target:
             raise CharterError(

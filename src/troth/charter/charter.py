@@ -14,7 +14,7 @@ from troth.protocols.centralised.parameters import Centralised
 from troth.protocols.dssgd.parameters import DSSGD
 from troth.protocols.federated.parameters import Federated
 from troth.protocols.standalone.parameters import Standalone
-from troth.specification import Count, Table
+from troth.specification import NAME_PATTERN, Count, Table
 
 ProtocolSpec = Federated | DSSGD | Centralised | Standalone
 
@@ -64,7 +64,7 @@ class Charter(Table, frozen=True, kw_only=True):
 
     version: Literal[1] = 1
     """Of the format; another one may mean something else by the same keys."""
-    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+    name: Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
     """Names run folders and reports."""
     task: Task
     training: Training

@@ -27,10 +27,11 @@ from troth.charter.words import (
     wanted,
 )
 from troth.errors import CharterError
+from troth.specification import NAME_PATTERN, REFERENCE_PATTERN
 
 _PATTERNS = {
-    r"^[\w.]+:[\w.]+$": ("is not of the form module:callable", 'for example "task:load"'),
-    r"^[a-z0-9][a-z0-9_.-]{0,63}$": (
+    REFERENCE_PATTERN: ("is not of the form module:callable", 'for example "task:load"'),
+    NAME_PATTERN: (
         "is not 1 to 64 lower-case letters, digits, dots, dashes and underscores",
         'for example name = "my-charter"; it begins with a letter or a digit',
     ),

@@ -54,8 +54,23 @@ def load_scenario(
       CharterError: it does not say something that can be run; names file, key, value and what to
         try.
     """
-    base = path.parent if base is None else base
-    text = read_text(path)
+    return load_text(
+        read_text(path), path=path, base=path.parent if base is None else base, overrides=overrides
+    )
+
+
+def load_text(
+    text: str, *, path: Path, base: Path, overrides: Sequence[str] = ()
+) -> LoadedScenario:
+    """The same from text.
+
+    Args:
+      path: what errors call the text.
+      base, overrides: as in `load_scenario`.
+
+    Raises:
+      CharterError: as in `load_scenario`.
+    """
     document = parse(text, path)
     charter_file: Path | None = None
     if "charter" in document:

@@ -14,15 +14,13 @@ from troth.charter.charter import Charter
 from troth.charter.file import CHARTER_KEYS, ScenarioFile
 from troth.charter.scenario import Scenario
 from troth.charter.shorthand import SHORT_FORMS, ShortForm
-from troth.specification import Table
+from troth.specification import REFERENCE_PATTERN, Table
 
 Node = dict[str, Any]
 """A part of a JSON Schema."""
 
 _AROUND = ("description", "default")
 """What a key says besides its type."""
-
-_REFERENCE = r"^[\w.]+:[\w.]+$"
 
 _HOMES = {
     "task.data": ("Task", "data"),
@@ -119,7 +117,7 @@ def _with_short(node: Node, tables: Mapping[str, Node], form: ShortForm) -> Node
     else:
         short.append({"enum": _short_names(table, tables, form)})
     if form.callable_form is not None:
-        short.append({"type": "string", "pattern": _REFERENCE})
+        short.append({"type": "string", "pattern": REFERENCE_PATTERN})
     return {**described, "anyOf": [*short, *table.get("anyOf", [table])]}
 
 

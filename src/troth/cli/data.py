@@ -25,7 +25,7 @@ def data() -> None:
 def list_(format: Format) -> None:
     """List the data sets that troth knows, and whether they are here."""
     from troth.data import catalogue
-    from troth.simulation import data_root
+    from troth.data.root import data_root
 
     root = data_root()
     entries = catalogue.list_sets(root)
@@ -62,7 +62,7 @@ def check(name: str | None) -> None:
     Without NAME, those of every data set that is here.
     """
     from troth.data import catalogue
-    from troth.simulation import data_root
+    from troth.data.root import data_root
 
     root = data_root()
     here = [entry.name for entry in catalogue.list_sets(root) if entry.status != "missing"]
@@ -76,7 +76,7 @@ def check(name: str | None) -> None:
 def fetch(name: str) -> None:
     """Get a data set from OpenML into the folder that TROTH_DATA names."""
     from troth.data import catalogue
-    from troth.simulation import data_root
+    from troth.data.root import data_root
 
     root = data_root()
     written = catalogue.fetch(name, root)

@@ -45,12 +45,15 @@ def simulate(
     folder with a report to open in a browser. A run that was killed or interrupted goes on with
     --resume, to the same final model.
     """
-    if (file is None) == (resume is None):
+    if file is None and resume is None:
         raise UsageError(
-            "there is nothing to simulate"
-            if file is None
-            else "--resume goes on with a run and takes no FILE",
+            "there is nothing to simulate",
             hint="give a scenario file, as in: troth simulate examples/digits/scenario.toml",
+        )
+    if file is not None and resume is not None:
+        raise UsageError(
+            "--resume goes on with a run and takes no FILE",
+            hint=f"to begin a run: troth simulate {shlex.quote(str(file))}",
         )
     if resume is not None and (changes or into is not None):
         raise UsageError(
@@ -78,10 +81,12 @@ def simulate(
     click.echo(summary_json(run) if format == "json" else summary_table(run))
     if not quiet:
         talk(f"report: {page}")
-        talk(f"next: {shlex.join(_next(result, file))}")
+        following = _next(result, file)
+        if following is not None:
+            talk(f"next: {shlex.join(following)}")
 
 
-def _next(result: Result, file: Path | None) -> list[str]:
+def _next(result: Result, file: Path | None) -> list[str] | None:
     """Compare with the newest other run beside this one; where there is none, make one."""
     from troth.report.read import SUMMARY
 
@@ -92,8 +97,9 @@ def _next(result: Result, file: Path | None) -> list[str]:
     if others:
         newest = max(others, key=lambda path: ((path / SUMMARY).stat().st_mtime_ns, path.name))
         return ["troth", "report", str(newest), str(folder)]
-    scenario = str(file or folder / "scenario.toml")
-    return ["troth", "simulate", scenario, "--set", f"seed={result.summary.seed + 1}"]
+    if file is None:
+        return None
+    return ["troth", "simulate", str(file), "--set", f"seed={result.summary.seed + 1}"]
 
 
 def _begin(file: Path, changes: tuple[str, ...], into: Path | None, progress: Progress) -> Result:

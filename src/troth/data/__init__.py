@@ -5,8 +5,9 @@ Names are looked up on first use, because charters import `troth.data.spec` and 
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from troth.lazy import lazy_names
 
 if TYPE_CHECKING:
     from troth.data.examples import DataSet, Examples
@@ -23,7 +24,4 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)

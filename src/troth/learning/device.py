@@ -1,12 +1,13 @@
 """Where learning is carried out, and what is done so that it repeats.
 
-What repeats: on one machine, with the same device, the same number of threads and the same versions
-of torch and its matrix library, two runs give the same bits. Between devices, numbers of threads or
-machines, sums are taken in another order, and parameters agree within rounding only.
+What repeats: on one kind of processor, with the same device and the same versions of torch and its
+matrix library, two runs give the same bits, whatever the number of cores. Between devices or kinds
+of processor, sums are taken in another order, and parameters agree within rounding only.
 
 What is done for it: no operation of Troth's models adds in an order left to chance; `repeatable`
-makes torch refuse such operations in models of the user's own; operands of matrix products lie in
-memory that torch aligned. The number of threads is torch's (OMP_NUM_THREADS), and is left alone.
+makes torch refuse such operations in models of the user's own, and gives every operation on a CPU
+one thread (`parallel` uses the cores instead); operands of matrix products lie in memory that torch
+aligned.
 """
 
 from __future__ import annotations
@@ -63,24 +64,29 @@ def repeatable(device: torch.device) -> Iterator[None]:
         # Read by cuBLAS when it starts; without it torch refuses matrix products.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.get_deterministic_debug_mode(),
         _DETERMINISTIC.fill_uninitialized_memory,
         torch.backends.cuda.matmul.allow_tf32,
         torch.backends.cudnn.allow_tf32,
         torch.backends.cudnn.benchmark,
+        torch.get_num_threads(),
     )
-    torch.use_deterministic_algorithms(True)
+    # The same switch as `use_deterministic_algorithms`, which would import torch's compiler (1 s).
+    torch.set_deterministic_debug_mode("error")
     # Filling new memory would cost a write per tensor and protect only from reading it unwritten.
     _DETERMINISTIC.fill_uninitialized_memory = False
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
+    if device.type == "cpu":
+        # Cores are kept busy by `parallel.map_pieces` instead.
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        _DETERMINISTIC.fill_uninitialized_memory = before[2]
-        torch.backends.cuda.matmul.allow_tf32 = before[3]
-        torch.backends.cudnn.allow_tf32 = before[4]
-        torch.backends.cudnn.benchmark = before[5]
+        torch.set_deterministic_debug_mode(before[0])
+        _DETERMINISTIC.fill_uninitialized_memory = before[1]
+        torch.backends.cuda.matmul.allow_tf32 = before[2]
+        torch.backends.cudnn.allow_tf32 = before[3]
+        torch.backends.cudnn.benchmark = before[4]
+        torch.set_num_threads(before[5])

@@ -14,6 +14,7 @@ from torch import Tensor
 from troth.compute import Compute
 from troth.ids import NodeId
 from troth.learning.models import workspace_bytes
+from troth.learning.parallel import map_pieces
 from troth.learning.workbench import Workbench
 from troth.records import Metrics
 from troth.wire import Float32s, Int64s
@@ -55,9 +56,14 @@ class Evaluate(Compute[Workbench, Metrics]):
             x_NF, y_N = bench.x_NF[index_N], bench.y_N[index_N]
         sums = _Sums(bench, self.source, self.target)
         at_once = bench.model.rows_at_once(1, bench.device)
-        for x_BF, y_B in zip(torch.split(x_NF, at_once), torch.split(y_N, at_once), strict=True):
-            scores_BK = bench.model.predict(params_D, x_BF)
-            sums.add(sums.measure(scores_BK, y_B).sum(-1, keepdim=True))
+
+        def measure(rows: tuple[Tensor, Tensor]) -> Tensor:
+            x_BF, y_B = rows
+            return sums.measure(bench.model.predict(params_D, x_BF), y_B).sum(-1, keepdim=True)
+
+        pieces = list(zip(torch.split(x_NF, at_once), torch.split(y_N, at_once), strict=True))
+        for sums_Q1 in map_pieces(measure, pieces, bench.device):
+            sums.add(sums_Q1)
         return sums.metrics([len(y_N)])[0]
 
     @classmethod
@@ -152,11 +158,13 @@ def _one_model(
     sums = _Sums(bench, source, target)
     params = bench.tensor(params_D)
     index_N = torch.tensor(np.concatenate(rows_P), device=bench.device)
-    parts = []
-    for index_B in torch.split(index_N, bench.model.rows_at_once(1, bench.device)):
+
+    def measure(index_B: Tensor) -> Tensor:
         scores_BK = bench.model.predict(params, bench.x_NF.index_select(0, index_B))
-        parts.append(sums.measure(scores_BK, bench.y_N.index_select(0, index_B)))
-    values_QN = torch.cat(parts, 1).cpu().numpy()
+        return sums.measure(scores_BK, bench.y_N.index_select(0, index_B))
+
+    pieces = torch.split(index_N, bench.model.rows_at_once(1, bench.device))
+    values_QN = torch.cat(map_pieces(measure, pieces, bench.device), 1).cpu().numpy()
     counts_P = [len(rows) for rows in rows_P]
     starts_P = np.concatenate(([0], np.cumsum(counts_P)[:-1]))
     sums.add(torch.from_numpy(np.add.reduceat(values_QN, starts_P, axis=1)))

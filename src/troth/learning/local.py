@@ -31,6 +31,7 @@ from troth.errors import RoundFailedError
 from troth.ids import NodeId
 from troth.learning.batches import Batches
 from troth.learning.models import workspace_bytes
+from troth.learning.parallel import map_pieces
 from troth.learning.training import Training
 from troth.learning.workbench import Workbench
 from troth.wire import Float32s
@@ -104,9 +105,13 @@ class LocalUpdate(Compute[Workbench, LocalResult]):
     def run_many(cls, requests: Sequence[Self], bench: Workbench) -> Sequence[LocalResult]:
         batches = [_batches(request, bench) for request in requests]
         order = sorted(range(len(requests)), key=lambda i: (-batches[i].steps, -batches[i].size, i))
+        chunks = list(_chunks(order, batches, bench))
+
+        def update(chunk: Sequence[int]) -> list[LocalResult]:
+            return _update_chunk([requests[i] for i in chunk], [batches[i] for i in chunk], bench)
+
         results: dict[int, LocalResult] = {}
-        for chunk in _chunks(order, batches, bench):
-            found = _update_chunk([requests[i] for i in chunk], [batches[i] for i in chunk], bench)
+        for chunk, found in zip(chunks, map_pieces(update, chunks, bench.device), strict=True):
             results.update(zip(chunk, found, strict=True))
         return [results[i] for i in range(len(requests))]
 

@@ -21,7 +21,7 @@ from troth.learning.losses import Loss, Task
 from troth.streams import Stream
 from troth.wire import Float32s
 
-WORKSPACE_BYTES = 16 * 2**20
+WORKSPACE_BYTES = 8 * 2**20
 """Temporary memory that one vectorised call aims at on a CPU. Small enough to be reused warm:
 gathering 100 MB of rows at once measured 20 times slower than the same rows in tenths."""
 

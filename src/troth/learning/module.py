@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections.abc import Callable
 from math import prod
 
@@ -65,6 +67,7 @@ class ModuleModel(Model):
         for parameter in module.parameters():
             parameter.requires_grad_(False)
         self._module = module
+        self._own = threading.local()
         super().__init__(
             features=features,
             outputs=outputs,
@@ -92,11 +95,21 @@ class ModuleModel(Model):
             for (name, shape), piece in zip(self._shapes.items(), pieces, strict=True)
         }
         x = torch.unflatten(x_BF, -1, self.features)
-        scores: Tensor = torch.func.functional_call(self._module, parameters, (x,))
+        scores: Tensor = torch.func.functional_call(self._of_this_thread(), parameters, (x,))
         return scores
 
     def move(self, device: torch.device) -> None:
         self._module.to(device)
+        self._own = threading.local()
+
+    def _of_this_thread(self) -> nn.Module:
+        """`functional_call` puts parameters into the module while it runs, so two threads cannot
+        share one."""
+        module: nn.Module | None = getattr(self._own, "module", None)
+        if module is None:
+            module = copy.deepcopy(self._module)
+            self._own.module = module
+        return module
 
     def _build(self, seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):

@@ -45,7 +45,9 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, path: Path, scenario_text: str, summary: Summary) -> RunFolder:
+    def create(
+        cls, path: Path, scenario_text: str, summary: Summary, *, snapshot: bytes | None = None
+    ) -> RunFolder:
         """A new folder at `path`, or at `path-2`, `path-3`, ... where the name is taken.
 
         The folder is filled under a hidden name and then renamed, which fails where a run already
@@ -63,6 +65,8 @@ class RunFolder:
         try:
             replace_file(partial / SCENARIO, scenario_text.encode())
             replace_file(partial / SUMMARY, _json(summary))
+            if snapshot is not None:
+                replace_file(partial / SNAPSHOT, snapshot)
             return cls(_publish(partial, path))
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)

@@ -87,7 +87,7 @@ def _workers_have_processes(scenario: Scenario) -> None:
 def least_delay_s(latency: LatencySpec) -> float:
     """The least one-way delay, in seconds."""
     # Imported here: it comes with numerical code, and `troth --help` reads this module.
-    from troth.worlds.simulated.network import floor_s
+    from troth.worlds.simulated.spec import floor_s
 
     return floor_s(latency)
 

@@ -18,6 +18,7 @@ from troth.worlds.simulated.spec import (
     LogNormalLatency,
     Network,
     NetworkPartition,
+    floor_s,
 )
 
 _BLOCK = 64
@@ -26,16 +27,6 @@ _BLOCK = 64
 _DRAWS = 6
 """Per message: loss, duplication, reordering, extra delay (uniform); delay, delay of the copy
 (normal)."""
-
-
-def floor_s(latency: LatencySpec) -> float:
-    """The least one-way delay this latency can give."""
-    if isinstance(latency, ConstantLatency):
-        return latency.seconds
-    if latency.floor_s is not None:
-        return latency.floor_s
-    middle = latency.median_s if isinstance(latency, LogNormalLatency) else latency.mean_s
-    return middle / 20.0
 
 
 def _delay_s(latency: LatencySpec, normal: float) -> float:

@@ -38,6 +38,16 @@ class LogNormalLatency(Table, tag_field="kind", tag="lognormal", frozen=True, kw
 LatencySpec = ConstantLatency | NormalLatency | LogNormalLatency
 
 
+def floor_s(latency: LatencySpec) -> float:
+    """The least one-way delay this latency can give."""
+    if isinstance(latency, ConstantLatency):
+        return latency.seconds
+    if latency.floor_s is not None:
+        return latency.floor_s
+    middle = latency.median_s if isinstance(latency, LogNormalLatency) else latency.mean_s
+    return middle / 20.0
+
+
 class NetworkPartition(Table, frozen=True, kw_only=True):
     """From `from_s` until `until_s`, messages pass only inside a group; nodes in no group form one
     more."""

@@ -15,7 +15,7 @@ from troth import streams
 from troth.attacks.choice import check_attack, choose_attackers, target_of
 from troth.attacks.data import poison
 from troth.attacks.roles import corrupt
-from troth.attacks.spec import AttackSpec, DataAttack
+from troth.attacks.spec import AttackSpec, DataAttack, LabelFlip
 from troth.charter.scenario import Scenario
 from troth.data.examples import DataSet, Examples
 from troth.data.loading import load
@@ -194,6 +194,16 @@ def _poison(
     end = len(y_N)
     for party, spec in poisoners.items():
         rows = rows_of[party]
+        if isinstance(spec, LabelFlip) and spec.flipped_only:
+            rows = rows[y_N[rows] == spec.source] if spec.source is not None else rows
+            if not len(rows):
+                raise CharterError(
+                    f"leaves {party} without a row, as it holds none of class {spec.source}",
+                    key="attacks.flipped_only",
+                    value=True,
+                    hint="leave it out, or choose another partition",
+                )
+            rows_of[party] = rows
         x, y = poison(
             spec,
             x_NF[rows],

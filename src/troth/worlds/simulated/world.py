@@ -56,7 +56,7 @@ IDLE_OUTAGES = 100_000
 
 
 EVENTS_BETWEEN_CHECKPOINTS = 64
-"""How often `checkpoint` is offered; asking the clock before every event would cost more than it."""
+"""How often `checkpoint` is offered; the clock is not asked before every event."""
 
 
 class Kind(IntEnum):

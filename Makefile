@@ -1,0 +1,75 @@
+# `make` alone lists what there is. Everything lives in .venv; PYTHON chooses what it is made with.
+# pip's own environment variables choose where packages come from: see README.md.
+
+PYTHON ?= python3
+VENV ?= .venv
+BENCH_VENV ?= .venv-bench
+CONSTRAINTS ?= constraints.txt
+FUZZ_S ?= 60
+
+BIN := $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+DEMO := runs/demo
+
+.PHONY: help install demo test lint fuzz bench clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+install: $(VENV)/.installed  ## make .venv, so that .venv/bin/troth runs
+
+demo: install  ## 20 parties, 30 % of them poisoning: the mean beside a robust rule
+	@rm -rf $(DEMO)
+	@$(BIN)/troth simulate examples/digits/scenario.toml --into $(DEMO)/mean
+	@echo
+	@$(BIN)/troth simulate examples/digits/robust.toml --into $(DEMO)/multi-krum
+	@echo
+	@$(BIN)/troth report $(DEMO)/mean $(DEMO)/multi-krum --output $(DEMO)/comparison.html \
+	  > $(DEMO)/comparison.txt
+	@echo "next: open it in a browser, or change something:"
+	@echo "      $(BIN)/troth simulate examples/digits/robust.toml --set seed=2"
+
+test: $(VENV)/.dev  ## run every test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/.dev  ## check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+fuzz: $(VENV)/.fuzz  ## fuzz the wire codec for FUZZ_S seconds
+	mkdir -p build/fuzz/corpus
+	cd build/fuzz && $(abspath $(BIN))/python $(CURDIR)/tests/fuzz/fuzz_wire.py \
+	  -max_total_time=$(FUZZ_S) corpus $(CURDIR)/tests/fuzz/corpus/wire
+
+bench: install $(BENCH_VENV)/.installed  ## measure beside other libraries; wants TROTH_DATA
+	$(BIN)/python benchmarks/robust.py
+	$(BIN)/python benchmarks/simulation.py
+
+clean:  ## remove environments, runs and caches
+	rm -rf $(VENV) $(BENCH_VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is newer than what it was made from, so a second `make install` does nothing.
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; try make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	$(PIP_INSTALL) -c $(CONSTRAINTS) -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	$(PIP_INSTALL) -c $(CONSTRAINTS) -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.fuzz: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	$(PIP_INSTALL) -c $(CONSTRAINTS) -e '.[fuzz]'
+	@touch $@ $(VENV)/.installed
+
+$(BENCH_VENV)/.installed: benchmarks/requirements.txt benchmarks/requirements-no-deps.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet -r benchmarks/requirements.txt
+	$(BENCH_VENV)/bin/python -m pip install --quiet --no-deps -r benchmarks/requirements-no-deps.txt
+	@touch $@
