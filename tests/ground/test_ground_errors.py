@@ -68,7 +68,7 @@ def test_the_hint_is_a_line_of_its_own() -> None:
         ),
         (CharterError("is not TOML", file="a.toml"), "a.toml: is not TOML"),
         (CharterError("is null", key="k", value=None), "k = null is null"),
-        (CharterError("is long", key="k", value="x" * 99), f"k = '{'x' * 76}... is long"),
+        (CharterError("is long", key="k", value="x" * 99), f'k = "{"x" * 76}... is long'),
     ],
 )
 def test_a_charter_error_names_file_key_and_value(error: CharterError, text: str) -> None:
