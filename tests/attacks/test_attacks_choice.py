@@ -18,7 +18,7 @@ PARTIES = [party_id(index, 20) for index in range(20)]
 @pytest.mark.parametrize(
     ("spec", "classes", "message"),
     [
-        (LabelFlip(), 10, "fraction = None must be given, or parties, but not both"),
+        (LabelFlip(), 10, "fraction = null must be given, or parties, but not both"),
         (
             LabelFlip(fraction=0.3, parties=["party-01"]),
             10,
@@ -28,12 +28,12 @@ PARTIES = [party_id(index, 20) for index in range(20)]
         (
             SignFlip(parties=["party-01", "party-01"]),
             10,
-            "parties = ['party-01', 'party-01'] names party-01 more than once",
+            'parties = ["party-01", "party-01"] names party-01 more than once',
         ),
         (
             SignFlip(parties=["party-20"]),
             10,
-            "parties = ['party-20'] names party-20, which is not a party",
+            'parties = ["party-20"] names party-20, which is not a party',
         ),
         (
             LabelFlip(fraction=0.3, source=10, target=1),
@@ -55,7 +55,7 @@ PARTIES = [party_id(index, 20) for index in range(20)]
         (
             LabelFlip(fraction=0.3),
             None,
-            "kind = 'label_flip' does not go with a regression task, which has no labels to flip",
+            'kind = "label_flip" does not go with a regression task, which has no labels to flip',
         ),
     ],
 )
@@ -125,11 +125,11 @@ def test_shares_are_rounded_down_but_at_least_one(
     [
         (
             [SignFlip(parties=["party-99"])],
-            "attacks[0].parties = ['party-99'] names party-99, which is not a party",
+            'attacks[0].parties = ["party-99"] names party-99, which is not a party',
         ),
         (
             [SignFlip(parties=["party-01"]), ALIE(parties=["party-02", "party-01"])],
-            "attacks[1].parties = ['party-02', 'party-01'] names party-01, "
+            'attacks[1].parties = ["party-02", "party-01"] names party-01, '
             "which is already an attacker",
         ),
         (

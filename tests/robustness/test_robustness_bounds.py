@@ -113,7 +113,7 @@ def as_fields(spec: AggregationSpec) -> dict[str, object]:
         (
             Krum(),
             2,
-            "protocol.aggregation.rule = 'krum' needs at least 3 parties, and there are 2",
+            'protocol.aggregation.rule = "krum" needs at least 3 parties, and there are 2',
             "choose another rule, or have more parties",
         ),
         (
