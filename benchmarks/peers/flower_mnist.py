@@ -113,6 +113,8 @@ def main() -> None:
     @server_app.main()
     def serve(grid: Grid, context: Context) -> None:  # noqa: ARG001  # Flower calls it so
         model = softmax_model()
+        for parameter in model.parameters():  # where Troth's convex models start
+            torch.nn.init.zeros_(parameter)
         initial = ArrayRecord(model.state_dict())
         result = strategy.start(grid=grid, initial_arrays=initial, num_rounds=options.rounds)
         finished = time.time()

@@ -54,6 +54,13 @@ class RoundRecord(Record, frozen=True, kw_only=True):
     messages_sent: int = 0
 
 
+class Traffic(Record, frozen=True, kw_only=True):
+    """All messages of one type."""
+
+    messages: int
+    bytes: Bytes
+
+
 class PartyRecord(Record, frozen=True, kw_only=True):
     """One party over the whole run."""
 
@@ -71,13 +78,8 @@ class PartyRecord(Record, frozen=True, kw_only=True):
     bytes_sent: Bytes = Bytes(0)
     bytes_received: Bytes = Bytes(0)
     messages_sent: int = 0
-
-
-class Traffic(Record, frozen=True, kw_only=True):
-    """All messages of one type."""
-
-    messages: int
-    bytes: Bytes
+    sent: dict[str, Traffic] = {}
+    """What it sent, by message type."""
 
 
 class PrivacyRecord(Record, frozen=True, kw_only=True):

@@ -369,6 +369,10 @@ class _Run:
                     bytes_sent=Bytes(0 if node is None else node.bytes_sent),
                     bytes_received=Bytes(0 if node is None else node.bytes_received),
                     messages_sent=0 if node is None else node.messages_sent,
+                    sent={
+                        name: Traffic(messages=messages, bytes=Bytes(sent))
+                        for name, (messages, sent) in sorted((node.sent if node else {}).items())
+                    },
                 )
             )
         return Summary(

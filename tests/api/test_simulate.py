@@ -23,6 +23,9 @@ def test_a_result_holds_model_rounds_and_summary(scenario_file):
     assert result.final == result.rounds[-1].metrics
     assert result.summary.status == "finished"
     assert result.summary.bytes_sent == sum(p.bytes for p in result.summary.traffic.values())
+    for name, total in result.summary.traffic.items():
+        of_parties = sum(p.sent[name].bytes for p in result.summary.parties if name in p.sent)
+        assert of_parties == (total.bytes if name == "Update" else 0)
     assert result.folder is None
     assert all(party.own.examples == party.examples == 40 for party in result.summary.parties)
     document = json.loads(result.to_json())

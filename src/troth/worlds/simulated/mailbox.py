@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from hashlib import blake2b
+from hashlib import sha256
 
 from troth.errors import PeerError
 from troth.ids import NodeId
@@ -45,7 +45,7 @@ class Envelope:
     def digest(self) -> bytes:
         """Of the message's bytes, for the trace."""
         if self._digest is None:
-            self._digest = blake2b(self.data, digest_size=32).digest()
+            self._digest = sha256(self.data).digest()
         return self._digest
 
 

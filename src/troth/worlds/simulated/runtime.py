@@ -78,6 +78,8 @@ class Runtime:
     outages: int = 0
     churned: int = 0
     bytes_sent: int = 0
+    sent: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Messages and bytes by message type."""
     bytes_received: int = 0
     chain: bytes = b""
 

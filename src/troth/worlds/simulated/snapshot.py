@@ -67,6 +67,7 @@ class _NodeState(msgspec.Struct):
     outages: int
     churned: int
     bytes_sent: int
+    sent: dict[str, tuple[int, int]]
     bytes_received: int
     chain: bytes
 
@@ -151,6 +152,7 @@ def take(world: SimulatedWorld, *, scenario_digest: str, observer: bytes) -> byt
             outages=runtime.outages,
             churned=runtime.churned,
             bytes_sent=runtime.bytes_sent,
+            sent=runtime.sent,
             bytes_received=runtime.bytes_received,
             chain=runtime.chain,
         )
@@ -252,6 +254,7 @@ def _restore_node(runtime: Runtime, state: _NodeState) -> None:
     runtime.outages = state.outages
     runtime.churned = state.churned
     runtime.bytes_sent = state.bytes_sent
+    runtime.sent = state.sent
     runtime.bytes_received = state.bytes_received
     runtime.chain = state.chain
 

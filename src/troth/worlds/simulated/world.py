@@ -274,6 +274,8 @@ class SimulatedWorld:
             ):
                 self._schedule_at(runtime, id, time_s, kind, envelope)
         runtime.bytes_sent += size * len(to)
+        messages, sent = runtime.sent.get(name, (0, 0))
+        runtime.sent[name] = (messages + len(to), sent + size * len(to))
         self.traffic[name] += len(to)
         self.traffic_bytes[name] += size * len(to)
 
