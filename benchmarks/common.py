@@ -69,19 +69,20 @@ def row(case: str, unit: str, ours: float, reference: float | str) -> Row:
     return {"case": case, "ours": ours, "reference": reference, "ratio": ratio, "unit": unit}
 
 
-def machine() -> dict[str, Value]:
-    """Cores and model, and no more than that."""
+def machine() -> str:
+    """Cores and model, and no more than that: `2 x AMD EPYC`."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {"cores": os.cpu_count(), "model": models[0] if models else platform.machine()}
+    return f"{os.cpu_count()} x {models[0] if models else platform.machine()}"
 
 
 def write_results(name: str, rows: list[Row]) -> Path:
-    """Writes `results/NAME.json`, prints the rows as a table, and returns the file's path."""
+    """Writes `results/NAME.json`, a list of rows that each name the machine; prints them as a
+    table, and returns the file's path."""
     path = HERE / "results" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
-    text = json.dumps({"machine": machine(), "rows": rows}, indent=1)
+    text = json.dumps([{**line, "machine": machine()} for line in rows], indent=1)
     path.write_text(text + "\n", encoding="utf-8")
     width = max(len(str(line["case"])) for line in rows)
     print(f"{'case':{width}} {'ours':>10} {'reference':>13} {'ratio':>9}  unit")

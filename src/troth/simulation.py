@@ -73,7 +73,7 @@ class Result:
         return msgspec.json.encode({"summary": self.summary, "rounds": self.rounds}).decode()
 
     def plot(self, metric: str = "error") -> Figure:
-        """`metric` ("error", "loss", "attack_rate") against the round."""
+        """`metric` ("error", "loss", "attack_rate", "bytes_sent") against the round."""
         from troth.report.plots import plot
         from troth.report.read import Run
 

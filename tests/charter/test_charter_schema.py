@@ -52,11 +52,13 @@ def test_examples_follow_the_schema(path: Path, validator: jsonschema.Draft20201
 
 def _without_none(value: object) -> dict[str, object]:
     assert isinstance(value, dict)
-    return {
-        key: _without_none(inner) if isinstance(inner, dict) else inner
-        for key, inner in value.items()
-        if inner is not None
-    }
+    return {key: _kept(inner) for key, inner in value.items() if inner is not None}
+
+
+def _kept(value: object) -> object:
+    if isinstance(value, list):
+        return [_kept(item) for item in value]
+    return _without_none(value) if isinstance(value, dict) else value
 
 
 def test_every_short_form_is_in_the_schema(validator: jsonschema.Draft202012Validator) -> None:

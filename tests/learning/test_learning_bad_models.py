@@ -100,3 +100,19 @@ def test_frozen_parameters_are_constants_and_not_part_of_the_vector() -> None:
     model.init(learning(2))
     assert torch.equal(before, model.predict(params_D, x_BF))
     assert np.isfinite(before.numpy()).all()
+
+
+def test_check_module_passes_a_sound_module_and_names_what_is_wrong():
+    from troth.learning.conformance import check_module
+
+    check_module(
+        lambda features, outputs: torch.nn.Linear(features[0], outputs), features=(8,), outputs=3
+    )
+    with pytest.raises(CharterError, match="dropout"):
+        check_module(
+            lambda features, outputs: torch.nn.Sequential(
+                torch.nn.Linear(features[0], outputs), torch.nn.Dropout()
+            ),
+            features=(8,),
+            outputs=3,
+        )

@@ -1,8 +1,8 @@
 """What an attack on updates must hold: run this on an attack of your own.
 
-    from troth.attacks.conformance import check_attack
+from troth.attacks.conformance import check_attack
 
-    check_attack(my_attack)
+check_attack(my_attack)
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ class Attack(Table, frozen=True, kw_only=True):
     fraction: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     """Share of all parties, rounded down but at least one, drawn by the run's seed."""
     parties: list[str] | None = None
+    """The attackers by name, in place of `fraction`."""
 
     def check(self) -> None:
         if (self.fraction is None) == (self.parties is None):
@@ -45,7 +46,9 @@ class LabelFlip(Attack, tag_field="kind", tag="label_flip", frozen=True, kw_only
     absent."""
 
     source: Index | None = None
+    """Class that is relabelled."""
     target: Index | None = None
+    """Class that it is called; the attack rate says how often the model believes it."""
     flipped_only: bool = False
     """The attacker trains on its relabelled rows alone, so nothing in its update speaks against
     them (Biscotti, section 6.1: all attackers hold the same malicious data set)."""
@@ -78,24 +81,28 @@ class RandomData(Attack, tag_field="kind", tag="random_data", frozen=True, kw_on
     fraction P)."""
 
     portion: Probability = 1.0
+    """Share of the attacker's rows."""
 
 
 class RandomWeights(Attack, tag_field="kind", tag="random_weights", frozen=True, kw_only=True):
     """Sends N(0, scale^2) instead of an update."""
 
     scale: Positive = 1.0
+    """Standard deviation of each coordinate."""
 
 
 class SignFlip(Attack, tag_field="kind", tag="sign_flip", frozen=True, kw_only=True):
     """Sends -scale times its honest update."""
 
     scale: Positive = 1.0
+    """Factor."""
 
 
 class Scaled(Attack, tag_field="kind", tag="scaled", frozen=True, kw_only=True):
     """Sends `scale` times its honest update (model replacement)."""
 
     scale: Positive = 10.0
+    """Factor."""
 
 
 class ALIE(Attack, tag_field="kind", tag="alie", frozen=True, kw_only=True):
@@ -111,6 +118,7 @@ class InnerProduct(Attack, tag_field="kind", tag="inner_product", frozen=True, k
     mean of their own updates."""
 
     epsilon: Positive = 0.1
+    """Factor."""
 
 
 class CallableAttack(Attack, tag_field="kind", tag="callable", frozen=True, kw_only=True):
@@ -118,7 +126,9 @@ class CallableAttack(Attack, tag_field="kind", tag="callable", frozen=True, kw_o
     (D,)."""
 
     callable: Reference
+    """Looked up beside the scenario file, then on the Python path."""
     arguments: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
+    """Passed on to it by name."""
 
 
 DataAttack = LabelFlip | RandomData

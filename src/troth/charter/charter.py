@@ -23,8 +23,11 @@ class Task(Table, frozen=True, kw_only=True):
     """The `[task]` table: what is learnt from what."""
 
     kind: Literal["classification", "regression"]
+    """What is predicted: one of C classes, or a number."""
     data: DataSpec
+    """The rows to train on and to test on."""
     model: ModelSpec
+    """What is trained."""
     loss: Literal["cross_entropy", "squared"] | None = None
     """Absent: cross entropy for classification, squared error for regression."""
 
@@ -43,7 +46,9 @@ class Admission(Table, frozen=True, kw_only=True):
     """The `[admission]` table: who may take part."""
 
     policy: Literal["open", "allow_list"] = "open"
+    """`allow_list` admits only the parties in `allow`."""
     allow: list[str] = msgspec.field(default_factory=list)
+    """Names of parties."""
     minimum_examples: Count = 1
     """A party with fewer examples is not admitted."""
 

@@ -18,6 +18,7 @@ class Parties(Table, frozen=True, kw_only=True):
     """The `[parties]` table."""
 
     count: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    """They are called party-0, party-1, ..., with as many digits as the last one needs."""
 
 
 class Evaluation(Table, frozen=True, kw_only=True):
@@ -39,6 +40,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
     """Everything random in a run follows from it."""
     partition: PartitionSpec = Equal()
+    """Which party holds which rows."""
     network: Network = Network()
     churn: Churn = Churn()
     faults: Faults = Faults()

@@ -1,4 +1,4 @@
-"""The `[data]` and `[partition]` tables, and the schema of a party's own data."""
+"""The `[task.data]` and `[partition]` tables, and the schema of a party's own data."""
 
 from __future__ import annotations
 
@@ -25,10 +25,14 @@ class Column(Table, frozen=True, kw_only=True):
     """
 
     name: str
+    """As in the file's first line."""
     kind: Literal["number", "category"] = "number"
     minimum: float | None = None
+    """Of a number: below it a row is refused."""
     maximum: float | None = None
+    """Of a number: above it a row is refused."""
     values: list[str | int] | None = None
+    """Of a category: all that it may be."""
 
     def check(self) -> None:
         if self.kind == "number" and (self.minimum is None or self.maximum is None):
@@ -65,14 +69,18 @@ class Schema(Table, frozen=True, kw_only=True):
     """
 
     columns: list[Column] = msgspec.field(default_factory=list)
+    """CSV and Parquet: the features."""
     shape: list[Count] | None = None
+    """NPZ: shape of one example."""
     target: str = "y"
+    """Column or array that holds what is predicted."""
     classes: list[str | int] | Count | None = None
     """The values the target may have, or their number C for 0..C-1; absent: regression."""
     target_minimum: float | None = None
+    """Regression: below it a row is refused; goes with `target_maximum`."""
     target_maximum: float | None = None
-    """Regression: rows outside are refused, and targets are divided by the greater absolute value
-    of the two, which leaves relative errors as they are. Absent: used as they are."""
+    """Regression: above it a row is refused. Targets are divided by the greater absolute value of
+    the two, which leaves relative errors as they are; absent: used as they are."""
     group: str | None = None
     """Column or array whose equal values (a patient) are never split between parties."""
 
@@ -144,16 +152,20 @@ class NamedData(Table, frozen=True, tag_field="source", tag="named", kw_only=Tru
         "mnist", "credit", "adult", "hospital", "us-census", "svhn",
     ]  # fmt: skip
     rows: Count | None = None
-    """Keep this many training rows, drawn by the run's seed; all of them when absent."""
+    """Keep this many training rows, drawn by the run's seed; absent: all of them."""
     test_rows: Count | None = None
+    """Keep this many test rows, drawn by the run's seed; absent: all of them."""
 
 
 class FileData(Table, frozen=True, tag_field="source", tag="files", kw_only=True):
     """Your own files, one per party or one to deal out; paths relative to the scenario file."""
 
     schema: Schema
+    """What every row must hold."""
     train: str | list[str]
+    """A file or several: `.csv`, `.csv.gz`, `.parquet` or `.npz`."""
     test: str | None = None
+    """A file of rows to test on."""
     test_fraction: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.2
     """Share of the training rows held out when there is no `test` file."""
 
@@ -168,7 +180,9 @@ class CallableData(Table, frozen=True, tag_field="source", tag="callable", kw_on
     """Your own: `callable(**arguments)` returning a `troth.data.DataSet`."""
 
     callable: Reference
+    """Looked up beside the scenario file, then on the Python path."""
     arguments: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
+    """Passed on to it by name."""
 
 
 DataSpec = NamedData | FileData | CallableData
@@ -182,6 +196,7 @@ class RandomSizes(Table, frozen=True, tag_field="kind", tag="random_sizes", kw_o
     """Shuffled and cut at random places; every party gets at least `minimum` rows."""
 
     minimum: Count = 1
+    """Rows that every party gets at least."""
 
 
 class Bootstrap(Table, frozen=True, tag_field="kind", tag="bootstrap", kw_only=True):
@@ -195,36 +210,43 @@ class RandomFraction(Table, frozen=True, tag_field="kind", tag="fraction", kw_on
     """Every party draws a share of all rows without replacement; they overlap (alpha-MDL: 60 %)."""
 
     fraction: Fraction = 0.6
+    """Share of all rows that a party draws."""
 
 
 class Dirichlet(Table, frozen=True, tag_field="kind", tag="dirichlet", kw_only=True):
     """Label skew: class c's rows are dealt by shares drawn from Dirichlet(alpha)."""
 
     alpha: Positive
+    """The smaller, the more parties differ."""
     minimum: Count = 1
+    """Rows that every party gets at least."""
 
 
 class ByClass(Table, frozen=True, tag_field="kind", tag="by_class", kw_only=True):
     """Every party holds `classes` classes only."""
 
     classes: Count = 1
+    """How many classes a party holds."""
 
 
 class ByColumn(Table, frozen=True, tag_field="kind", tag="by_column", kw_only=True):
     """One party per distinct value of a column the data set keeps for this (`us-census`: ST)."""
 
     column: str
+    """Its name."""
 
 
 class AsGiven(Table, frozen=True, tag_field="kind", tag="as_given", kw_only=True):
-    """Party i holds the i-th file of `[data] train`."""
+    """Party i holds the i-th file of `[task.data]` `train`."""
 
 
 class CallablePartition(Table, frozen=True, tag_field="kind", tag="callable", kw_only=True):
     """Your own: `callable(train, parties, generator, **arguments)` returning index arrays."""
 
     callable: Reference
+    """Looked up beside the scenario file, then on the Python path."""
     arguments: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
+    """Passed on to it by name."""
 
 
 PartitionSpec = (

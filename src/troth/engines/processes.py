@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,21 +17,35 @@ import torch.multiprocessing
 from troth.compute import Compute
 from troth.engines.engine import Engine, run_grouped
 from troth.errors import RoundFailedError
+from troth.learning.device import repeatable
+from troth.learning.parallel import use_cores
 from troth.learning.workbench import Workbench
 
 _bench: Workbench | None = None
 """The worker's own bench; set once, when the worker starts."""
 
 
-def _start_worker(make_bench: Callable[[], Workbench], threads: int) -> None:
+def _start_worker(make_bench: Callable[[], Workbench]) -> None:
     global _bench
-    torch.set_num_threads(threads)
+    # Ctrl-C reaches every process of the terminal; only the one that leads says something.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    use_cores(1)  # the other cores belong to the other workers
     _bench = make_bench()
+
+
+def _leave_with_parent() -> None:
+    """End this worker when its parent was killed: the pool's queue would never tell it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _run_chunk(requests: Sequence[Compute[Any, Any]]) -> list[Any]:
     assert _bench is not None
-    return run_grouped(requests, _bench)
+    with repeatable(torch.device("cpu")):
+        return run_grouped(requests, _bench)
 
 
 class ProcessesEngine(Engine):
@@ -46,12 +63,11 @@ class ProcessesEngine(Engine):
 
     def __init__(self, make_bench: Callable[[], Workbench], *, workers: int | None = None) -> None:
         self.workers = workers or os.cpu_count() or 1
-        threads = max(1, (os.cpu_count() or 1) // self.workers)
         self._pool = ProcessPoolExecutor(
             self.workers,
             mp_context=torch.multiprocessing.get_context("spawn"),
             initializer=_start_worker,
-            initargs=(make_bench, threads),
+            initargs=(make_bench,),
         )
 
     def _run(self, requests: Sequence[Compute[Any, Any]]) -> list[Any]:

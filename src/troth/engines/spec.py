@@ -12,6 +12,8 @@ class EngineSpec(Table, frozen=True, kw_only=True):
     digits."""
 
     name: Literal["inline", "batched", "processes"] = "batched"
+    """One request after another; many as one vectorised step; or that, spread over processes."""
     device: Literal["auto", "cpu", "cuda"] = "cpu"
+    """Of learning; `auto` is CUDA where there is one. `processes` computes on the CPU only."""
     workers: Count | None = None
     """Processes of the `processes` engine; absent: one per core."""

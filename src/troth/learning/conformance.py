@@ -2,27 +2,60 @@
 
 In a test of your own module:
 
-    from troth.learning.build import build_model
-    from troth.learning.conformance import check_model
-    from troth.learning.spec import Module
+    from troth.learning.conformance import check_module
 
     def test_my_module() -> None:
-        table = Module(callable="task:make_model")
-        check_model(build_model(table, features=(28, 28), outputs=10, task="classification"))
+        check_module(make_model, features=(28, 28), outputs=10)
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from troth.errors import UsageError
+from troth.learning.losses import Task, choose_loss
 from troth.learning.models import Model
+from troth.learning.module import ModuleModel
 from troth.streams import Stream
 
 _PARTIES = 3
 _EXAMPLES = 5
+
+
+def check_module(
+    factory: Callable[[tuple[int, ...], int], nn.Module],
+    *,
+    features: tuple[int, ...],
+    outputs: int,
+    task: Task = "classification",
+    seed: int = 0,
+) -> None:
+    """Check a callable that returns a torch module, as `name = "module"` would call it.
+
+    Args:
+      factory: `factory(features, outputs)`, further arguments already bound.
+      features: shape of one example.
+      outputs: number of classes, or 1 for regression.
+
+    Raises:
+      CharterError: the module cannot be used at all (see `ModuleModel`).
+      UsageError: names the promise that does not hold, and by how much.
+    """
+    model = ModuleModel(
+        lambda: factory(features, outputs),
+        features=features,
+        outputs=outputs,
+        task=task,
+        loss=choose_loss(task, None, columns=outputs),
+        l2=0.0,
+        key="task.model.callable",
+        value=getattr(factory, "__name__", repr(factory)),
+    )
+    check_model(model, seed=seed)
 
 
 def check_model(model: Model, *, seed: int = 0) -> None:

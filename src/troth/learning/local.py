@@ -212,7 +212,9 @@ def _update_chunk(
 def _start(requests: Sequence[LocalUpdate], bench: Workbench) -> Tensor:
     """Where the parties start: (D,) if at the same point, else (P, D)."""
     first = requests[0].params_D
-    if all(request.params_D is first for request in requests):
+    # Compared by value: after a resume, equal parameters may or may not be one object, and the two
+    # ways differ in their last digits.
+    if all(r.params_D is first or np.array_equal(r.params_D, first) for r in requests):
         return bench.tensor(first)
     return bench.tensor(np.stack([request.params_D for request in requests]))
 

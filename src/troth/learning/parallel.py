@@ -20,15 +20,25 @@ Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 
+_cores = os.cpu_count() or 1
+
+
+def use_cores(count: int) -> None:
+    """Compute at most `count` pieces of this process side by side; at first, one per core."""
+    global _cores
+    _cores = count
+
+
 @cache
-def _pool(process: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a forked process has no threads
-    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="troth-learning")
+def _pool(process: int, cores: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a fork has no threads
+    return ThreadPoolExecutor(cores, thread_name_prefix="troth-learning")
 
 
 def map_pieces(
     work: Callable[[Item], Value], items: Sequence[Item], device: torch.device
 ) -> list[Value]:
     """`work` on every item, results in order; side by side on a CPU, one after another on a GPU."""
-    if len(items) < 2 or device.type != "cpu" or torch.get_num_threads() > 1:
+    alone = _cores == 1 or len(items) < 2 or torch.get_num_threads() > 1
+    if alone or device.type != "cpu":
         return [work(item) for item in items]
-    return list(_pool(os.getpid()).map(work, items))
+    return list(_pool(os.getpid(), _cores).map(work, items))

@@ -26,13 +26,21 @@ class Training(Table, frozen=True, kw_only=True):
     """
 
     rounds: Count
+    """Rounds of the protocol."""
     update: Literal["gradient", "step", "delta"] = "delta"
+    """What a party sends; see above."""
     batch_size: Count | Literal["all"] = 32
+    """Rows of a gradient; `all` takes every row the party has."""
     local_steps: Count | None = None
+    """Steps in a round, for `delta`; not beside `local_epochs`."""
     local_epochs: Count | None = None
+    """Passes over a party's rows in a round, for `delta`; without both it is one."""
     learning_rate: Positive
+    """eta in round 1."""
     decay: NonNegative = 0.0
+    """How the learning rate falls; see above."""
     momentum: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    """See above."""
 
     def check(self) -> None:
         if self.update == "delta":

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from troth.errors import CharterError
 from troth.ids import NodeId, PartyId
 from troth.learning.training import Training
 from troth.protocols.centralised.parameters import Centralised
@@ -35,18 +36,30 @@ def make_cast(
       parties: in ascending order.
       initial_D: the model before round 1, shape (D,).
       base: folder in which `module:callable` rules are looked up.
+
+    Raises:
+      CharterError: the protocol needs more parties than these.
     """
     from troth.protocols.centralised.roles import TRAINER
     from troth.protocols.dssgd import messages as dssgd_messages
     from troth.protocols.dssgd import roles as dssgd
     from troth.protocols.federated import messages as federated_messages
     from troth.protocols.federated import roles as federated
+    from troth.protocols.federated import steps as federated_steps
     from troth.roles.alone import Silence, train_alone
     from troth.roles.node import Cast, Role
 
     roles: dict[NodeId, Role]
     match protocol:
         case Federated():
+            asked = federated_steps.asked_per_round(len(parties), protocol.participation)
+            if protocol.at_least is not None and protocol.at_least > asked:
+                raise CharterError(
+                    f"is more than are asked in a round, of {len(parties)} parties admitted",
+                    key="protocol.at_least",
+                    value=protocol.at_least,
+                    hint=f"lower it to {asked}, or admit more parties",
+                )
             plan = federated.Plan(tuple(parties), initial_D, training, protocol, base)
             roles = {party: partial(federated.party, plan=plan) for party in parties}
             server = federated.SERVER

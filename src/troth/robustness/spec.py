@@ -10,7 +10,7 @@ from troth.specification import Count, Fraction, Index, Reference, Table
 
 
 class Mean(Table, tag_field="rule", tag="mean", frozen=True, kw_only=True):
-    """Weighted mean; tolerates no Byzantine party."""
+    """Mean of all updates; tolerates no Byzantine party."""
 
     weighted: bool = True
     """By examples; false: every party counts the same."""
@@ -25,6 +25,7 @@ class Robust(Table, frozen=True, kw_only=True):
     pre: Literal["none", "nnm", "bucketing"] = "none"
     """Step before the rule: nearest-neighbour mixing, or bucketing with `bucket_size`."""
     bucket_size: Count = 2
+    """Updates in one bucket."""
 
 
 class Median(Robust, tag_field="rule", tag="median", frozen=True, kw_only=True):
@@ -54,7 +55,10 @@ class GeometricMedian(Robust, tag_field="rule", tag="geometric_median", frozen=T
     """The point nearest to all updates, by smoothed Weiszfeld steps."""
 
     iterations: Count = 100
+    """Steps at most."""
     tolerance: Fraction = 1e-6
+    """Ends when a step is shorter than this times the median distance of the updates from where it
+    began."""
 
 
 class CallableRule(Table, tag_field="rule", tag="callable", frozen=True, kw_only=True):
@@ -62,8 +66,11 @@ class CallableRule(Table, tag_field="rule", tag="callable", frozen=True, kw_only
     `troth.robustness.Aggregate`."""
 
     callable: Reference
+    """Looked up beside the scenario file, then on the Python path."""
     byzantine: Index | None = None
+    """f, passed on to it; absent: the largest f with a majority of honest parties."""
     arguments: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
+    """Passed on to it by name."""
 
 
 AggregationSpec = (

@@ -20,7 +20,8 @@ from troth.wire import Float32s
 SERVER = NodeId("server")
 
 MAX_ATTEMPTS = 1_000
-"""Deadlines in a row in which nobody uploads anything, after which the server gives up."""
+"""Deadlines and refused uploads in a row, without a usable upload, after which the server gives
+up."""
 
 
 @dataclass(frozen=True)
@@ -37,44 +38,52 @@ async def server(node: Node, plan: Plan) -> Float32s:
     """Hand out parameters and add up what comes back.
 
     `round_robin` serves one party's whole turn before the next party's; `asynchronous` serves
-    whoever comes. A round is over after as many turns as there are parties.
+    whoever comes. A round is over after as many turns as there are parties. What an upload did is
+    saved before it is acknowledged, and acknowledged again after a restart.
     """
     parameters, rounds = plan.parameters, plan.training.rounds
     state = await node.load(ServerState) or steps.begin(plan.initial_D)
     turns = rounds * len(plan.parties)
     in_order = parameters.order == "round_robin"
-    while (state.position if in_order else state.uploads) < turns:
+    while True:
+        if state.answer is not None:
+            to, turn = state.answer
+            await node.send(to, Acknowledged(turn))
+            state = msgspec.structs.replace(state, answer=None)
+        before = state.position if in_order else state.uploads
+        if before >= turns:
+            break
         expected = plan.parties[state.position % len(plan.parties)] if in_order else None
         received = await node.receive(
             Download, Upload, sender=expected, deadline_s=parameters.deadline_s
         )
         if received is None:
             state = steps.pass_over(state, expected)
-            if state.idle > MAX_ATTEMPTS:
-                raise RoundFailedError(
-                    f"nobody uploaded anything within {parameters.deadline_s} s, "
-                    f"{MAX_ATTEMPTS} times in a row",
-                    hint="raise [protocol] deadline_s",
-                )
         elif isinstance(received.message, Download):
+            if in_order and parameters.deadline_s is not None:
+                # It asked again whenever its deadline passed before its turn; answer once.
+                while await node.receive(Download, sender=expected, deadline_s=0.0):
+                    pass
             offered = steps.offer(state, received.sender, parameters.download)
             await node.send(received.sender, offered)
             continue
         else:
             upload, party = received.message, received.sender
             # A turn applied before is acknowledged again: its acknowledgement was lost.
-            known = upload.round <= state.turns.get(party, Round(0))
-            if not known:
-                try:
-                    steps.verify_upload(state, upload, parameters, sender=party)
-                    state = steps.apply_upload(state, upload, party)
-                except PeerError as error:
-                    state = steps.refuse_upload(state, upload, error)
-            await node.send(party, Acknowledged(upload.round))
-            if known:
+            if upload.round <= state.turns.get(party, Round(0)):
+                await node.send(party, Acknowledged(upload.round))
                 continue
+            try:
+                steps.verify_upload(state, upload, parameters, sender=party)
+                state = steps.apply_upload(state, upload, party)
+            except PeerError as error:
+                state = steps.refuse_upload(state, upload, error)
+            state = msgspec.structs.replace(state, answer=(party, upload.round))
+        if state.idle > MAX_ATTEMPTS:
+            raise _nobody_uploads(state, parameters)
         done = state.position if in_order else state.uploads
-        if done % len(plan.parties) == 0 and (state.uploaders or state.missing or state.rejected):
+        # A refused upload may leave `done` at the edge of a round that is over already.
+        if done != before and done % len(plan.parties) == 0:
             await node.report(
                 Round(done // len(plan.parties)),
                 state.params_D,
@@ -86,6 +95,21 @@ async def server(node: Node, plan: Plan) -> Float32s:
         await node.save(state)
     await node.broadcast(plan.parties, Finished(Round(rounds), state.params_D))
     return state.params_D
+
+
+def _nobody_uploads(state: ServerState, parameters: DSSGD) -> RoundFailedError:
+    """Why the server gives up."""
+    if state.rejected:
+        last = state.rejected[-1]
+        return RoundFailedError(
+            f"no upload could be used {MAX_ATTEMPTS} times in a row; last: {last.node} "
+            f"{last.reason}",
+            hint="lower [training] learning_rate, or set [protocol] bound",
+        )
+    return RoundFailedError(
+        f"nobody uploaded anything within {parameters.deadline_s} s, {MAX_ATTEMPTS} times in a row",
+        hint="raise [protocol] deadline_s",
+    )
 
 
 async def party(node: Node, plan: Plan) -> Float32s:

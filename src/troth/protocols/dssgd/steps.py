@@ -33,7 +33,9 @@ class ServerState(msgspec.Struct, frozen=True):
     missing: list[NodeId]
     rejected: list[Rejection]
     idle: int
-    """Deadlines in a row in which nobody uploaded anything."""
+    """Deadlines and refused uploads in a row, without an upload that could be applied."""
+    answer: tuple[NodeId, Round] | None = None
+    """The party and turn to acknowledge, once this state is saved."""
 
 
 class PartyState(msgspec.Struct, frozen=True):
@@ -153,7 +155,11 @@ def refuse_upload(state: ServerState, upload: Upload, error: PeerError) -> Serve
     turns = state.turns | ({party: upload.round} if upload.round == applied + 1 else {})
     rejection = Rejection(node=party, reason=error.message)
     return msgspec.structs.replace(
-        state, turns=turns, position=state.position + 1, rejected=[*state.rejected, rejection]
+        state,
+        turns=turns,
+        position=state.position + 1,
+        rejected=[*state.rejected, rejection],
+        idle=state.idle + 1,
     )
 
 

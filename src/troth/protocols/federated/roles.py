@@ -45,13 +45,14 @@ async def server(node: Node, plan: Plan) -> Float32s:
         round = Round(state.round + 1)
         asked = steps.choose_parties(plan.parties, parameters.participation, round, node.stream)
         enough = parameters.at_least or (1 if parameters.deadline_s else len(asked))
+        awaited = len(asked) if parameters.deadline_s else enough
         for _ in range(MAX_ATTEMPTS):
             await node.broadcast(asked, TrainRequest(round, state.params_D))
             collected = await node.collect(
                 Update,
                 round,
                 expected=asked,
-                enough=len(asked) if parameters.deadline_s else enough,
+                enough=awaited,
                 deadline_s=parameters.deadline_s,
             )
             usable, rejected = steps.sort_updates(collected.messages, len(state.params_D))
@@ -62,6 +63,8 @@ async def server(node: Node, plan: Plan) -> Float32s:
                     f"round {round}: {len(usable)} of {len(asked)} updates can be used, "
                     f"{enough} are needed; {rejected[0].node} {rejected[0].reason}"
                 )
+            # Without a deadline, parties whose updates are of no use are not what is waited for.
+            awaited = min(len(asked), max(awaited, enough + len(rejected)))
         else:
             raise RoundFailedError(
                 f"round {round}: fewer than {enough} of {len(asked)} parties answered within "

@@ -48,12 +48,17 @@ def choose_parties(
     parties: Sequence[NodeId], participation: float, round: Round, stream: Stream
 ) -> tuple[NodeId, ...]:
     """S_t, a random set of max(C * K, 1) clients, in ascending order."""
-    count = max(1, round_half_up(participation * len(parties)))
+    count = asked_per_round(len(parties), participation)
     if count >= len(parties):
         return tuple(parties)
     generator = stream.child("participation", round).generator()
     chosen = generator.choice(len(parties), size=count, replace=False)
     return tuple(parties[index] for index in sorted(chosen.tolist()))
+
+
+def asked_per_round(parties: int, participation: float) -> int:
+    """max(C * K, 1), rounded."""
+    return max(1, round_half_up(participation * parties))
 
 
 def round_half_up(value: float) -> int:

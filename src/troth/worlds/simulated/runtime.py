@@ -145,7 +145,10 @@ class Runtime:
         performed = 0
         value: Any = None
         while True:
-            effect: Effect[Any] = self.coroutine.send(value)
+            try:
+                effect: Effect[Any] = self.coroutine.send(value)
+            except StopIteration:
+                raise self._diverged("return") from None
             value = None
             if isinstance(effect, Load):
                 if self.durable is not None:

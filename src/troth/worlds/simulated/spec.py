@@ -14,6 +14,7 @@ class ConstantLatency(Table, tag_field="kind", tag="constant", frozen=True, kw_o
     """The same one-way delay for every message."""
 
     seconds: NonNegative = 0.0
+    """The delay."""
 
 
 class NormalLatency(Table, tag_field="kind", tag="normal", frozen=True, kw_only=True):
@@ -55,6 +56,7 @@ class NetworkPartition(Table, frozen=True, kw_only=True):
     from_s: NonNegative
     until_s: Positive
     groups: Annotated[list[list[str]], msgspec.Meta(min_length=1)]
+    """Names of nodes."""
 
     def check(self) -> None:
         if self.until_s <= self.from_s:
@@ -68,15 +70,21 @@ class Network(Table, frozen=True, kw_only=True):
     otherwise."""
 
     latency: LatencySpec = ConstantLatency()
+    """One-way delay of a message."""
     latency_of: dict[str, LatencySpec] = {}
     """Per party: its messages, in both directions, take this instead."""
     upload_bytes_per_s: Positive | None = None
+    """Of every node; absent: no limit."""
     download_bytes_per_s: Positive | None = None
+    """Of every node; absent: no limit."""
     loss: Probability = 0.0
+    """Chance that a message is lost."""
     duplication: Probability = 0.0
+    """Chance that a message arrives twice."""
     reordering: Probability = 0.0
     """Chance that a message may overtake the ones before it, taking up to twice its delay more."""
     partitions: list[NetworkPartition] = []
+    """When who can reach whom."""
 
 
 class Crash(Table, frozen=True, kw_only=True):
@@ -84,14 +92,17 @@ class Crash(Table, frozen=True, kw_only=True):
     later."""
 
     node: str
+    """A party, `server` or `trainer`."""
     at_s: NonNegative
     restart_after_s: Positive | None = None
+    """Absent: it does not come back."""
 
 
 class Faults(Table, frozen=True, kw_only=True):
     """The `[faults]` table."""
 
     crashes: list[Crash] = []
+    """Nodes that stop."""
 
 
 class Absence(Table, frozen=True, kw_only=True):
@@ -106,8 +117,11 @@ class Churn(Table, frozen=True, kw_only=True):
     """The `[churn]` table: parties that leave and come back, by schedule, at random, or both."""
 
     absences: list[Absence] = []
+    """By schedule."""
     mean_online_s: Positive | None = None
+    """At random: exponential times of this mean between two absences."""
     mean_offline_s: Positive | None = None
+    """At random: exponential times of this mean away."""
 
     def check(self) -> None:
         if (self.mean_online_s is None) != (self.mean_offline_s is None):
@@ -123,11 +137,13 @@ class ZeroCost(Table, tag_field="kind", tag="zero", frozen=True, kw_only=True):
 
 
 class FixedCost(Table, tag_field="kind", tag="fixed", frozen=True, kw_only=True):
-    """Computing takes `seconds[label]`, or `otherwise_s`; `troth check` lists a protocol's
-    labels."""
+    """Computing takes `seconds[label]`, or `otherwise_s`; `troth check --format json`
+    lists a protocol's labels as `cost_labels`."""
 
     seconds: dict[str, NonNegative] = {}
+    """By label."""
     otherwise_s: NonNegative = 0.0
+    """Where `seconds` names none."""
 
 
 class MeasuredCost(Table, tag_field="kind", tag="measured", frozen=True, kw_only=True):
@@ -135,6 +151,7 @@ class MeasuredCost(Table, tag_field="kind", tag="measured", frozen=True, kw_only
     trace."""
 
     factor: Positive = 1.0
+    """Below 1 for machines faster than this one."""
 
 
 CostSpec = ZeroCost | FixedCost | MeasuredCost

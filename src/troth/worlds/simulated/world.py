@@ -127,12 +127,14 @@ class SimulatedWorld:
         self._observer = observer
         self._checkpoint = checkpoint
         self._churn = RandomChurn(churn, parties, stream)
-        self._outages = scheduled(faults, churn)
+        # A party that was not admitted is not in the cast.
+        self._outages = [o for o in scheduled(faults, churn) if o.node in self.nodes]
         self._tie_key = stream.child("ties").key().to_bytes(16)
         self._lookahead_s = self.network.lookahead_s
         self._pending: list[tuple[Runtime, Perform[Any]]] = []
         self._safe_until_s = float("inf")
         self._idle_outages = 0
+        self._steps_to_checkpoint = EVENTS_BETWEEN_CHECKPOINTS
         self._leading_left = set(cast.leading)
 
     # ---------------------------------------------------------------- running
@@ -152,15 +154,15 @@ class SimulatedWorld:
         Raises:
           RoundFailedError: a deadlock (it says who waits for what), or a role that gave up.
         """
-        steps = 0
         while self._leading_left:
             if self._pending and (not self.events or self.events[0][0] > self._safe_until_s):
                 self._flush()
-            if not self.events or self._idle_outages > IDLE_OUTAGES:
+            if not self.events or (self._idle_outages > IDLE_OUTAGES and self._only_outages()):
                 raise self._deadlock()
             if self._checkpoint is not None and not self._pending:
-                steps += 1
-                if steps % EVENTS_BETWEEN_CHECKPOINTS == 0:
+                self._steps_to_checkpoint -= 1
+                if self._steps_to_checkpoint <= 0:
+                    self._steps_to_checkpoint = EVENTS_BETWEEN_CHECKPOINTS
                     self._checkpoint()
             event = heappop(self.events)
             time_s, _, _, kind, id, payload = event
@@ -228,7 +230,11 @@ class SimulatedWorld:
                 self._advance(runtime, None)
             return
         assert outage is not None
-        self._pending = [entry for entry in self._pending if entry[0] is not runtime]
+        if runtime.set_aside:
+            self._pending = [entry for entry in self._pending if entry[0] is not runtime]
+            self._safe_until_s = min(
+                (self._safe_after(*entry) for entry in self._pending), default=float("inf")
+            )
         runtime.outages += 1
         runtime.up = False
         runtime.clock_s = max(runtime.clock_s, time_s)
@@ -394,14 +400,20 @@ class SimulatedWorld:
         runtime.waiting = effect
         runtime.set_aside = True
         self._pending.append((runtime, effect))
+        self._safe_until_s = min(self._safe_until_s, self._safe_after(runtime, effect))
+
+    def _safe_after(self, runtime: Runtime, effect: Perform[Any]) -> float:
+        """Until when other nodes cannot notice that this computation is not carried out yet."""
         cost_s = known_cost_s(self._cost, effect.request.label) or 0.0
-        self._safe_until_s = min(self._safe_until_s, runtime.clock_s + cost_s + self._lookahead_s)
+        return runtime.clock_s + cost_s + self._lookahead_s
 
     def _flush(self) -> None:
         """Have the engine compute everything set aside, and schedule what follows."""
         # In order of node: where a request stands in a batch may show in its last digits.
         pending = sorted(self._pending, key=lambda entry: entry[0].id)
         self._pending, self._safe_until_s = [], float("inf")
+        # Computing may take minutes: it is always worth asking for the time afterwards.
+        self._steps_to_checkpoint = 0
         began_s = time.perf_counter()
         values = self._engine.run([effect.request for _, effect in pending])
         each_s = (time.perf_counter() - began_s) / max(1, len(pending))
@@ -413,6 +425,13 @@ class SimulatedWorld:
             runtime.ready = value
             runtime.set_aside = False
             self._schedule(runtime, runtime.clock_s + cost_s, Kind.RESUME, runtime.wait_number)
+
+    def _only_outages(self) -> bool:
+        """Whether nothing but further outages will ever happen; if not, counting begins again."""
+        self._idle_outages = 0
+        return not self._pending and all(
+            kind in (Kind.DOWN, Kind.UP) for _, _, _, kind, _, _ in self.events
+        )
 
     def _deadlock(self) -> RoundFailedError:
         unfinished = [runtime for runtime in self.nodes.values() if not runtime.finished]
