@@ -193,3 +193,19 @@ def test_dssgd_refuses_uploads_that_break_its_rules(scenario_file, simulated, or
         assert any(expected in reason for reason in reasons), expected
     assert all(ATTACKER not in record.accepted for record in run.records)
     assert np.abs(run.reports[-1].params_D).max() < 10
+
+
+def test_a_party_that_only_ever_asks_does_not_hold_up_a_round_robin(scenario_file, simulated):
+    from troth.protocols.dssgd.messages import Parameters
+
+    run = simulated(scenario_file('name = "dssgd"\ndeadline_s = 1.0', parties=3))
+
+    async def asks(node):
+        while True:
+            await node.send(SERVER, Download())
+            await node.receive(Parameters)
+
+    run.world.nodes["party-1"].role = asks
+    run.go()
+    assert [report.round for report in run.reports] == [1, 2, 3, 4]
+    assert all(report.missing == ("party-1",) for report in run.reports)

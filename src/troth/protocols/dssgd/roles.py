@@ -24,6 +24,11 @@ MAX_ATTEMPTS = 1_000
 up."""
 
 
+MAX_MESSAGES_PER_TURN = 64
+"""In a round robin, messages of one party after which its turn goes by: asking for ever would hold
+up everybody else."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What everybody knows before the first turn."""
@@ -45,6 +50,7 @@ async def server(node: Node, plan: Plan) -> Float32s:
     state = await node.load(ServerState) or steps.begin(plan.initial_D)
     turns = rounds * len(plan.parties)
     in_order = parameters.order == "round_robin"
+    answered = 0
     while True:
         if state.answer is not None:
             to, turn = state.answer
@@ -57,7 +63,8 @@ async def server(node: Node, plan: Plan) -> Float32s:
         received = await node.receive(
             Download, Upload, sender=expected, deadline_s=parameters.deadline_s
         )
-        if received is None:
+        answered += 1
+        if received is None or (in_order and answered > MAX_MESSAGES_PER_TURN):
             state = steps.pass_over(state, expected)
         elif isinstance(received.message, Download):
             if in_order and parameters.deadline_s is not None:
@@ -93,6 +100,7 @@ async def server(node: Node, plan: Plan) -> Float32s:
             )
             state = steps.close_round(state)
         await node.save(state)
+        answered = 0
     await node.broadcast(plan.parties, Finished(Round(rounds), state.params_D))
     return state.params_D
 

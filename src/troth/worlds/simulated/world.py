@@ -10,8 +10,9 @@ depend on it: until its computation is over in simulated time, plus the least de
 Then all computations set aside go to the engine together. A node itself only ever moves forward in
 time.
 
-**Trace.** Each node chains a digest over what it sent, received, saved and reported, and when; the
-trace digest covers all chains in order of node. Same scenario and seed give the same digest.
+**Trace.** Each node chains a digest over what it sent, received and reported, when it went down and
+up, and the time of each; the trace digest covers all chains in order of node. Same scenario and
+seed give the same digest.
 """
 
 from __future__ import annotations
