@@ -67,15 +67,18 @@ import os, sys
 runs = os.path.join(os.getcwd(), "runs")
 stop_at, number = int(sys.argv.pop(1)), int(sys.argv.pop(1))
 count = 0
+at_report = 0
 
 def watch(event, arguments):
-    global count
+    global count, at_report
     if event not in ("open", "os.mkdir", "os.rename", "os.remove", "os.truncate"):
         return
     if not isinstance(arguments[0], (str, os.PathLike)):
         return
     if os.path.abspath(arguments[0]).startswith(runs):
         count += 1
+        if "report.html" in str(arguments[0]) and not at_report:
+            at_report = count
         if count == stop_at:
             os.kill(os.getpid(), number)
 
@@ -86,7 +89,7 @@ sys.addaudithook(watch)
 try:
     main()
 finally:
-    print("file operations:", count, file=sys.stderr)
+    print("the report is operation", at_report, file=sys.stderr)
 """
 
 

@@ -71,16 +71,14 @@ def test_a_killed_run_goes_on_to_the_same_end(folder: Path, troth: Troth, moment
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("before_the_end", [0, 1])
-def test_a_run_killed_after_its_end_is_whole(
-    folder: Path, troth: Troth, before_the_end: int
-) -> None:
-    """The last two operations of a run write its report."""
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_run_killed_after_its_end_is_whole(folder: Path, troth: Troth, after: int) -> None:
+    """Right before its report is written, and before it gets its name."""
     file = lively_scenario(folder)
     run = folder / "runs" / "small"
     whole = stopped_process(folder, 0, signal.SIGKILL, "simulate", file)
     shutil.rmtree(folder / "runs")
-    moment = int(whole.stderr.rsplit("file operations:", 1)[1]) - before_the_end
+    moment = int(whole.stderr.rsplit("the report is operation", 1)[1]) + after
     killed = stopped_process(folder, moment, signal.SIGKILL, "simulate", file)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (run / "report.html").exists()
