@@ -28,6 +28,10 @@ class Compute(ABC, Generic[Bench, Value]):
     def run(self, bench: Bench) -> Value:
         """The plain version. The value is a struct that `troth.wire` can encode."""
 
+    def units(self) -> float:
+        """How much work this request is; cost models charge `seconds[label]` for each unit."""
+        return 1.0
+
     def group(self) -> Hashable:
         """Requests with equal groups may share one `run_many`."""
         return type(self)

@@ -98,6 +98,8 @@ class Summary(Record, frozen=True, kw_only=True):
     status: Status
     problem: str | None = None
     """Why a failed run failed."""
+    world: Literal["simulated", "real"] = "simulated"
+    """A real run has no simulated time."""
     name: str
     protocol: str
     seed: int

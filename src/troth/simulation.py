@@ -263,6 +263,7 @@ class _Run:
             parties=stage.parties,
             stream=world_stream,
             learning=streams.learning(scenario.seed),
+            secret=streams.secret(scenario.seed),
             observer=recorder,
             network=scenario.network,
             churn=scenario.churn,

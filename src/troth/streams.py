@@ -4,14 +4,16 @@ A stream is a path of names below a run's seed: run -> family -> party -> round 
 different paths give independent streams, and what one stream draws never depends on how much
 another drew, so adding a party or a fault does not change anybody else's batches.
 
-The families are `world` (latency, loss, ties, which party holds what) and `learning`
-(initialisation, batches). Neither may feed cryptography or privacy noise in a real run.
+The families are `world` (latency, loss, ties, which party holds what), `learning` (initialisation,
+batches) and `secret` (keys, nonces, noise). The first two may never feed cryptography or privacy
+noise in a real run. The third does: in a simulation it follows from the seed, so anybody who has
+the file knows every secret; a real run seeds it from the operating system and from no file.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import blake2b, shake_256
 
 import numpy as np
 
@@ -35,6 +37,13 @@ class Stream:
             blake2b(text.encode(), digest_size=16, person=b"troth-stream").digest()
         )
 
+    def digest(self, size: int) -> bytes:
+        """`size` bytes for keys and nonces: as hard to guess as the seed, two calls give the same.
+
+        SHAKE-256 of the seed and the path; nobody who knows one stream's bytes learns another's.
+        """
+        return shake_256(repr((self.seed, *self.path)).encode()).digest(size)
+
     def generator(self) -> np.random.Generator:
         """A generator at the start of this stream; two calls give equal generators."""
         return np.random.Generator(np.random.Philox(key=self.key()))
@@ -48,3 +57,9 @@ def world(seed: int) -> Stream:
 def learning(seed: int) -> Stream:
     """Initial parameters and batches."""
     return Stream(seed, ("learning",))
+
+
+def secret(seed: int) -> Stream:
+    """Keys, nonces and masks of a simulation. A real run takes 256 bits from the operating system
+    as the seed instead."""
+    return Stream(seed, ("secret",))

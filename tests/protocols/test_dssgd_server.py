@@ -31,7 +31,7 @@ def _upload(turn, value=1.0):
 def _step(plan, letters, durable=None):
     """The server's effects while it takes `letters`, until it waits for one more or returns."""
     letters = list(letters)
-    coroutine = server(Node(NodeId("server"), streams.learning(1)), plan)
+    coroutine = server(Node(NodeId("server"), streams.learning(1), streams.secret(1)), plan)
     effects, value = [], None
     try:
         while True:

@@ -29,7 +29,7 @@ def test_the_fastest_parties_cannot_stop_a_round_by_unusable_updates(deadline_s)
     parameters = Federated(aggregation=Mean(), at_least=4, deadline_s=deadline_s)
     training = Training(rounds=1, learning_rate=0.1)
     coroutine = server(
-        Node(NodeId("server"), streams.learning(1)),
+        Node(NodeId("server"), streams.learning(1), streams.secret(1)),
         Plan(PARTIES, np.zeros(3, np.float32), training, parameters),
     )
     value, reports, asked = None, [], 0
@@ -68,5 +68,6 @@ def test_more_updates_than_parties_admitted_are_refused_before_the_run(deadline_
             initial_D=np.zeros(3, np.float32),
             training=Training(rounds=1, learning_rate=0.1),
             base=None,
+            model_id="test",
         )
     assert caught.value.hint is not None

@@ -62,6 +62,7 @@ def set_up(
         parties=stage.parties,
         stream=streams.world(scenario.seed),
         learning=streams.learning(scenario.seed),
+        secret=streams.secret(scenario.seed),
         observer=recorder,
         network=scenario.network,
         churn=scenario.churn,

@@ -12,6 +12,7 @@ import pytest
 PROTOCOLS = {
     "federated": 'name = "federated"\naggregation = "multi_krum"\ndeadline_s = 5.0\nat_least = 5',
     "dssgd": 'name = "dssgd"\norder = "asynchronous"\nupload = 0.2\ndeadline_s = 5.0',
+    "tormentor": 'name = "tormentor"\ndifficulty = 1\ndeadline_s = 5.0',
     "centralised": 'name = "centralised"',
     "standalone": 'name = "standalone"',
 }
@@ -40,7 +41,7 @@ print(result.summary.trace_digest, digest.hexdigest())
 
 
 def _world(protocol: str) -> str:
-    return ROUGH if protocol in ("federated", "dssgd") else ""
+    return ROUGH if protocol in ("federated", "dssgd", "tormentor") else ""
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -12,7 +12,7 @@ from troth.protocols.federated.messages import TrainRequest, Update
 from troth.protocols.federated.roles import SERVER
 from troth.roles.effects import Receive, SendBytes
 from troth.wire import Codec
-from troth.worlds.simulated.mailbox import MAX_WAITING_PER_SENDER, Envelope, Mailbox
+from troth.worlds.mailbox import MAX_WAITING_PER_SENDER, Envelope, Mailbox
 
 ATTACKER = NodeId("party-2")
 

@@ -76,6 +76,11 @@ class LabelFlip(Attack, tag_field="kind", tag="label_flip", frozen=True, kw_only
             )
 
 
+class Rejoin(LabelFlip, tag_field="kind", tag="rejoin", frozen=True, kw_only=True):
+    """Flips labels, and is a sybil: whenever an update of its is rejected, it leaves and joins anew
+    as somebody else, whom nobody has anything against. Only `tormentor` has providers to be."""
+
+
 class RandomData(Attack, tag_field="kind", tag="random_data", frozen=True, kw_only=True):
     """Replaces a share `portion` of own rows' features by uniform noise in [0, 1] (SecProbe's
     fraction P)."""
@@ -131,7 +136,7 @@ class CallableAttack(Attack, tag_field="kind", tag="callable", frozen=True, kw_o
     """Passed on to it by name."""
 
 
-DataAttack = LabelFlip | RandomData
+DataAttack = LabelFlip | Rejoin | RandomData
 """Poison the attacker's rows before the run; it then trains as an honest party would."""
 
 UpdateAttack = RandomWeights | SignFlip | Scaled | ALIE | InnerProduct | CallableAttack
@@ -139,6 +144,7 @@ UpdateAttack = RandomWeights | SignFlip | Scaled | ALIE | InnerProduct | Callabl
 
 AttackSpec = (
     LabelFlip
+    | Rejoin
     | RandomData
     | RandomWeights
     | SignFlip

@@ -14,9 +14,10 @@ from troth.protocols.centralised.parameters import Centralised
 from troth.protocols.dssgd.parameters import DSSGD
 from troth.protocols.federated.parameters import Federated
 from troth.protocols.standalone.parameters import Standalone
+from troth.protocols.tormentor.parameters import Tormentor
 from troth.specification import NAME_PATTERN, Count, Table
 
-ProtocolSpec = Federated | DSSGD | Centralised | Standalone
+ProtocolSpec = Federated | DSSGD | Centralised | Standalone | Tormentor
 
 
 class Task(Table, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from troth.charter.charter import Charter
 from troth.data.spec import Equal, PartitionSpec
 from troth.engines.spec import EngineSpec
 from troth.specification import Count, Table
-from troth.worlds.simulated.spec import Churn, CostSpec, Faults, Network, ZeroCost
+from troth.worlds.simulated.spec import Churn, CostSpec, Faults, Network, Puzzles, ZeroCost
 
 
 class Parties(Table, frozen=True, kw_only=True):
@@ -46,5 +46,6 @@ class Scenario(Table, frozen=True, kw_only=True):
     faults: Faults = Faults()
     attacks: list[AttackSpec] = msgspec.field(default_factory=list)
     cost: CostSpec = ZeroCost()
+    puzzles: Puzzles = Puzzles()
     engine: EngineSpec = EngineSpec()
     evaluation: Evaluation = Evaluation()

@@ -27,6 +27,7 @@ _HOMES = {
     "task.model": ("Task", "model"),
     "protocol": ("ScenarioFile", "protocol"),
     "protocol.aggregation": ("Federated", "aggregation"),
+    "protocol.puzzle": ("Tormentor", "puzzle"),
     "partition": ("ScenarioFile", "partition"),
     "network.latency": ("Network", "latency"),
     "network.latency_of.*": ("Network", "latency_of"),

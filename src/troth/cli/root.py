@@ -11,7 +11,10 @@ import click
 from troth.cli.check import check
 from troth.cli.data import data
 from troth.cli.failure import from_click
+from troth.cli.identity import identity
+from troth.cli.launch import launch
 from troth.cli.new import new
+from troth.cli.node import node
 from troth.cli.report import report
 from troth.cli.schema import schema
 from troth.cli.simulate import simulate
@@ -28,7 +31,7 @@ def troth() -> None:
     """
 
 
-for verb in (simulate, check, report, data, new, schema):
+for verb in (simulate, check, report, data, new, schema, launch, node, identity):
     troth.add_command(verb)
 
 

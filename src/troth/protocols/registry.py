@@ -14,12 +14,13 @@ from troth.protocols.centralised.parameters import Centralised
 from troth.protocols.dssgd.parameters import DSSGD
 from troth.protocols.federated.parameters import Federated
 from troth.protocols.standalone.parameters import Standalone
+from troth.protocols.tormentor.parameters import Tormentor
 from troth.wire import Float32s
 
 if TYPE_CHECKING:
     from troth.roles.node import Cast
 
-ProtocolSpec = Federated | DSSGD | Centralised | Standalone
+ProtocolSpec = Federated | DSSGD | Centralised | Standalone | Tormentor
 
 
 def make_cast(
@@ -29,6 +30,8 @@ def make_cast(
     initial_D: Float32s,
     training: Training,
     base: Path | None,
+    model_id: str,
+    ground_up_to: int | None = None,
 ) -> Cast:
     """A role for every node of `protocol`, all of them honest.
 
@@ -36,6 +39,8 @@ def make_cast(
       parties: in ascending order.
       initial_D: the model before round 1, shape (D,).
       base: folder in which `module:callable` rules are looked up.
+      model_id: the charter's digest, by which its parties know the model.
+      ground_up_to: simulations only: zero digits of a puzzle that are really looked for.
 
     Raises:
       CharterError: the protocol needs more parties than these.
@@ -46,6 +51,10 @@ def make_cast(
     from troth.protocols.federated import messages as federated_messages
     from troth.protocols.federated import roles as federated
     from troth.protocols.federated import steps as federated_steps
+    from troth.protocols.tormentor import messages as tormentor_messages
+    from troth.protocols.tormentor import roles as tormentor
+    from troth.protocols.tormentor.state import BROKER, CURATOR
+    from troth.protocols.tormentor.state import Plan as TormentorPlan
     from troth.roles.alone import Silence, train_alone
     from troth.roles.node import Cast, Role
 
@@ -76,6 +85,14 @@ def make_cast(
         case Standalone():
             role = partial(train_alone, initial_D=initial_D, training=training)
             return Cast(dict.fromkeys(parties, role), tuple(parties), (Silence,), own_models=True)
+        case Tormentor():
+            brokered = TormentorPlan(
+                tuple(parties), initial_D, training, protocol, model_id, base, ground_up_to
+            )
+            roles = {party: partial(tormentor.provider, plan=brokered) for party in parties}
+            roles[BROKER] = partial(tormentor.broker, plan=brokered)
+            roles[CURATOR] = partial(tormentor.curator, plan=brokered)
+            return Cast(roles, (CURATOR,), tormentor_messages.MESSAGES)
 
 
 def messages_per_round(
@@ -91,5 +108,9 @@ def messages_per_round(
             from troth.protocols.dssgd import cost as dssgd_cost
 
             return dssgd_cost.messages_per_round(protocol, parties, dimension)
+        case Tormentor():
+            from troth.protocols.tormentor import cost as tormentor_cost
+
+            return tormentor_cost.messages_per_round(protocol, parties, dimension)
         case Centralised() | Standalone():
             return {}

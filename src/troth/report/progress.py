@@ -80,6 +80,7 @@ class RoundLines:
 
     def __init__(self, summary: Summary) -> None:
         self.planned = summary.rounds_planned
+        self._simulated = summary.world == "simulated"
         self._first = summary.rounds
         self._started = time.perf_counter()
 
@@ -98,7 +99,8 @@ class RoundLines:
             parts.append(f"rejected {len(record.rejected)}")
             if record.missing:
                 parts.append(f"missing {len(record.missing)}")
-        parts.append(f"simulated {duration(record.simulated_s)}")
+        if self._simulated:
+            parts.append(f"simulated {duration(record.simulated_s)}")
         elapsed = time.perf_counter() - self._started
         rounds = record.round - self._first
         if rounds > 0 and elapsed > 0:

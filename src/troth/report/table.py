@@ -53,7 +53,8 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
     if contributions is not None:
         rows.append(("contributions", contributions))
     rows.append(("bytes sent", size(summary.bytes_sent)))
-    rows.append(("simulated time", duration(summary.simulated_s)))
+    if summary.world == "simulated":
+        rows.append(("simulated time", duration(summary.simulated_s)))
     rows.append(("measured time", duration(summary.measured_s)))
     rows.append(("peak memory", size(summary.peak_rss_bytes)))
     if summary.trace_digest is not None:

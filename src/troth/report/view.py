@@ -214,7 +214,8 @@ def _cards(run: Run) -> list[Card]:
     model = (
         f"cost model: {summary.cost_model}" if summary.cost_model else "on the simulated network"
     )
-    cards.append(Card("Simulated time", duration(summary.simulated_s), model))
+    if summary.world == "simulated":
+        cards.append(Card("Simulated time", duration(summary.simulated_s), model))
     speed = summary.rounds / summary.measured_s if summary.measured_s > 0 else 0.0
     cards.append(
         Card(
@@ -246,7 +247,9 @@ def _finals(summary: Summary) -> list[Cell]:
         cell(percent(attack_rate), attack_rate),
         cell(f"{summary.rounds:,}", summary.rounds),
         cell(size(summary.bytes_sent), summary.bytes_sent),
-        cell(duration(summary.simulated_s), summary.simulated_s),
+        cell(duration(summary.simulated_s), summary.simulated_s)
+        if summary.world == "simulated"
+        else cell(ABSENT, None),
         cell(duration(summary.measured_s), summary.measured_s),
         cell(size(summary.peak_rss_bytes), summary.peak_rss_bytes),
     ]

@@ -10,6 +10,7 @@ earnest, and a protocol needs neither clock, socket nor event loop.
 | `Receive` | `Received`, or None at the deadline   | a message of these types (from `sender`)   |
 | `Collect` | `Collected`                           | `enough` senders, or the deadline          |
 | `Sleep`   | nothing                               | the time has passed                        |
+| `Now`     | seconds on the node's clock           | -                                          |
 | `Perform` | the computation's value               | the engine has computed it                 |
 | `Save`    | nothing                               | the state would survive a crash            |
 | `Load`    | the last saved state, or None         | -                                          |
@@ -111,6 +112,12 @@ class Sleep(Effect[None]):
     """Nothing for `seconds`."""
 
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Now(Effect[float]):
+    """Seconds on this node's own clock, for a role that serves many at once and owes each of them
+    another deadline. Only differences mean something; a restart does not turn it back."""
 
 
 @dataclass(frozen=True, slots=True)

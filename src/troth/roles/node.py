@@ -27,10 +27,16 @@ V = TypeVar("V")
 
 @dataclass(frozen=True)
 class Node:
-    """Where a role runs. Everything here is the same after a restart."""
+    """Where a role runs. Everything here is the same after a restart.
+
+    Args:
+      stream: the node's part of the run's `learning` stream.
+      secret: the node's own secrets (keys, nonces); in a real run seeded by the operating system.
+    """
 
     id: NodeId
     stream: Stream
+    secret: Stream
 
     def send(self, to: NodeId, message: Message) -> Effect[None]:
         """Send `message` to one node."""
@@ -93,6 +99,10 @@ class Node:
     def sleep(self, seconds: float) -> Effect[None]:
         """Wait."""
         return effects.Sleep(seconds)
+
+    def now(self) -> Effect[float]:
+        """Seconds on this node's clock; only differences mean something."""
+        return effects.Now()
 
     def compute(self, request: Compute[Any, V]) -> Effect[V]:
         """Have the engine compute `request`."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from troth.attacks.spec import RandomData, UpdateAttack
+from troth.attacks.spec import RandomData, Rejoin, UpdateAttack
 from troth.charter.rules.common import attackers, classes, party_names, sends_messages, tag
 from troth.charter.scenario import Scenario
 from troth.errors import CharterError
+from troth.protocols.tormentor.parameters import Tormentor
 
 _ANY_LABEL = 2**63
 
@@ -96,10 +97,25 @@ def _noise_covers_something(scenario: Scenario) -> None:
             )
 
 
+def _sybils_have_somebody_to_be(scenario: Scenario) -> None:
+    if isinstance(scenario.charter.protocol, Tormentor):
+        return
+    for index, attack in enumerate(scenario.attacks):
+        if isinstance(attack, Rejoin):
+            raise CharterError(
+                f'has no effect: with protocol = "{tag(scenario.charter.protocol)}" nobody joins '
+                "under a name of their own choice",
+                key=f"attacks[{index}].kind",
+                value="rejoin",
+                hint='set kind = "label_flip", or protocol = "tormentor"',
+            )
+
+
 RULES = (
     _attackers_are_parties,
     _attackers_are_admitted,
     _attack_has_something_to_attack,
     _attacks_can_be_carried_out,
     _noise_covers_something,
+    _sybils_have_somebody_to_be,
 )

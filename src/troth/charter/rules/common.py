@@ -12,6 +12,7 @@ from troth.protocols.centralised.parameters import Centralised
 from troth.protocols.dssgd.parameters import DSSGD
 from troth.protocols.federated.parameters import Federated
 from troth.protocols.standalone.parameters import Standalone
+from troth.protocols.tormentor.parameters import Tormentor
 from troth.specification import Table
 
 
@@ -35,14 +36,21 @@ def admitted(scenario: Scenario) -> list[PartyId]:
 
 
 def coordinator(charter: Charter) -> str | None:
-    """The name of the node that is no party, where the protocol has one."""
+    """The name of the node that is no party and that everybody talks to, where there is one."""
+    return next(iter(coordinators(charter)), None)
+
+
+def coordinators(charter: Charter) -> tuple[str, ...]:
+    """The names of all nodes that are no parties; a run cannot end without any of them."""
     match charter.protocol:
         case Federated() | DSSGD():
-            return "server"
+            return ("server",)
+        case Tormentor():
+            return ("broker", "curator")
         case Centralised():
-            return "trainer"
+            return ("trainer",)
         case Standalone():
-            return None
+            return ()
 
 
 def parties_are_nodes(charter: Charter) -> bool:
@@ -52,7 +60,7 @@ def parties_are_nodes(charter: Charter) -> bool:
 
 def sends_messages(charter: Charter) -> bool:
     """Whether nodes say anything to each other."""
-    return isinstance(charter.protocol, Federated | DSSGD)
+    return isinstance(charter.protocol, Federated | DSSGD | Tormentor)
 
 
 def asked(protocol: Federated, admitted: int) -> int:
@@ -62,11 +70,13 @@ def asked(protocol: Federated, admitted: int) -> int:
 
 def cost_labels(charter: Charter) -> list[str]:
     """What cost models call the computations of the protocol's roles."""
-    return (
-        ["local_update", "aggregate"]
-        if isinstance(charter.protocol, Federated)
-        else ["local_update"]
-    )
+    match charter.protocol:
+        case Federated():
+            return ["local_update", "aggregate"]
+        case Tormentor():
+            return ["local_update", "solve_puzzle", "verify_update", "evaluate"]
+        case _:
+            return ["local_update"]
 
 
 def attackers(attack: AttackSpec, count: int) -> int:

@@ -8,7 +8,7 @@ from troth.charter.keys import Key, dotted
 from troth.charter.rules.common import (
     admitted,
     asked,
-    coordinator,
+    coordinators,
     parties_are_nodes,
     party_names,
 )
@@ -45,18 +45,18 @@ def _names_exist(scenario: Scenario) -> None:
     participants = admitted(scenario)
     _check_names(_named_participants(scenario), participants)
     nodes = participants if parties_are_nodes(scenario.charter) else []
-    _check_names(_named_nodes(scenario), nodes, other=coordinator(scenario.charter))
+    _check_names(_named_nodes(scenario), nodes, others=coordinators(scenario.charter))
 
 
 def _check_names(
-    named: Iterable[tuple[Key, str]], parties: Sequence[str], *, other: str | None = None
+    named: Iterable[tuple[Key, str]], parties: Sequence[str], *, others: Sequence[str] = ()
 ) -> None:
-    known = {*parties, other}
+    known = {*parties, *others}
     for key, name in named:
         if name not in known:
             # All of them, or the first and the last.
             shown = [f"{parties[0]} to {parties[-1]}"] if len(parties) > 3 else [*parties]
-            shown += [] if other is None else [other]
+            shown += others
             raise CharterError(
                 f"is not in this run, which has {', '.join(shown)}",
                 key=dotted(key),

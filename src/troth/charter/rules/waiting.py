@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from troth.charter.rules.common import admitted, asked, coordinator, sends_messages, tag
+from troth.charter.rules.common import admitted, asked, coordinators, sends_messages, tag
 from troth.charter.rules.world import least_delay_s
 from troth.charter.scenario import Scenario
 from troth.errors import CharterError
 from troth.protocols.dssgd.parameters import DSSGD
 from troth.protocols.federated.parameters import Federated
+from troth.protocols.tormentor.parameters import Tormentor
 from troth.worlds.simulated.spec import FixedCost
 
 _UPDATE = "local_update"
@@ -23,9 +24,9 @@ def _messages_arrive(scenario: Scenario) -> None:
 
 def _who_must_finish_comes_back(scenario: Scenario) -> None:
     """A run is over when its coordinator has a model, or every party has when there is none."""
-    one = coordinator(scenario.charter)
+    needed = coordinators(scenario.charter)
     for index, crash in enumerate(scenario.faults.crashes):
-        if crash.restart_after_s is None and one in (None, crash.node):
+        if crash.restart_after_s is None and (not needed or crash.node in needed):
             raise CharterError(
                 "crashes for good, and the run cannot end without it",
                 key=f"faults.crashes[{index}].node",
@@ -33,7 +34,7 @@ def _who_must_finish_comes_back(scenario: Scenario) -> None:
                 hint="give restart_after_s",
             )
     for index, absence in enumerate(scenario.churn.absences):
-        if absence.until_s is None and one is None:
+        if absence.until_s is None and not needed:
             raise CharterError(
                 "leaves for good, and the run cannot end without it",
                 key=f"churn.absences[{index}].party",
@@ -45,7 +46,7 @@ def _who_must_finish_comes_back(scenario: Scenario) -> None:
 def _lost_answers_are_not_awaited(scenario: Scenario) -> None:
     """Whatever may keep an answer from coming asks for a deadline."""
     protocol = scenario.charter.protocol
-    if not isinstance(protocol, Federated | DSSGD) or protocol.deadline_s is not None:
+    if not isinstance(protocol, Federated | DSSGD | Tormentor) or protocol.deadline_s is not None:
         return
     cause = _cause_of_loss(scenario)
     if cause is not None:
@@ -69,7 +70,7 @@ def _cause_of_loss(scenario: Scenario) -> tuple[str, object] | None:
     if churn.mean_online_s is not None:
         return "churn.mean_online_s", churn.mean_online_s
     crashes, absences = scenario.faults.crashes, churn.absences
-    if any(crash.node == coordinator(scenario.charter) for crash in crashes):
+    if any(crash.node in coordinators(scenario.charter) for crash in crashes):
         return "faults.crashes", ...
     away = {crash.node for crash in crashes} | {absence.party for absence in absences}
     if away and len(away) > _spare(scenario):
@@ -88,7 +89,7 @@ def _spare(scenario: Scenario) -> int:
 def _deadline_leaves_time(scenario: Scenario) -> None:
     """The quickest answer takes two messages, and training in between if that is charged."""
     protocol, network, cost = scenario.charter.protocol, scenario.network, scenario.cost
-    if not isinstance(protocol, Federated | DSSGD) or protocol.deadline_s is None:
+    if not isinstance(protocol, Federated | DSSGD | Tormentor) or protocol.deadline_s is None:
         return
     # A party's own latency counts instead of the common one, which then may concern nobody.
     latencies = list(network.latency_of.values())

@@ -9,7 +9,8 @@ from troth.charter.rules.common import cost_labels, parties_are_nodes, sends_mes
 from troth.charter.scenario import Scenario
 from troth.charter.words import listing
 from troth.errors import CharterError
-from troth.worlds.simulated.spec import Churn, FixedCost, LatencySpec, Network
+from troth.protocols.tormentor.parameters import Tormentor
+from troth.worlds.simulated.spec import Churn, FixedCost, LatencySpec, Network, Puzzles
 
 
 def _network_carries_something(scenario: Scenario) -> None:
@@ -73,6 +74,15 @@ def _costs_are_of_something(scenario: Scenario) -> None:
             )
 
 
+def _somebody_solves_puzzles(scenario: Scenario) -> None:
+    if scenario.puzzles != Puzzles() and not isinstance(scenario.charter.protocol, Tormentor):
+        raise CharterError(
+            f'has no effect: protocol = "{tag(scenario.charter.protocol)}" has no puzzles',
+            key="puzzles",
+            hint="remove it",
+        )
+
+
 def _workers_have_processes(scenario: Scenario) -> None:
     engine = scenario.engine
     if engine.workers is not None and engine.name != "processes":
@@ -98,5 +108,6 @@ RULES = (
     _reordering_has_delays,
     _absences_end_after_they_begin,
     _costs_are_of_something,
+    _somebody_solves_puzzles,
     _workers_have_processes,
 )

@@ -14,8 +14,8 @@ from troth.learning.requests import Evaluate
 from troth.records import Metrics, Rejection, RoundRecord
 from troth.roles.effects import Report
 from troth.wire import Float32s
-from troth.worlds.simulated.runtime import decode_state, encode_state
 from troth.worlds.simulated.stage import Stage
+from troth.worlds.states import decode_state, encode_state
 
 MAX_REFUSALS_PER_ROUND = 1_000
 """Refused messages listed in one round's record; the rest are counted in its last line."""

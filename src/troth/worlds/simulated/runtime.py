@@ -10,34 +10,17 @@ from functools import cache
 from hashlib import blake2b
 from typing import Any, get_type_hints
 
-import msgspec
-
 from troth.compute import Compute
 from troth.errors import LocalError
 from troth.ids import NodeId
-from troth.roles.effects import Collect, Effect, Load, Perform, Receive, Save, Sleep
+from troth.roles.effects import Collect, Effect, Load, Now, Perform, Receive, Save, Sleep
 from troth.roles.node import Node, Role, RoleCoroutine
-from troth.wire import Float32s, decode_array, decode_extension, encode_array
-from troth.worlds.simulated.mailbox import Envelope, Mailbox
+from troth.wire import Float32s
+from troth.worlds.mailbox import Envelope, Mailbox
+from troth.worlds.states import decode_state
 
-Blocking = Receive[Any] | Collect[Any] | Sleep | Perform[Any]
-
-_state_encoder = msgspec.msgpack.Encoder(enc_hook=encode_array)
-
-
-@cache
-def _state_decoder(type_: Any) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(type_, dec_hook=decode_array, ext_hook=decode_extension)
-
-
-def encode_state(state: object) -> bytes:
-    """A struct or computed value as bytes, as a disk would keep it."""
-    return _state_encoder.encode(state)
-
-
-def decode_state(type_: Any, data: bytes) -> Any:
-    """The inverse of `encode_state`."""
-    return _state_decoder(type_).decode(data)
+Blocking = Receive[Any] | Collect[Any] | Sleep | Perform[Any] | Now
+"""What gives a role something it could not work out itself, and is therefore logged."""
 
 
 @cache
@@ -127,6 +110,8 @@ class Runtime:
                     f"waits for {enough - len(self.gathered)} more {type_.__name__} "
                     f"of round {round}, from {shown}"
                 )
+            case Now():
+                return "reads its clock"
             case Sleep(seconds=seconds):
                 return f"sleeps for {seconds} s"
             case Perform(request=request):
@@ -153,7 +138,7 @@ class Runtime:
             if isinstance(effect, Load):
                 if self.durable is not None:
                     value = decode_state(effect.type, self.durable)
-            elif isinstance(effect, Receive | Collect | Sleep | Perform):
+            elif isinstance(effect, Receive | Collect | Sleep | Perform | Now):
                 if len(self.log) == len(log):
                     break
                 kind, value_of = log[len(self.log)]

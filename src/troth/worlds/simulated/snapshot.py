@@ -13,12 +13,13 @@ import msgspec
 
 from troth.errors import VerificationError
 from troth.ids import NodeId
-from troth.roles.effects import Collected, Perform, Received
+from troth.roles.effects import Collected, Now, Perform, Received
 from troth.wire import Float32s, decode_array, decode_extension
+from troth.worlds.mailbox import Envelope
 from troth.worlds.simulated.faults import Outage
-from troth.worlds.simulated.mailbox import Envelope
-from troth.worlds.simulated.runtime import Blocking, Runtime, decode_state, encode_state, value_type
+from troth.worlds.simulated.runtime import Blocking, Runtime, value_type
 from troth.worlds.simulated.world import Event, Kind, SimulatedWorld
+from troth.worlds.states import decode_state, encode_state
 
 SNAPSHOT_VERSION = 1
 
@@ -265,6 +266,8 @@ def _value_of(entry: _Entry, opened: Callable[[_Letter], Envelope]) -> Callable[
 
     def value(effect: Blocking) -> Any:
         if entry.value is not None:
+            if isinstance(effect, Now):
+                return decode_state(float, entry.value)
             assert isinstance(effect, Perform)
             return decode_state(value_type(type(effect.request)), entry.value)
         if entry.letters is None:

@@ -137,8 +137,11 @@ class ZeroCost(Table, tag_field="kind", tag="zero", frozen=True, kw_only=True):
 
 
 class FixedCost(Table, tag_field="kind", tag="fixed", frozen=True, kw_only=True):
-    """Computing takes `seconds[label]`, or `otherwise_s`; `troth check --format json`
-    lists a protocol's labels as `cost_labels`."""
+    """Computing takes `seconds[label]` for each unit of work, or `otherwise_s` in all.
+
+    A unit of `solve_puzzle` is one hash; any other computation is one unit.
+    `troth check --format json` lists a protocol's labels as `cost_labels`.
+    """
 
     seconds: dict[str, NonNegative] = {}
     """By label."""
@@ -152,6 +155,17 @@ class MeasuredCost(Table, tag_field="kind", tag="measured", frozen=True, kw_only
 
     factor: Positive = 1.0
     """Below 1 for machines faster than this one."""
+
+
+class Puzzles(Table, frozen=True, kw_only=True):
+    """The `[puzzles]` table: how much of the proof of work a simulation really does.
+
+    Simulated time is charged for all of it, by `[cost]`; going through the hashes on this machine
+    as well would only make the run slower.
+    """
+
+    ground_up_to: Annotated[int, msgspec.Meta(ge=0, le=6)] = 3
+    """Zero digits that are really looked for: 3 are 4,096 hashes, about 5 ms of SHA-256."""
 
 
 CostSpec = ZeroCost | FixedCost | MeasuredCost

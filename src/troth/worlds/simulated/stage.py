@@ -15,27 +15,26 @@ from troth import streams
 from troth.attacks.choice import check_attack, choose_attackers, target_of
 from troth.attacks.data import poison
 from troth.attacks.roles import corrupt
-from troth.attacks.spec import AttackSpec, DataAttack, LabelFlip
+from troth.attacks.spec import AttackSpec, DataAttack, LabelFlip, Rejoin
+from troth.charter.digest import charter_digest
 from troth.charter.scenario import Scenario
 from troth.data.examples import DataSet, Examples
-from troth.data.loading import load
-from troth.data.partitions import deal
 from troth.engines.engine import Engine
 from troth.engines.make import make_engine
 from troth.errors import CharterError
-from troth.ids import NodeId, PartyId, party_id
-from troth.learning.build import build_model
+from troth.ids import NodeId, PartyId
 from troth.learning.device import choose_device, describe_device
-from troth.learning.losses import LossName, Task
-from troth.learning.models import Model
-from troth.learning.spec import ModelSpec
-from troth.learning.workbench import Targets, Workbench, build_workbench
+from troth.learning.workbench import Targets, Workbench
 from troth.protocols.centralised.roles import TRAINER
 from troth.protocols.registry import make_cast
-from troth.references import resolve
+from troth.protocols.tormentor.parameters import Tormentor
+from troth.protocols.tormentor.state import CURATOR
 from troth.roles.node import Cast
 from troth.streams import Stream
 from troth.wire import Float32s, Int64s
+from troth.worlds.dealing import deal_rows, make_bench
+from troth.worlds.simulated.spec import ZeroCost
+from troth.worlds.simulated.sybils import rejoining
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,32 +69,18 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
     """
     charter = scenario.charter
     world = streams.world(scenario.seed)
-    data = load(charter.task.data, root=root, base=base, stream=world.child("data"))
-    if data.task != charter.task.kind:
-        raise CharterError(
-            f"does not fit {data.name}, which is for {data.task}",
-            key="task.kind",
-            value=charter.task.kind,
-            hint=f'set kind = "{data.task}", or take another data set',
-        )
-    everyone = [party_id(i, scenario.parties.count) for i in range(scenario.parties.count)]
-    dealt = deal(
-        data.train,
-        scenario.partition,
-        len(everyone),
-        world.child("deal"),
-        given=data.given,
-        resolve=partial(resolve, base=base),
-    )
-    rows_of = dict(zip(everyone, dealt, strict=True))
-    parties, refusals = _admit(scenario, rows_of)
+    dealt = deal_rows(scenario, base=base, root=root)
+    data, parties = dealt.data, dealt.parties
+    everyone = list(dealt.rows_of)
     attackers = _attackers(scenario, everyone, data, world)
-    train, rows_of = _poison(data, rows_of, attackers, world)
+    train, rows_of = _poison(data, dict(dealt.rows_of), attackers, world)
     device = choose_device(scenario.engine.device)
     rows: dict[NodeId, Int64s] = {party: rows_of[party] for party in parties}
     rows[TRAINER] = np.unique(np.concatenate(list(rows.values())))
-    make_bench = partial(
-        _make_bench,
+    if dealt.validation is not None:
+        rows[CURATOR] = dealt.validation
+    bench_maker = partial(
+        make_bench,
         charter.task.model,
         features=data.features,
         outputs=max(1, len(data.classes)),
@@ -111,7 +96,7 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
         device=device,
         target_floor=data.target_floor,
     )
-    bench = make_bench()
+    bench = bench_maker()
     initial_D = bench.model.init(streams.learning(scenario.seed).child("initial"))
     cast = make_cast(
         charter.protocol,
@@ -119,6 +104,8 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
         initial_D=initial_D,
         training=charter.training,
         base=base,
+        model_id=charter_digest(charter),
+        ground_up_to=scenario.puzzles.ground_up_to,
     )
     return Stage(
         scenario=scenario,
@@ -127,39 +114,27 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
         target=target_of(scenario.attacks),
         cast=_corrupted(cast, parties, attackers, base),
         bench=bench,
-        engine=make_engine(scenario.engine, bench, make_bench),
+        engine=make_engine(scenario.engine, bench, bench_maker),
         initial_D=initial_D,
         device=describe_device(scenario.engine.device, device),
-        notes=(*data.notes, *refusals),
+        notes=(*dealt.notes, *_world_notes(scenario)),
     )
 
 
-def _admit(
-    scenario: Scenario, rows_of: Mapping[PartyId, Int64s]
-) -> tuple[tuple[PartyId, ...], list[str]]:
-    admission = scenario.charter.admission
-    admitted, unlisted, small = [], [], []
-    for party, rows in rows_of.items():
-        if admission.policy == "allow_list" and party not in admission.allow:
-            unlisted.append(party)
-        elif len(rows) < admission.minimum_examples:
-            small.append(party)
-        else:
-            admitted.append(party)
-    if not admitted:
-        raise CharterError(
-            "admits none of the parties",
-            key="admission",
-            hint=f"lower minimum_examples = {admission.minimum_examples}, or extend allow",
-        )
-    notes = []
-    if unlisted:
-        notes.append(f"not admitted, not on the allow list: {', '.join(unlisted)}")
-    if small:
+def _world_notes(scenario: Scenario) -> list[str]:
+    """What a reader must know about what stands in for what."""
+    if not isinstance(scenario.charter.protocol, Tormentor):
+        return []
+    notes = [
+        "keys, nonces and the choice of updates to verify follow from the seed: whoever has the "
+        "scenario knows them"
+    ]
+    if isinstance(scenario.cost, ZeroCost):
         notes.append(
-            f"not admitted, fewer than {admission.minimum_examples} examples: {', '.join(small)}"
+            "puzzles take no simulated time, so they hold nobody back: "
+            'set [cost] kind = "fixed", seconds = { solve_puzzle = 1e-6 }'
         )
-    return tuple(admitted), notes
+    return notes
 
 
 def _attackers(
@@ -231,7 +206,11 @@ def _corrupted(
 ) -> Cast:
     roles = dict(cast.roles)
     for party, spec in attackers.items():
-        if party not in roles or isinstance(spec, DataAttack):
+        if party not in roles:
+            continue
+        if isinstance(spec, Rejoin):
+            roles[party] = rejoining(roles[party])
+        if isinstance(spec, DataAttack):
             continue
         members = tuple(other for other in parties if attackers.get(other) == spec)
         roles[party] = corrupt(
@@ -253,37 +232,3 @@ def _shared(array: Float32s | Targets, scenario: Scenario) -> torch.Tensor:
         untyped: Any = tensor
         untyped.share_memory_()
     return tensor
-
-
-def _make_bench(
-    table: ModelSpec,
-    *,
-    features: tuple[int, ...],
-    outputs: int,
-    task: Task,
-    loss: LossName | None,
-    base: Path,
-    x_NF: torch.Tensor,
-    y_N: torch.Tensor,
-    rows_of: Mapping[NodeId, Int64s],
-    test_x_TF: torch.Tensor,
-    test_y_T: torch.Tensor,
-    stream: Stream,
-    device: torch.device,
-    target_floor: float,
-) -> Workbench:
-    """A bench; also called in worker processes, so every argument can be pickled."""
-    model: Model = build_model(
-        table, features=features, outputs=outputs, task=task, loss=loss, base=base
-    )
-    return build_workbench(
-        model,
-        x_NF=x_NF.numpy(),
-        y_N=y_N.numpy(),
-        rows_of=rows_of,
-        test_x_TF=test_x_TF.numpy(),
-        test_y_T=test_y_T.numpy(),
-        stream=stream,
-        device=device,
-        target_floor=target_floor,
-    )

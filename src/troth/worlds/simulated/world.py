@@ -33,6 +33,7 @@ from troth.roles.effects import (
     Collected,
     Effect,
     Load,
+    Now,
     Perform,
     Receive,
     Received,
@@ -45,12 +46,13 @@ from troth.roles.effects import (
 from troth.roles.node import Cast, Node
 from troth.streams import Stream
 from troth.wire import Codec
+from troth.worlds.mailbox import Envelope, fits_collect, fits_receive
 from troth.worlds.simulated.cost import known_cost_s
 from troth.worlds.simulated.faults import Outage, RandomChurn, scheduled
-from troth.worlds.simulated.mailbox import Envelope, fits_collect, fits_receive
 from troth.worlds.simulated.network import SimulatedNetwork
-from troth.worlds.simulated.runtime import Runtime, decode_state, encode_state
+from troth.worlds.simulated.runtime import Runtime
 from troth.worlds.simulated.spec import Churn, CostSpec, Faults, MeasuredCost, Network
+from troth.worlds.states import decode_state, encode_state
 
 IDLE_OUTAGES = 100_000
 """Outages in a row without any message or timer after which a run counts as stuck."""
@@ -94,6 +96,7 @@ class SimulatedWorld:
       parties: the nodes that random churn concerns.
       stream: the run's `world` stream; roles get the run's `learning` stream, by node.
       learning: see above.
+      secret: the run's `secret` stream; each role gets a part of its own.
       observer: told about rounds and refusals.
       checkpoint: called now and then at a moment when `snapshot.take` may be.
     """
@@ -106,6 +109,7 @@ class SimulatedWorld:
         parties: Sequence[PartyId],
         stream: Stream,
         learning: Stream,
+        secret: Stream,
         observer: Observer,
         network: Network,
         churn: Churn,
@@ -117,7 +121,7 @@ class SimulatedWorld:
         self.codec = Codec(cast.messages)
         self.network = SimulatedNetwork(network, stream)
         self.nodes = {
-            id: Runtime(Node(id, learning.child("node", id)), role)
+            id: Runtime(Node(id, learning.child("node", id), secret.child("node", id)), role)
             for id, role in sorted(cast.roles.items())
         }
         self.events: list[Event] = []
@@ -189,7 +193,7 @@ class SimulatedWorld:
     def _must_wait(self, runtime: Runtime, time_s: float) -> bool:
         """Whether the node's computation must be carried out before this event touches the node."""
         assert isinstance(runtime.waiting, Perform)
-        cost_s = known_cost_s(self._cost, runtime.waiting.request.label)
+        cost_s = known_cost_s(self._cost, runtime.waiting.request)
         return time_s > runtime.clock_s + (cost_s or 0.0)
 
     def _handle(self, runtime: Runtime, time_s: float, kind: Kind, payload: Any) -> None:
@@ -331,7 +335,7 @@ class SimulatedWorld:
                 if isinstance(effect, Perform):
                     self._set_aside(runtime, effect)
                     return
-                if isinstance(effect, Receive | Collect | Sleep):
+                if isinstance(effect, Receive | Collect | Sleep | Now):
                     done, value = self._try_now(runtime, effect)
                     if not done:
                         return
@@ -374,10 +378,12 @@ class SimulatedWorld:
         return None
 
     def _try_now(
-        self, runtime: Runtime, effect: Receive[Any] | Collect[Any] | Sleep
+        self, runtime: Runtime, effect: Receive[Any] | Collect[Any] | Sleep | Now
     ) -> tuple[bool, Any]:
         """Whether the effect is satisfied at once, and by what; otherwise the node waits."""
         deadline_s: float | None
+        if isinstance(effect, Now):
+            return True, runtime.clock_s
         if isinstance(effect, Receive):
             received = runtime.mailbox.take(effect)
             if received is not None:
@@ -405,7 +411,7 @@ class SimulatedWorld:
 
     def _safe_after(self, runtime: Runtime, effect: Perform[Any]) -> float:
         """Until when other nodes cannot notice that this computation is not carried out yet."""
-        cost_s = known_cost_s(self._cost, effect.request.label) or 0.0
+        cost_s = known_cost_s(self._cost, effect.request) or 0.0
         return runtime.clock_s + cost_s + self._lookahead_s
 
     def _flush(self) -> None:
@@ -419,7 +425,7 @@ class SimulatedWorld:
         values = self._engine.run([effect.request for _, effect in pending])
         each_s = (time.perf_counter() - began_s) / max(1, len(pending))
         for (runtime, effect), value in zip(pending, values, strict=True):
-            cost_s = known_cost_s(self._cost, effect.request.label)
+            cost_s = known_cost_s(self._cost, effect.request)
             if cost_s is None:
                 assert isinstance(self._cost, MeasuredCost)
                 cost_s = each_s * self._cost.factor

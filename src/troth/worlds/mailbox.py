@@ -70,6 +70,11 @@ class Mailbox:
     def __init__(self) -> None:
         self.waiting: list[Envelope] = []
         self._by_sender: Counter[NodeId] = Counter()
+        self._bytes_by_sender: Counter[NodeId] = Counter()
+
+    def load_of(self, sender: NodeId) -> tuple[int, int]:
+        """Messages of `sender` that wait here, and their bytes."""
+        return self._by_sender[sender], self._bytes_by_sender[sender]
 
     def put(self, envelope: Envelope) -> None:
         """Keep a message for later.
@@ -83,6 +88,7 @@ class Mailbox:
                 culprits=(envelope.sender,),
             )
         self._by_sender[envelope.sender] += 1
+        self._bytes_by_sender[envelope.sender] += len(envelope.data)
         self.waiting.append(envelope)
 
     def take(self, effect: Receive[Message]) -> Received[Message] | None:
@@ -90,7 +96,7 @@ class Mailbox:
         for index, envelope in enumerate(self.waiting):
             if fits_receive(effect, envelope):
                 del self.waiting[index]
-                self._by_sender[envelope.sender] -= 1
+                self._gone(envelope)
                 return Received(envelope.sender, envelope.message)
         return None
 
@@ -106,11 +112,16 @@ class Mailbox:
             elif not (isinstance(message, effect.type) and message.round <= effect.round):
                 kept.append(envelope)
                 continue
-            self._by_sender[envelope.sender] -= 1
+            self._gone(envelope)
         self.waiting = kept
         return gathered
+
+    def _gone(self, envelope: Envelope) -> None:
+        self._by_sender[envelope.sender] -= 1
+        self._bytes_by_sender[envelope.sender] -= len(envelope.data)
 
     def clear(self) -> None:
         """Lose everything, as a crash does."""
         self.waiting.clear()
         self._by_sender.clear()
+        self._bytes_by_sender.clear()

@@ -1,0 +1,47 @@
+"""`troth launch`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from troth.cli.verb import FILE, Format, Verb, format_option, set_option, talk
+
+
+@click.command(cls=Verb)
+@click.argument("file", type=FILE)
+@set_option
+@click.option(
+    "--into",
+    type=FILE,
+    metavar="FOLDER",
+    help="Where the run is kept; a taken name gets a number.  [default: runs/NAME]",
+)
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+@format_option
+def launch(
+    file: Path, changes: tuple[str, ...], into: Path | None, quiet: bool, format: Format
+) -> None:
+    """Run all nodes of a scenario here, over TLS.
+
+    Every node of the scenario in FILE gets a process of its own on this machine. What is left is as
+    after a simulation, with a folder for every node in it. The scenario's network, churn and faults
+    are for simulations: here they are those of this machine.
+    """
+    from troth.charter.loading import load_scenario
+    from troth.deployment.launch import Launch
+    from troth.report.page import write_report
+    from troth.report.progress import QuietProgress, live_progress
+    from troth.report.read import load_run
+    from troth.report.table import summary_json, summary_table
+
+    loaded = load_scenario(file, overrides=changes)
+    progress = QuietProgress() if quiet else live_progress()
+    launched = Launch(loaded, file, changes, progress)
+    folder = launched.run(into or Path("runs") / loaded.scenario.charter.name)
+    page = write_report([folder])
+    run = load_run(folder)
+    click.echo(summary_json(run) if format == "json" else summary_table(run))
+    if not quiet:
+        talk(f"report: {page}")

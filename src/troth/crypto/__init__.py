@@ -1,0 +1,1 @@
+"""Cryptography over maintained libraries: nothing here invents a primitive."""

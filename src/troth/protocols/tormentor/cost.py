@@ -1,0 +1,30 @@
+"""How much `tormentor` sends in one fault-free round of accepted updates, after joining."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from troth.crypto.puzzles import Puzzle
+from troth.protocols.tormentor.messages import MESSAGES, GradientUpdate, Next
+from troth.protocols.tormentor.parameters import Tormentor
+from troth.wire import Codec
+
+_DIGEST = bytes(32)
+_MODEL_ID = "sha256:" + "0" * 64
+
+
+def messages_per_round(
+    parameters: Tormentor, parties: int, dimension: int
+) -> dict[str, tuple[int, int]]:
+    """Messages and bytes by type, from the codec itself."""
+    codec = Codec(MESSAGES)
+    vector_D = np.zeros(dimension, np.float32)
+    puzzle = Puzzle(_MODEL_ID, _DIGEST, 1, _DIGEST, parameters.difficulty, _DIGEST)
+    messages = (
+        GradientUpdate(_MODEL_ID, _DIGEST, _DIGEST, bytes(8), 1, vector_D),
+        Next(_DIGEST, 1, vector_D, puzzle),
+    )
+    return {
+        type(message).__name__: (parties, parties * len(codec.encode(message)))
+        for message in messages
+    }

@@ -1,0 +1,178 @@
+"""What the broker decides about who comes and goes: deploying, joining, leaving.
+
+Pure functions: they return the broker's next state. A question that cannot be answered raises
+`PeerError`, and the state stays as it is.
+
+Source: Fung & Beschastnikh, "Brokered agreements in multi-party machine learning", APSys 2019.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+
+from troth.crypto import signatures
+from troth.crypto.puzzles import check_issued, check_solution, issue, model_digest
+from troth.errors import PeerError
+from troth.ids import NodeId, Round
+from troth.protocols.tormentor.messages import (
+    Admission,
+    Curate,
+    Join,
+    Solve,
+)
+from troth.protocols.tormentor.parameters import AllowList
+from troth.protocols.tormentor.state import BrokerState, Connection, Plan, Secret
+
+CURATE = "curate"
+JOIN = "join"
+"""Purposes of signatures and puzzles."""
+
+MAX_CONNECTIONS = 100_000
+"""Providers of one broker; each has paid for its place with an admission puzzle."""
+
+
+class FinalError(PeerError):
+    """A question that would be refused again."""
+
+
+def check_model(plan: Plan, model_id: str, *, sender: NodeId) -> None:
+    """The question is about the model that this broker trains.
+
+    Raises:
+      FinalError: it is about another.
+    """
+    if model_id != plan.model_id:
+        raise FinalError("asked for a model that does not exist here", culprits=(sender,))
+
+
+def check_deployment(plan: Plan, curate: Curate, *, sender: NodeId) -> None:
+    """Table 1, deployment verifier: the charter is signed, by a curator that may deploy.
+
+    Raises:
+      FinalError: it is not.
+    """
+    allowed = plan.parameters.curators
+    if allowed and curate.curator.hex() not in allowed:
+        raise FinalError("signed by a curator who is not on the list", culprits=(sender,))
+    try:
+        signatures.verify(
+            curate.curator, CURATE, plan.model_id.encode(), curate.signature, signer=sender
+        )
+    except PeerError as error:
+        raise FinalError(error.message, culprits=(sender,)) from None
+
+
+def begin(plan: Plan, secret: Secret, curator: NodeId, now_s: float) -> BrokerState:
+    """A broker whose model is curated and that nobody has joined."""
+    return BrokerState(
+        secret, plan.initial_D, np.zeros_like(plan.initial_D), now_s, curated_for=curator
+    )
+
+
+def sent(state: BrokerState) -> BrokerState:
+    """With nothing left to send."""
+    return msgspec.structs.replace(state, curated_for=None, outbox=(), departures=())
+
+
+def check_authorised(plan: Plan, provider: bytes, *, sender: NodeId) -> None:
+    """External authorisation, where the charter asks for it.
+
+    Raises:
+      FinalError: the key is not on the list.
+    """
+    for verifier in plan.parameters.verifiers:
+        if isinstance(verifier, AllowList) and provider.hex() not in verifier.keys:
+            raise FinalError("joins with a key that is not on the allow list", culprits=(sender,))
+
+
+def admission(state: BrokerState, plan: Plan, join: Join, *, sender: NodeId) -> Admission:
+    """P_admit <- join(mID). The broker keeps nothing, so a flood of these costs it no memory; asked
+    twice about one state of the model, it gives the same puzzle."""
+    check_authorised(plan, join.provider, sender=sender)
+    puzzle = issue(
+        state.secret.key,
+        JOIN,
+        model_id=plan.model_id,
+        provider=join.provider,
+        round=state.round,
+        model_digest=model_digest(state.params_D),
+        difficulty=plan.parameters.to_join,
+    )
+    return Admission(puzzle)
+
+
+def admit(
+    state: BrokerState, plan: Plan, solve: Solve, *, sender: NodeId, now_s: float
+) -> BrokerState | Connection:
+    """conn, M_t <- solve(mID, S_admit).
+
+    Returns:
+      The state with a new connection, whose answer is held back; or, asked again, the connection
+      that this puzzle has made already.
+
+    Raises:
+      PeerError: a puzzle that is not ours, has expired or was used, a wrong solution or signature,
+        or no room.
+    """
+    puzzle, parameters = solve.puzzle, plan.parameters
+    check_issued(state.secret.key, JOIN, puzzle, sender=sender)
+    token = hmac.digest(state.secret.key, b"troth-token\0" + puzzle.nonce, "sha256")
+    known = state.connections.get(token)
+    if known is not None and known.updates == 0:
+        check_solution(
+            parameters.puzzle, puzzle, solve.solution, ground_up_to=plan.ground_up_to, sender=sender
+        )
+        return known
+    if known is not None or puzzle.nonce in state.spent:
+        raise PeerError("sent an admission puzzle that was used already", culprits=(sender,))
+    _check_fresh(state, plan, puzzle.round, sender=sender)
+    check_authorised(plan, puzzle.provider, sender=sender)
+    check_solution(
+        parameters.puzzle, puzzle, solve.solution, ground_up_to=plan.ground_up_to, sender=sender
+    )
+    signatures.verify(puzzle.provider, JOIN, puzzle.challenge(), solve.signature, signer=sender)
+    if len(state.connections) >= MAX_CONNECTIONS:
+        raise PeerError(f"came when {MAX_CONNECTIONS} providers were here", culprits=(sender,))
+    connection = Connection(
+        token=token,
+        provider=puzzle.provider,
+        node=sender,
+        admitted_by=puzzle.nonce,
+        difficulty=parameters.difficulty,
+        used=puzzle.nonce,
+        clock=slowest(state.connections),
+        turn_s=now_s,
+    )
+    spent = {
+        nonce: round
+        for nonce, round in state.spent.items()
+        if state.round - round <= parameters.puzzle_rounds
+    }
+    return msgspec.structs.replace(
+        state,
+        connections=state.connections | {token: connection},
+        spent=spent | {puzzle.nonce: Round(puzzle.round)},
+    )
+
+
+def _check_fresh(state: BrokerState, plan: Plan, round: int, *, sender: NodeId) -> None:
+    if state.round - round > plan.parameters.puzzle_rounds:
+        raise PeerError(
+            f"solved a puzzle of round {round} in round {state.round}, past "
+            f"puzzle_rounds = {plan.parameters.puzzle_rounds}",
+            culprits=(sender,),
+        )
+
+
+def slowest(connections: Mapping[bytes, Connection]) -> int:
+    return min((connection.clock for connection in connections.values()), default=0)
+
+
+def leave(state: BrokerState, token: bytes) -> BrokerState:
+    """The connection is closed; a pending update goes with it."""
+    kept = {other: c for other, c in state.connections.items() if other != token}
+    return msgspec.structs.replace(state, connections=kept)

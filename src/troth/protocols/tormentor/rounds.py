@@ -1,0 +1,190 @@
+"""What the broker decides about rounds: when they begin and end, and whose turn it is.
+
+Pure functions: they return the broker's next state. A question that cannot be answered raises
+`PeerError`, and the state stays as it is.
+
+Source: Fung & Beschastnikh, "Brokered agreements in multi-party machine learning", APSys 2019.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from troth.crypto.puzzles import issue, model_digest
+from troth.ids import NodeId, Round
+from troth.protocols.tormentor import joining, steps
+from troth.protocols.tormentor.messages import (
+    Joined,
+    Next,
+    Refused,
+)
+from troth.protocols.tormentor.state import BrokerState, Connection, Plan
+
+UPDATE = "update"
+"""Purpose of the puzzles that come with answers."""
+
+
+def patience_s(state: BrokerState, plan: Plan, now_s: float) -> float | None:
+    """How long the broker may wait for the next question; None: as long as it takes."""
+    parameters, due = plan.parameters, []
+    if parameters.time_s is not None:
+        due.append(state.began_s + parameters.time_s)
+    if parameters.deadline_s is not None:
+        if not state.started:
+            # Nobody has joined: there is nobody to start with, however late it is.
+            due += [state.began_s + parameters.deadline_s] if state.connections else []
+        elif parameters.synchrony != "asynchronous":
+            due += [
+                connection.turn_s + parameters.deadline_s
+                for connection in state.connections.values()
+                if not connection.waits
+            ]
+    return max(0.0, min(due) - now_s) if due else None
+
+
+def settle(state: BrokerState, plan: Plan, now_s: float) -> BrokerState:
+    """Start, pass over those who let others wait, and close the barrier if all have had their
+    turn."""
+    parameters = plan.parameters
+    late = parameters.deadline_s is not None and now_s >= state.began_s + parameters.deadline_s
+    enough = len(state.connections) >= (1 if late else len(plan.parties))
+    if not state.started and enough:
+        state = msgspec.structs.replace(state, started=True)
+    if not state.started:
+        return state
+    if parameters.deadline_s is not None and parameters.synchrony != "asynchronous":
+        overdue = [
+            connection
+            for connection in state.connections.values()
+            if not connection.waits and now_s >= connection.turn_s + parameters.deadline_s
+        ]
+        for connection in overdue:
+            state = joining.leave(state, connection.token)
+        state = msgspec.structs.replace(
+            state, missing=(*state.missing, *(connection.node for connection in overdue))
+        )
+    took_part = [c for c in state.connections.values() if c.waits and c.updates > 0]
+    everybody = all(connection.waits for connection in state.connections.values())
+    if parameters.synchrony == "bulk_synchronous" and took_part and everybody:
+        state = _close_barrier(state, plan)
+    return state
+
+
+def _close_barrier(state: BrokerState, plan: Plan) -> BrokerState:
+    """Bulk synchronous: the mean of the round's updates, summed in ascending provider key."""
+    pending = sorted(
+        (c for c in state.connections.values() if c.pending_D is not None),
+        key=lambda connection: connection.provider,
+    )
+    if pending:
+        updates_PD = np.stack([c.pending_D for c in pending if c.pending_D is not None])
+        mean_D = updates_PD.mean(axis=0, dtype=np.float64).astype(np.float32)
+        state = steps.apply(state, plan, mean_D)
+    cleared = {
+        token: msgspec.structs.replace(connection, pending_D=None)
+        for token, connection in state.connections.items()
+    }
+    return msgspec.structs.replace(state, connections=cleared, barrier=True)
+
+
+def round_is_over(state: BrokerState, plan: Plan) -> bool:
+    """A round is one barrier, or as many accepted updates as there are parties."""
+    if plan.parameters.synchrony == "bulk_synchronous":
+        return state.barrier
+    return len(state.accepted) >= len(plan.parties)
+
+
+def close_round(state: BrokerState, plan: Plan, error: float | None) -> BrokerState:
+    """After a round's report.
+
+    Args:
+      error: of the model on the validation rows, where the charter watches for a plateau.
+    """
+    plateau = plan.parameters.plateau
+    best, since = state.best_error, state.rounds_since_best
+    if plateau is not None:
+        assert error is not None
+        better = best is None or error < best - plateau.improvement
+        best, since = (error, 0) if better else (best, since + 1)
+    round = Round(state.round + 1)
+    over = round >= plan.training.rounds or (plateau is not None and since >= plateau.rounds)
+    return msgspec.structs.replace(
+        state,
+        round=round,
+        accepted=(),
+        rejected=(),
+        missing=(),
+        barrier=False,
+        best_error=best,
+        rounds_since_best=since,
+        finished=over,
+    )
+
+
+def time_is_up(state: BrokerState, plan: Plan, now_s: float) -> bool:
+    """Whether the charter's time has passed."""
+    return plan.parameters.time_s is not None and now_s >= state.began_s + plan.parameters.time_s
+
+
+def release(state: BrokerState, plan: Plan, now_s: float) -> BrokerState:
+    """Give those their next puzzle whom nothing holds back any more."""
+    if not state.started or state.finished:
+        return state
+    parameters = plan.parameters
+    slowest = joining.slowest(state.connections)
+    ahead = {"asynchronous": None, "bulk_synchronous": 0}.get(
+        parameters.synchrony, parameters.staleness
+    )
+    connections, outbox = dict(state.connections), []
+    digest: bytes | None = None
+    for token, connection in state.connections.items():
+        held = connection.pending_D is not None or (
+            ahead is not None and connection.clock - slowest > ahead
+        )
+        if not connection.waits or held:
+            continue
+        digest = digest or model_digest(state.params_D)
+        outbox.append(token)
+        connections[token] = msgspec.structs.replace(
+            connection,
+            puzzle=issue(
+                state.secret.key,
+                f"{UPDATE}-{connection.updates}-{token.hex()}",
+                model_id=plan.model_id,
+                provider=connection.provider,
+                round=state.round,
+                model_digest=digest,
+                difficulty=connection.difficulty,
+            ),
+            version=state.version,
+            sent_version=state.version,
+            turn_s=now_s,
+        )
+    return msgspec.structs.replace(state, connections=connections, outbox=(*state.outbox, *outbox))
+
+
+def answer(state: BrokerState, connection: Connection) -> Joined | Next | Refused:
+    """What a connection is told: by its last update, with the model as it is now."""
+    puzzle = connection.puzzle
+    assert puzzle is not None
+    if connection.updates == 0:
+        return Joined(
+            connection.admitted_by, connection.token, state.version, state.params_D, puzzle
+        )
+    if connection.refusal is None:
+        return Next(connection.used, state.version, state.params_D, puzzle)
+    return Refused(
+        connection.used, connection.refusal, False, state.version, state.params_D, puzzle
+    )
+
+
+def repeat(state: BrokerState, connection: Connection, *, sender: NodeId) -> BrokerState:
+    """Answer a connection once more. The answer carries the newest model, so its next update may be
+    of that one."""
+    connection = msgspec.structs.replace(connection, node=sender, sent_version=state.version)
+    return msgspec.structs.replace(
+        state,
+        connections=state.connections | {connection.token: connection},
+        outbox=(*state.outbox, connection.token),
+    )

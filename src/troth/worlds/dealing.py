@@ -1,0 +1,164 @@
+"""From a scenario to who holds which rows: what every node of a run has to agree on.
+
+All of it follows from the scenario and its seed, so nodes on different machines that read the same
+file and the same data set come to the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from troth import streams
+from troth.charter.scenario import Scenario
+from troth.data.examples import DataSet
+from troth.data.loading import load
+from troth.data.partitions import deal
+from troth.data.split import split_groups, split_rows
+from troth.errors import CharterError
+from troth.ids import NodeId, PartyId, party_id
+from troth.learning.build import build_model
+from troth.learning.losses import LossName, Task
+from troth.learning.models import Model
+from troth.learning.spec import ModelSpec
+from troth.learning.workbench import Workbench, build_workbench
+from troth.protocols.tormentor.parameters import Tormentor
+from troth.references import resolve
+from troth.streams import Stream
+from troth.wire import Int64s
+
+
+@dataclass(frozen=True, eq=False)
+class Dealt:
+    """The data set, and which rows of its training set each party holds."""
+
+    data: DataSet
+    rows_of: Mapping[PartyId, Int64s]
+    """Of everyone, in ascending order, admitted or not."""
+    parties: tuple[PartyId, ...]
+    """Admitted, in ascending order."""
+    notes: tuple[str, ...]
+    validation: Int64s | None = None
+    """The training rows that a curator keeps; no party holds any of them. None where the protocol
+    has no curator."""
+
+
+def deal_rows(scenario: Scenario, *, base: Path, root: Path | None) -> Dealt:
+    """Load the data and deal it.
+
+    Args:
+      base: the scenario file's folder, for relative paths and `module:callable`.
+      root: the folder that `TROTH_DATA` names.
+
+    Raises:
+      CharterError, DataError, VerificationError: there is no such data, or it cannot be dealt so.
+    """
+    charter = scenario.charter
+    world = streams.world(scenario.seed)
+    data = load(charter.task.data, root=root, base=base, stream=world.child("data"))
+    if data.task != charter.task.kind:
+        raise CharterError(
+            f"does not fit {data.name}, which is for {data.task}",
+            key="task.kind",
+            value=charter.task.kind,
+            hint=f'set kind = "{data.task}", or take another data set',
+        )
+    everyone = [party_id(i, scenario.parties.count) for i in range(scenario.parties.count)]
+    dealt = deal(
+        data.train,
+        scenario.partition,
+        len(everyone),
+        world.child("deal"),
+        given=data.given,
+        resolve=partial(resolve, base=base),
+    )
+    rows_of = dict(zip(everyone, dealt, strict=True))
+    validation, notes = None, list(data.notes)
+    if isinstance(charter.protocol, Tormentor):
+        validation = _hold_out(data, charter.protocol.validation_fraction, world)
+        rows_of = {party: rows[~np.isin(rows, validation)] for party, rows in rows_of.items()}
+        notes.append(f"the curator keeps {len(validation)} training rows for validation")
+    parties, refusals = _admit(scenario, rows_of)
+    return Dealt(data, rows_of, parties, (*notes, *refusals), validation)
+
+
+def _hold_out(data: DataSet, fraction: float, world: Stream) -> Int64s:
+    """Rows drawn after dealing, so that they are taken from every partition alike; groups whole."""
+    stream, group_N = world.child("validation"), data.train.group_N
+    if group_N is not None:
+        return split_groups(group_N, fraction, stream)[1]
+    held_out = split_rows(len(data.train), fraction, stream)[1]
+    if not len(held_out):
+        raise CharterError(
+            f"of {len(data.train)} training rows is none at all",
+            key="protocol.validation_fraction",
+            value=fraction,
+        )
+    return held_out
+
+
+def _admit(
+    scenario: Scenario, rows_of: Mapping[PartyId, Int64s]
+) -> tuple[tuple[PartyId, ...], list[str]]:
+    admission = scenario.charter.admission
+    admitted, unlisted, small = [], [], []
+    for party, rows in rows_of.items():
+        if admission.policy == "allow_list" and party not in admission.allow:
+            unlisted.append(party)
+        elif len(rows) < admission.minimum_examples:
+            small.append(party)
+        else:
+            admitted.append(party)
+    if not admitted:
+        raise CharterError(
+            "admits none of the parties",
+            key="admission",
+            hint=f"lower minimum_examples = {admission.minimum_examples}, or extend allow",
+        )
+    notes = []
+    if unlisted:
+        notes.append(f"not admitted, not on the allow list: {', '.join(unlisted)}")
+    if small:
+        notes.append(
+            f"not admitted, fewer than {admission.minimum_examples} examples: {', '.join(small)}"
+        )
+    return tuple(admitted), notes
+
+
+def make_bench(
+    table: ModelSpec,
+    *,
+    features: tuple[int, ...],
+    outputs: int,
+    task: Task,
+    loss: LossName | None,
+    base: Path,
+    x_NF: torch.Tensor,
+    y_N: torch.Tensor,
+    rows_of: Mapping[NodeId, Int64s],
+    test_x_TF: torch.Tensor,
+    test_y_T: torch.Tensor,
+    stream: Stream,
+    device: torch.device,
+    target_floor: float,
+) -> Workbench:
+    """A bench; also called in worker processes, so every argument can be pickled."""
+    model: Model = build_model(
+        table, features=features, outputs=outputs, task=task, loss=loss, base=base
+    )
+    return build_workbench(
+        model,
+        x_NF=x_NF.numpy(),
+        y_N=y_N.numpy(),
+        rows_of=rows_of,
+        test_x_TF=test_x_TF.numpy(),
+        test_y_T=test_y_T.numpy(),
+        stream=stream,
+        device=device,
+        target_floor=target_floor,
+    )

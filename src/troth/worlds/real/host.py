@@ -1,0 +1,382 @@
+"""One node of a real run: steps its role under asyncio and carries out the role's effects.
+
+The host knows no network. What arrives is given to `accept`, what is to leave lies in the outboxes
+of its links; `hub` and `spoke` carry it. So a role does the same here as in the simulated world.
+
+**Restarting.** `Save` writes one checkpoint of state, waiting messages and outboxes, and returns
+when it is on the disk. Only then may the role go on, so nothing that depends on a state leaves
+before the state is safe; and only then are peers told that what they sent is durable here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from troth.engines.engine import Engine
+from troth.errors import PeerError, RoundFailedError, UnreachableError
+from troth.ids import NodeId
+from troth.roles.effects import (
+    Collect,
+    Collected,
+    Effect,
+    Load,
+    Now,
+    Perform,
+    Receive,
+    Report,
+    Save,
+    Send,
+    SendBytes,
+    Sleep,
+)
+from troth.roles.node import Node, Role
+from troth.wire import Codec, Float32s
+from troth.worlds.mailbox import Envelope, Mailbox
+from troth.worlds.real.deadline import AdaptiveDeadline
+from troth.worlds.real.journal import Checkpoint, Journal
+from troth.worlds.real.limits import Limits
+from troth.worlds.real.link import Link, Refused
+from troth.worlds.states import decode_state, encode_state
+
+T = TypeVar("T")
+
+CHECK_S = 1.0
+"""How often a role that waits without a deadline is checked for peers that are not there."""
+
+
+class Tally(msgspec.Struct):
+    """What was sent and taken: messages and bytes, by peer and message type."""
+
+    sent: dict[NodeId, dict[str, tuple[int, int]]] = {}
+    received: dict[NodeId, dict[str, tuple[int, int]]] = {}
+    rounds: int = 0
+    """The last round that the role has reported."""
+    clock_s: float = 0.0
+    """The latest time that the role was told."""
+
+
+class Observer(Protocol):
+    """Watches a node. It is called from another thread than the host's, one call at a time."""
+
+    def report(self, report: Report, tally: Tally) -> None:
+        """The role says that a round is over."""
+
+    def refused(self, error: PeerError) -> None:
+        """A peer sent something that was thrown away."""
+
+
+class NumberedEnvelope(Envelope):
+    """A message and its number on its link."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, sender: NodeId, number: int, data: bytes) -> None:
+        super().__init__(sender, data)
+        self.number = number
+
+
+class Host:
+    """Runs one role to its end.
+
+    Args:
+      node: where the role runs.
+      role: what it does.
+      peers: whom it may send to and receive from.
+      codec: of the protocol, with `limits.body_bytes` as its bound.
+      engine: carries out computations, on a bench that holds this node's rows only.
+      journal: where what must survive is kept.
+      observer: told about rounds and refusals.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        role: Role,
+        *,
+        peers: Sequence[NodeId],
+        codec: Codec,
+        engine: Engine,
+        journal: Journal,
+        observer: Observer,
+        limits: Limits,
+    ) -> None:
+        self.node = node
+        self.codec = codec
+        self.limits = limits
+        self.links = {
+            peer: Link(peer, starts=journal.starts, limits=limits) for peer in sorted(peers)
+        }
+        self.tally = Tally()
+        self.finished = False
+        """The role has returned; peers may still fetch what it sent last."""
+        self._role = role
+        self._engine = engine
+        self._journal = journal
+        self._observer = observer
+        self._mailbox = Mailbox()
+        self._arrived = asyncio.Event()
+        self._told = asyncio.Event()
+        self._deadline = AdaptiveDeadline(limits.patience)
+        self._asked: tuple[object, float] = (None, 0.0)
+        self._state: bytes | None = None
+        self._restore()
+
+    def _restore(self) -> None:
+        kept = self._journal.load()
+        if kept.tally:
+            self.tally = decode_state(Tally, kept.tally)
+        self._state, self.finished = kept.state, kept.finished
+        for peer, link in self.links.items():
+            link.restore(
+                received=kept.received.get(peer, 0),
+                outbox={number: data for (to, number), data in kept.outbox.items() if to == peer},
+            )
+        for (peer, number), data in kept.inbox.items():
+            envelope = NumberedEnvelope(peer, number, data)
+            envelope.open(self.codec)
+            self._mailbox.put(envelope)
+
+    # ---------------------------------------------------------------- running
+
+    async def run(self) -> Float32s | None:
+        """What the role returns. A role that had returned before is not run again.
+
+        Raises:
+          RoundFailedError: the role gave up. UnreachableError: peers that it waits for are not
+            there.
+        """
+        if self.finished:
+            assert self._state is not None
+            result: Float32s | None = decode_state(Float32s | None, self._state)
+        else:
+            result = await self._run_role()
+            self._state = encode_state(result)
+            self._mailbox.clear()
+            self.finished = True
+            await self._save()
+        for link in self.links.values():
+            link.changed.set()
+        return result
+
+    async def _run_role(self) -> Float32s | None:
+        coroutine = self._role(self.node)
+        value: Any = None
+        try:
+            while True:
+                effect = coroutine.send(value)
+                value = await self._carry_out(effect)
+        except StopIteration as stop:
+            result: Float32s | None = stop.value
+            return result
+        except PeerError as error:
+            raise RoundFailedError(
+                f"{self.node.id} could not go on: {', '.join(error.culprits)} {error.message}"
+            ) from error
+        finally:
+            coroutine.close()
+
+    async def drain(self) -> list[NodeId]:
+        """Wait, at most `linger_s`, until peers hold all that was sent to them; those that do
+        not."""
+
+        def pending() -> list[NodeId]:
+            return [peer for peer, link in self.links.items() if link.outbox]
+
+        try:
+            async with asyncio.timeout(self.limits.linger_s):
+                while pending():
+                    self._told.clear()
+                    await self._told.wait()
+        except TimeoutError:
+            pass
+        return pending()
+
+    def told(self) -> None:
+        """A peer has told what it holds."""
+        self._told.set()
+
+    # ---------------------------------------------------------------- what arrives
+
+    def room(self, link: Link, size_bytes: int) -> None:
+        """Whether this node can hold another message of a peer.
+
+        Raises:
+          Refused: it would have more waiting here than one peer may.
+        """
+        messages, waiting_bytes = self._mailbox.load_of(link.peer)
+        if (
+            messages >= self.limits.waiting_messages
+            or waiting_bytes + size_bytes > self.limits.waiting_bytes
+        ):
+            raise Refused(429, f"{messages} messages wait here already, try again later")
+
+    async def accept(self, link: Link, number: int, previous: int, data: bytes) -> None:
+        """A message from a peer.
+
+        Raises:
+          Refused: it is not its next message, not a message of this protocol, or there is no room.
+        """
+        link.check(number, previous)
+        if self.finished:
+            link.received = link.durable = number
+            return
+        self.room(link, len(data))
+        envelope = NumberedEnvelope(link.peer, number, data)
+        try:
+            envelope.open(self.codec)
+        except PeerError as error:
+            await self.blame(error)
+            raise Refused(400, error.message) from None
+        self._mailbox.put(envelope)
+        link.received = number
+        _count(self.tally.received, link.peer, type(envelope.message).__name__, len(data))
+        self._arrived.set()
+
+    async def blame(self, error: PeerError) -> None:
+        """A peer did something that concerns its link only."""
+        await asyncio.to_thread(self._observer.refused, error)
+
+    # ---------------------------------------------------------------- effects
+
+    async def _carry_out(self, effect: Effect[Any]) -> Any:
+        match effect:
+            case Send(to=to, message=message):
+                self._send(to, self.codec.encode(message), type(message).__name__)
+            case SendBytes(to=to, data=data):
+                self._send(to, data, "(raw bytes)")
+            case Receive():
+                return await self._receive(effect)
+            case Collect():
+                return await self._collect(effect)
+            case Sleep(seconds=seconds):
+                await asyncio.sleep(seconds)
+            case Now():
+                # Restarts and steps of the system's clock must not turn the role's clock back.
+                self.tally.clock_s = max(self.tally.clock_s, time.time())
+                return self.tally.clock_s
+            case Perform(request=request):
+                (value,) = await asyncio.to_thread(self._engine.run, [request])
+                return value
+            case Save(state=state):
+                self._state = encode_state(state)
+                await self._save()
+            case Load(type=type_):
+                return None if self._state is None else decode_state(type_, self._state)
+            case Report(round=round):
+                self.tally.rounds = round
+                await asyncio.to_thread(self._observer.report, effect, self.tally)
+            case _:
+                raise AssertionError(f"{effect!r} is not an effect")
+        return None
+
+    def _send(self, to: Sequence[NodeId], data: bytes, name: str) -> None:
+        for id in to:
+            assert id in self.links, f"{self.node.id} sends to {id}, which is no peer of it"
+            self.links[id].send(data)
+            _count(self.tally.sent, id, name, len(data))
+
+    async def _receive(self, effect: Receive[Any]) -> Any:
+        senders = self.links if effect.sender is None else (effect.sender,)
+        return await self._until(
+            lambda: self._mailbox.take(effect), effect.deadline_s, lambda: (senders, 1)
+        )
+
+    async def _collect(self, effect: Collect[Any]) -> Collected[Any]:
+        question = (effect.type, effect.round)
+        if self._asked[0] != question:
+            # A repeated question goes on being timed from its first time (Karn's rule would throw
+            # the answer away, and never learn that everybody is slow).
+            self._asked = (question, time.monotonic())
+        gathered: dict[NodeId, Envelope] = {}
+
+        def enough() -> bool | None:
+            for sender, envelope in self._mailbox.gather(effect).items():
+                if sender not in gathered:
+                    gathered[sender] = envelope
+                    self._deadline.answered(time.monotonic() - self._asked[1])
+            return True if len(gathered) >= effect.enough else None
+
+        await self._until(
+            enough,
+            effect.deadline_s,
+            lambda: (effect.expected - gathered.keys(), effect.enough - len(gathered)),
+        )
+        return Collected({sender: gathered[sender].message for sender in sorted(gathered)})
+
+    async def _until(
+        self,
+        look: Callable[[], T | None],
+        deadline_s: float | None,
+        missing: Callable[
+            [], tuple[Sequence[NodeId] | frozenset[NodeId] | Mapping[NodeId, Link], int]
+        ],
+    ) -> T | None:
+        """What `look` finds, as soon as it finds something; None after the deadline.
+
+        `missing` tells whom it waits for, and how many of them it needs.
+        """
+        ends_s = (
+            None if deadline_s is None else time.monotonic() + self._deadline.wait_s(deadline_s)
+        )
+        check_s = time.monotonic() + CHECK_S
+        while True:
+            found = look()
+            if found is not None:
+                return found
+            self._arrived.clear()
+            try:
+                async with asyncio.timeout((ends_s or check_s) - time.monotonic()):
+                    await self._arrived.wait()
+            except TimeoutError:
+                if ends_s is not None:
+                    return look()
+                self._check_reached(*missing())
+                check_s = time.monotonic() + CHECK_S
+
+    def _check_reached(
+        self, missing: Sequence[NodeId] | frozenset[NodeId] | Mapping[NodeId, Link], needed: int
+    ) -> None:
+        limit_s = self.limits.unreachable_s
+        now_s = time.monotonic()
+        silent = sorted(id for id in missing if now_s - self.links[id].heard_s > limit_s)
+        if len(missing) - len(silent) < needed:
+            shown = ", ".join(silent[:5]) + (" and others" if len(silent) > 5 else "")
+            raise UnreachableError(
+                f"{self.node.id} has not heard of {shown} for {limit_s:g} s",
+                hint="see that they run and can connect; this node goes on when started again",
+            )
+
+    async def _save(self) -> None:
+        received = {peer: link.received for peer, link in self.links.items()}
+        inbox: dict[tuple[NodeId, int], bytes] = {}
+        for envelope in self._mailbox.waiting:
+            assert isinstance(envelope, NumberedEnvelope)
+            inbox[envelope.sender, envelope.number] = envelope.data
+        checkpoint = Checkpoint(
+            state=self._state,
+            tally=encode_state(self.tally),
+            received=received,
+            inbox=inbox,
+            outbox={
+                (peer, number): data
+                for peer, link in self.links.items()
+                for number, data in link.outbox.items()
+            },
+            finished=self.finished,
+        )
+        await asyncio.to_thread(self._journal.save, checkpoint)
+        for peer, link in self.links.items():
+            link.durable = received[peer]
+
+
+def _count(
+    tally: dict[NodeId, dict[str, tuple[int, int]]], peer: NodeId, name: str, size_bytes: int
+) -> None:
+    of_peer = tally.setdefault(peer, {})
+    messages, total = of_peer.get(name, (0, 0))
+    of_peer[name] = (messages + 1, total + size_bytes)

@@ -1,0 +1,316 @@
+"""The node that others connect to: the HTTP interface over mutual TLS.
+
+Served by uvicorn's HTTP/1.1 implementation on asyncio's TLS. Uvicorn does not tell applications
+whose certificate it saw, so its protocol class is extended by the one line that does. Whoever gets
+as far as a request has proven to be a pinned peer; what it may take up from then on is bounded
+(`limits`), and counted for each peer by itself, so that one cannot crowd out the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, cast
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from troth.crypto.identity import Identity, PublicId
+from troth.errors import UsageError
+from troth.ids import NodeId
+from troth.worlds.real.host import Host
+from troth.worlds.real.interface import (
+    DURABLE_HEADER,
+    INBOX,
+    LINK,
+    NUMBER_HEADER,
+    OUTBOX,
+    PREVIOUS,
+    RECEIVED_HEADER,
+    WAIT_MS,
+)
+from troth.worlds.real.limits import Limits
+from troth.worlds.real.link import MAX_NUMBER, Link, Refused
+from troth.worlds.real.tls import peer_public_id, server_context
+
+CLOSE_S = 2.0
+"""How long answers that are on their way may take when the hub closes."""
+
+MAX_HEADER_BYTES = 16 * 2**10
+
+
+class Hub:
+    """Carries a host's messages to and from the peers that connect.
+
+    Args:
+      peers: who may connect, by public key; everyone else is turned away in the TLS handshake.
+    """
+
+    def __init__(self, host: Host, identity: Identity, peers: Mapping[NodeId, PublicId]) -> None:
+        self._host = host
+        self._limits = host.limits
+        self._door = Door({public: peer for peer, public in peers.items()}, host.limits)
+        self._context = server_context(identity, peers.values())
+        self._polls: Counter[NodeId] = Counter()
+        self._receiving: set[NodeId] = set()
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+        self._closing = False
+
+    async def open(self, address: str, port: int) -> int:
+        """Listen; the port, which the operating system chooses where `port` is 0.
+
+        Raises:
+          UsageError: the address cannot be listened at.
+        """
+        config = Config(
+            self._application(),
+            http=_protocol_class(self._door),
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        )
+        config.load()
+        protocol_class: Any = config.http_protocol_class
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: protocol_class(config=config, server_state=self._state, app_state={}),
+                address,
+                port,
+                family=socket.AF_UNSPEC,
+                ssl=self._context,
+                ssl_handshake_timeout=self._limits.handshake_s,
+                ssl_shutdown_timeout=CLOSE_S,
+            )
+        except OSError as error:
+            raise UsageError(
+                f"cannot listen at {address}:{port}: {(error.strerror or str(error)).lower()}",
+                hint="choose another port, or 0 to have one chosen",
+            ) from None
+        chosen: int = self._server.sockets[0].getsockname()[1]
+        return chosen
+
+    async def close(self) -> None:
+        """Take no more connections, and end those there are."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._closing = True
+        for link in self._host.links.values():
+            link.changed.set()
+        tasks = set(self._state.tasks)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=CLOSE_S)
+            for task in late:
+                task.cancel()
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+
+    # ---------------------------------------------------------------- requests
+
+    def _application(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route(INBOX + "/{number}", self._put, methods=["PUT"]),
+                Route(OUTBOX, self._get, methods=["GET"]),
+                Route(LINK, self._link, methods=["GET"]),
+            ],
+            exception_handlers={Refused: _refusal, ClientDisconnect: _gone},
+        )
+
+    def _peer(self, request: Request) -> Link:
+        """Who asks, and that it may ask again already."""
+        link = self._host.links.get(request.state.peer)
+        if link is None:
+            raise Refused(403, "you are no peer of this node", close=True)
+        link.heard_s = time.monotonic()
+        self._door.spend(link.peer)
+        received = _number(request.headers.get(RECEIVED_HEADER))
+        durable = _number(request.headers.get(DURABLE_HEADER))
+        if durable > received:
+            raise Refused(400, f"{DURABLE_HEADER} is above {RECEIVED_HEADER}", close=True)
+        link.peer_holds(received=received, durable=durable)
+        self._host.told()
+        return link
+
+    async def _put(self, request: Request) -> Response:
+        link = self._peer(request)
+        number = _number(request.path_params["number"])
+        previous = _number(request.query_params.get(PREVIOUS))
+        link.check(number, previous)
+        if link.peer in self._receiving:
+            raise Refused(429, "another message of yours is on its way", close=True)
+        self._receiving.add(link.peer)
+        try:
+            data = await self._body(request, link)
+            await self._host.accept(link, number, previous, data)
+        finally:
+            self._receiving.discard(link.peer)
+        return Response(status_code=204, headers=_heard(link))
+
+    async def _body(self, request: Request, link: Link) -> bytes:
+        length = request.headers.get("content-length")
+        if length is None:
+            raise Refused(411, "a message says its length", close=True)
+        size = _number(length)
+        if size > self._limits.body_bytes:
+            raise Refused(413, f"{size} bytes are more than {self._limits.body_bytes}", close=True)
+        try:
+            self._host.room(link, size)
+        except Refused as refusal:
+            refusal.close = True
+            raise
+        chunks = []
+        try:
+            async with asyncio.timeout(self._limits.body_s):
+                # The HTTP implementation lets no more through than was announced.
+                async for chunk in request.stream():
+                    chunks.append(chunk)
+        except TimeoutError:
+            raise Refused(
+                408, f"the message took longer than {self._limits.body_s:g} s", close=True
+            ) from None
+        return b"".join(chunks)
+
+    async def _get(self, request: Request) -> Response:
+        link = self._peer(request)
+        wait_s = min(self._limits.poll_s, _number(request.query_params.get(WAIT_MS)) / 1000)
+        self._polls[link.peer] += 1
+        mine = self._polls[link.peer]
+        link.changed.set()  # An older request of the same peer, if there is one, notices this one.
+        after = link.delivered
+        message = link.next_after(after)
+        told = link.durable
+        ends_s = time.monotonic() + wait_s
+        while message is None and link.durable == told and not self._closing:
+            link.changed.clear()
+            try:
+                async with asyncio.timeout(ends_s - time.monotonic()):
+                    await link.changed.wait()
+            except TimeoutError:
+                break
+            if self._polls[link.peer] != mine:
+                raise Refused(409, "a newer request waits for messages")
+            message = link.next_after(after)
+        link.heard_s = time.monotonic()
+        if message is None:
+            return Response(status_code=204, headers=_heard(link))
+        number, _, data = message
+        return Response(data, headers=_heard(link) | {NUMBER_HEADER: str(number)})
+
+    async def _link(self, request: Request) -> Response:
+        return Response(status_code=204, headers=_heard(self._peer(request)))
+
+
+class Door:
+    """Who is connected, and how often each may ask."""
+
+    def __init__(self, peer_of: Mapping[PublicId, NodeId], limits: Limits) -> None:
+        self.limits = limits
+        self._peer_of = peer_of
+        self._connections: Counter[NodeId] = Counter()
+        self._tokens: dict[NodeId, tuple[float, float]] = {}
+
+    def enter(self, public: PublicId | None) -> NodeId | None:
+        """Who has connected; None if it may not, or has too many connections already."""
+        peer = None if public is None else self._peer_of.get(public)
+        if peer is None or self._connections[peer] >= self.limits.connections_per_peer:
+            return None
+        self._connections[peer] += 1
+        return peer
+
+    def leave(self, peer: NodeId) -> None:
+        """One connection of `peer` has ended."""
+        self._connections[peer] -= 1
+
+    def spend(self, peer: NodeId) -> None:
+        """Count a request (token bucket).
+
+        Raises:
+          Refused: `peer` asks too often.
+        """
+        now_s = time.monotonic()
+        tokens, then_s = self._tokens.get(peer, (float(self.limits.requests_at_once), now_s))
+        tokens = min(
+            self.limits.requests_at_once,
+            tokens + (now_s - then_s) * self.limits.requests_per_s,
+        )
+        allowed = tokens >= 1
+        self._tokens[peer] = (tokens - 1 if allowed else tokens, now_s)
+        if not allowed:
+            raise Refused(429, f"more than {self.limits.requests_per_s:g} requests per second")
+
+
+def _protocol_class(door: Door) -> type[asyncio.Protocol]:
+    class PinnedProtocol(H11Protocol):
+        """HTTP/1.1 that knows who is at the other end, and tells the application."""
+
+        peer: NodeId | None = None
+        first_request: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            # Uvicorn narrows this argument in the same way.
+            super().connection_made(transport)
+            tls = transport.get_extra_info("ssl_object")
+            assert isinstance(tls, ssl.SSLObject), "a hub speaks TLS only"
+            peer = self.peer = door.enter(peer_public_id(tls))
+            if peer is None:
+                transport.abort()
+                return
+            self.app_state = {"peer": peer}
+            self.first_request = self.loop.call_later(door.limits.handshake_s, self._no_request)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            if self.first_request is not None:
+                self.first_request.cancel()
+            if self.peer is not None:
+                door.leave(self.peer)
+                self.peer = None
+
+        def _no_request(self) -> None:
+            # Uvicorn declares it as if there always were one.
+            if cast("object", self.cycle) is None:
+                self.transport.abort()
+
+    return PinnedProtocol
+
+
+def _number(text: str | None) -> int:
+    if text is None or not text.isascii() or not text.isdigit() or len(text) > 19:
+        raise Refused(400, f"a number from 0 to {MAX_NUMBER} is missing", close=True)
+    number = int(text)
+    if number > MAX_NUMBER:
+        raise Refused(400, f"a number is above {MAX_NUMBER}", close=True)
+    return number
+
+
+def _heard(link: Link) -> dict[str, str]:
+    return {RECEIVED_HEADER: str(link.received), DURABLE_HEADER: str(link.durable)}
+
+
+async def _refusal(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    headers = {"connection": "close"} if error.close else {}
+    return PlainTextResponse(error.reason, status_code=error.status, headers=headers)
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    # Nobody reads this; the connection is gone.
+    return Response(status_code=400)

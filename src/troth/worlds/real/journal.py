@@ -1,0 +1,198 @@
+"""What a node must not forget, in SQLite with a write-ahead log.
+
+One transaction per `Save` of the role: its state, the messages received and not taken yet, the
+messages sent and not durable at their receivers, and how far each peer was heard. After a kill at
+any point the node finds all of it as it was at one `Save`; whatever it had received since then,
+its peers still have, as it was never told to be durable here.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from troth.errors import UsageError, VerificationError
+from troth.ids import NodeId
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS node (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS peers (peer TEXT PRIMARY KEY, received INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS inbox (
+  peer TEXT, number INTEGER, data BLOB NOT NULL, PRIMARY KEY (peer, number)
+) STRICT;
+CREATE TABLE IF NOT EXISTS outbox (
+  peer TEXT, number INTEGER, data BLOB NOT NULL, PRIMARY KEY (peer, number)
+) STRICT;
+"""
+
+SECRET_BYTES = 32
+
+Key = tuple[NodeId, int]
+"""A peer, and the number of a message from or to it."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is to survive. `finished` says that the role has returned, and `state` is its result."""
+
+    state: bytes | None
+    tally: bytes
+    received: Mapping[NodeId, int] = field(default_factory=dict)
+    inbox: Mapping[Key, bytes] = field(default_factory=dict)
+    """In order of arrival."""
+    outbox: Mapping[Key, bytes] = field(default_factory=dict)
+    finished: bool = False
+
+
+class Journal:
+    """A node's journal. One process has it open at a time.
+
+    Args:
+      path: made where there is none.
+      node: whose it is.
+      run: what tells this run from others; a journal goes on with the same run only.
+
+    Raises:
+      UsageError: another process has it open, or it cannot be written.
+      VerificationError: it is no journal, or one of another node or run.
+    """
+
+    def __init__(self, path: Path, *, node: NodeId, run: str) -> None:
+        self.path = path
+        try:
+            # It holds the node's secrets, so nobody else may read it; SQLite gives its log the
+            # same mode.
+            path.touch(mode=0o600)
+            self._database = sqlite3.connect(
+                path, timeout=0.0, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._open(node, run)
+            except BaseException:
+                self._database.close()
+                raise
+        except OSError as error:
+            raise UsageError(
+                f"{path}: cannot be written: {(error.strerror or str(error)).lower()}"
+            ) from None
+        except sqlite3.DatabaseError as error:
+            raise self._failed(error) from None
+
+    def _open(self, node: NodeId, run: str) -> None:
+        # Exclusive, so a node that is started twice is noticed; full, so that a power cut loses
+        # nothing that was said to be durable.
+        for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
+            self._database.execute(f"PRAGMA {pragma}")
+        self._database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+        for key, value in (("id", node), ("run", run)):
+            kept = self._get(key)
+            if kept is not None and kept != value.encode():
+                raise VerificationError(
+                    f"{self.path}: belongs to another {'node' if key == 'id' else 'run'}",
+                    hint="give this node a folder of its own",
+                )
+            self._set(key, value.encode())
+        self.starts = int(self._get("starts") or b"0") + 1
+        """How often this node was started, this time included."""
+        self._set("starts", str(self.starts).encode())
+        secret = self._get("secret") or os.urandom(SECRET_BYTES)
+        self._set("secret", secret)
+        self.secret_seed = int.from_bytes(secret)
+        """Of the node's `secret` stream: from the operating system, the same after a restart."""
+        self._inbox = set(self._keys("inbox"))
+        self._outbox = set(self._keys("outbox"))
+
+    def load(self) -> Checkpoint:
+        """What was last saved."""
+        rows = self._database.execute("SELECT peer, number, data FROM inbox ORDER BY rowid")
+        inbox = {(NodeId(peer), number): data for peer, number, data in rows}
+        rows = self._database.execute("SELECT peer, number, data FROM outbox ORDER BY number")
+        outbox = {(NodeId(peer), number): data for peer, number, data in rows}
+        received = dict(self._database.execute("SELECT peer, received FROM peers"))
+        return Checkpoint(
+            state=self._get("state"),
+            tally=self._get("tally") or b"",
+            received=received,
+            inbox=inbox,
+            outbox=outbox,
+            finished=self._get("finished") is not None,
+        )
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Make `checkpoint` what survives; it does once this returns.
+
+        Raises:
+          UsageError: the disk does not take it.
+        """
+        try:
+            with closing(self._database.cursor()) as cursor:
+                cursor.execute("BEGIN IMMEDIATE")
+                try:
+                    self._write(checkpoint)
+                    cursor.execute("COMMIT")
+                except BaseException:
+                    cursor.execute("ROLLBACK")
+                    raise
+        except sqlite3.DatabaseError as error:
+            raise self._failed(error) from None
+        self._inbox, self._outbox = set(checkpoint.inbox), set(checkpoint.outbox)
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._database.close()
+
+    def _write(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.state is not None:
+            self._set("state", checkpoint.state)
+        self._set("tally", checkpoint.tally)
+        if checkpoint.finished:
+            self._set("finished", b"")
+        self._database.executemany(
+            "INSERT OR REPLACE INTO peers VALUES (?, ?)", checkpoint.received.items()
+        )
+        self._delete("inbox", self._inbox - checkpoint.inbox.keys())
+        self._delete("outbox", self._outbox - checkpoint.outbox.keys())
+        self._database.executemany(
+            "INSERT INTO inbox VALUES (?, ?, ?)",
+            ((*key, data) for key, data in checkpoint.inbox.items() if key not in self._inbox),
+        )
+        self._database.executemany(
+            "INSERT INTO outbox VALUES (?, ?, ?)",
+            ((*key, data) for key, data in checkpoint.outbox.items() if key not in self._outbox),
+        )
+
+    def _delete(self, table: str, keys: Iterable[Key]) -> None:
+        self._database.executemany(
+            f"DELETE FROM {table} WHERE peer = ? AND number = ?", sorted(keys)
+        )
+
+    def _keys(self, table: str) -> list[Key]:
+        return [
+            (NodeId(peer), number)
+            for peer, number in self._database.execute(f"SELECT peer, number FROM {table}")
+        ]
+
+    def _get(self, key: str) -> bytes | None:
+        row = self._database.execute("SELECT value FROM node WHERE key = ?", (key,)).fetchone()
+        value: bytes | None = None if row is None else row[0]
+        return value
+
+    def _set(self, key: str, value: bytes) -> None:
+        self._database.execute("INSERT OR REPLACE INTO node VALUES (?, ?)", (key, value))
+
+    def _failed(self, error: sqlite3.DatabaseError) -> UsageError | VerificationError:
+        if isinstance(error, sqlite3.OperationalError):
+            if "locked" in str(error):
+                return UsageError(
+                    f"{self.path}: another process runs this node",
+                    hint="stop it first, or give this node a folder of its own",
+                )
+            return UsageError(f"{self.path}: cannot be written: {error}")
+        return VerificationError(
+            f"{self.path}: is not a journal: {error}",
+            hint="give this node a new folder; without its journal it cannot go on",
+        )

@@ -1,0 +1,55 @@
+"""Sybils of brokered learning: they leave when they are found out, and come back as somebody else.
+
+TorMentor, section 6.2: "if a poisoner was able to detect this defense, and attempt to leave and
+rejoin the model, an optimal proof of work admission puzzle should require enough time such that
+this strategy becomes infeasible."
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from troth.protocols.tormentor.messages import Leave, Refused
+from troth.protocols.tormentor.provider import outside
+from troth.protocols.tormentor.state import BROKER, ProviderState
+from troth.roles.effects import Load, Received, Save
+from troth.roles.node import Node, Role
+from troth.wire import Float32s
+
+
+def rejoining(honest: Role) -> Role:
+    """`honest`, except that it leaves and starts over as soon as an update is rejected."""
+    return partial(_rejoining, honest=honest)
+
+
+async def _rejoining(node: Node, *, honest: Role) -> Float32s | None:
+    """Steps the honest role and passes its effects on, as `troth.attacks.roles` does."""
+    inner = honest(node)
+    value: object = None
+    state = ProviderState()
+    try:
+        while True:
+            try:
+                effect = inner.send(value)
+            except StopIteration as stop:
+                result: Float32s | None = stop.value
+                return result
+            value = await effect
+            if isinstance(effect, Save) and isinstance(effect.state, ProviderState):
+                state = effect.state
+            if isinstance(effect, Load) and isinstance(value, ProviderState):
+                state = value
+            if (
+                isinstance(value, Received)
+                and isinstance(value.message, Refused)
+                and value.message.puzzle is not None
+                and state.pending is not None
+                and value.message.to == state.pending.nonce
+            ):
+                inner.close()
+                asked, state = state.pending, outside(state)
+                await node.send(BROKER, Leave(asked.model_id, asked.token))
+                await node.save(state)
+                inner, value = honest(node), None
+    finally:
+        inner.close()
