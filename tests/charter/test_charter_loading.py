@@ -327,7 +327,7 @@ def test_explanation_agrees_with_msgspec(key: Key, value: object) -> None:
         node = node[part]  # type: ignore[index]  # the key leads through tables and arrays
         if not isinstance(node, dict | list):
             return
-    node[key[-1]] = value  # type: ignore[index]
+    node[key[-1]] = value  # type: ignore[index]  # the same
     explained = not_finite(document) or explain(document, ScenarioFile)
     if not_finite(document) is None:
         try:

@@ -264,8 +264,8 @@ def _protocol_class(door: Door) -> type[asyncio.Protocol]:
         peer: NodeId | None = None
         first_request: asyncio.TimerHandle | None = None
 
+        # Uvicorn narrows the argument in the same way, hence the override.
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            # Uvicorn narrows this argument in the same way.
             super().connection_made(transport)
             tls = transport.get_extra_info("ssl_object")
             assert isinstance(tls, ssl.SSLObject), "a hub speaks TLS only"
