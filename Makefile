@@ -37,10 +37,12 @@ lint: $(VENV)/.dev  ## check style and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-fuzz: $(VENV)/.fuzz  ## fuzz the wire codec for FUZZ_S seconds
-	mkdir -p build/fuzz/corpus
+fuzz: $(VENV)/.fuzz  ## fuzz the wire codec, then the broker, for FUZZ_S seconds in all
+	mkdir -p build/fuzz/corpus build/fuzz/broker
 	cd build/fuzz && $(abspath $(BIN))/python $(CURDIR)/tests/fuzz/fuzz_wire.py \
-	  -max_total_time=$(FUZZ_S) corpus $(CURDIR)/tests/fuzz/corpus/wire
+	  -max_total_time=$$(($(FUZZ_S) / 2)) corpus $(CURDIR)/tests/fuzz/corpus/wire
+	cd build/fuzz && $(abspath $(BIN))/python $(CURDIR)/tests/fuzz/fuzz_broker.py \
+	  -max_total_time=$$(($(FUZZ_S) / 2)) broker
 
 bench: install $(BENCH_VENV)/.installed  ## measure beside other libraries; wants TROTH_DATA
 	$(BIN)/python benchmarks/robust.py

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -75,20 +75,61 @@ class PartyRecord(Record, frozen=True, kw_only=True):
     accepted: int = 0
     rejected: int = 0
     missing: int = 0
+    told: str | None = None
+    """Why it was refused the last time, in the words that reached it."""
+    stopped: str | None = None
+    """Why it stopped before the end."""
     bytes_sent: Bytes = Bytes(0)
     bytes_received: Bytes = Bytes(0)
     messages_sent: int = 0
     sent: dict[str, Traffic] = {}
     """What it sent, by message type."""
+    work: dict[str, float] = {}
+    """What it computed, in units by label: of `solve_puzzle` a unit is one hash, of anything else
+    one computation. Simulated runs only."""
+
+
+class PartyPrivacy(Record, frozen=True, kw_only=True):
+    """What one party has spent for its own privacy, over all its releases and views together.
+
+    (epsilon, delta)-DP holds towards everybody who has seen something, whoever else they are; all
+    but `party` and `mechanism` is empty where nothing bounds it.
+    """
+
+    party: NodeId
+    mechanism: str
+    unit: str | None = None
+    adjacency: str | None = None
+    budget: float | None = None
+    """Epsilon that the party is willing to spend."""
+    delta: float | None = None
+    epsilon: float | None = None
+    """Spent: the smaller one of the two accountants' figures."""
+    pld: float | None = None
+    """By privacy loss distributions; None where they cannot count the events."""
+    rdp: float | None = None
+    """By Renyi divergences."""
+    releases: int = 0
+    """Updates that were charged, whatever became of them."""
+    views: list[str] = []
+    """Who has seen releases; what these compute from them costs nothing more."""
+    entries: list[dict[str, Any]] = []
+    """The ledger: which events those views saw, and how often."""
 
 
 class PrivacyRecord(Record, frozen=True, kw_only=True):
-    """What is known of the privacy a party has spent. None means that nothing bounds it."""
+    """`privacy.json`: what is known of the privacy that parties have spent.
+
+    `epsilon` and `delta` hold for each party by itself; None means that nothing bounds them, or
+    that this node does not know.
+    """
 
     mechanism: str
     epsilon: float | None
     delta: float | None
     note: str
+    parties: list[PartyPrivacy] = []
+    """Each party by itself; a node of a real run knows of itself only."""
 
 
 class Summary(Record, frozen=True, kw_only=True):

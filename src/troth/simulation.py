@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,21 +26,24 @@ from troth.errors import CharterError, LocalError, RoundFailedError, UsageError,
 from troth.ids import Bytes, NodeId, SimulatedSeconds
 from troth.learning.device import repeatable
 from troth.learning.requests import Evaluate, EvaluateParties
+from troth.protocols.account import own_account
 from troth.records import (
     Metrics,
     PartyRecord,
-    PrivacyRecord,
     RoundRecord,
     Summary,
     Traffic,
 )
 from troth.report.folder import RunFolder
+from troth.report.privacy import simulated_privacy_record
 from troth.report.progress import Progress, QuietProgress, live_progress
 from troth.wire import Float32s
 from troth.worlds.simulated import snapshot
 from troth.worlds.simulated.recorder import Recorder, mean_metrics
+from troth.worlds.simulated.runtime import Runtime
 from troth.worlds.simulated.stage import Stage, prepare
 from troth.worlds.simulated.world import SimulatedWorld
+from troth.worlds.states import decode_state
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -355,9 +359,13 @@ class _Run:
     ) -> Summary:
         charter = self._scenario.charter
         tally = recorder.tally
-        parties = []
+        parties, privacies = [], []
         for party in stage.parties:
             node = world.nodes.get(party)
+            account = own_account(
+                charter.protocol, party, stage.privacy.get(party), partial(_saved_state, node)
+            )
+            privacies.append(account.privacy)
             attack = stage.attackers.get(party)
             parties.append(
                 PartyRecord(
@@ -367,6 +375,8 @@ class _Run:
                     accepted=tally.accepted.get(party, 0),
                     rejected=tally.rejected.get(party, 0),
                     missing=tally.missing.get(party, 0),
+                    told=account.told,
+                    stopped=account.stopped,
                     bytes_sent=Bytes(0 if node is None else node.bytes_sent),
                     bytes_received=Bytes(0 if node is None else node.bytes_received),
                     messages_sent=0 if node is None else node.messages_sent,
@@ -374,6 +384,7 @@ class _Run:
                         name: Traffic(messages=messages, bytes=Bytes(sent))
                         for name, (messages, sent) in sorted((node.sent if node else {}).items())
                     },
+                    work=dict(sorted((node.work if node else {}).items())),
                 )
             )
         return Summary(
@@ -401,17 +412,13 @@ class _Run:
             engine=stage.engine.name,
             device=stage.device,
             cost_model=str(self._scenario.cost.__struct_config__.tag),
-            privacy=NO_PRIVACY,
+            privacy=simulated_privacy_record(privacies),
             notes=list(stage.notes),
         )
 
 
-NO_PRIVACY = PrivacyRecord(
-    mechanism="none",
-    epsilon=None,
-    delta=None,
-    note="no noise is added, so nothing bounds what updates and models reveal about a party's rows",
-)
+def _saved_state(node: Runtime | None, type_: type[Any]) -> Any:
+    return None if node is None or node.durable is None else decode_state(type_, node.durable)
 
 
 def _measure(

@@ -77,7 +77,7 @@ _ARRAY_HEADS = range(0xDC, 0xDE)
 _MAP_HEADS = range(0xDE, 0xE0)
 
 
-def check_elements(data: bytes, start: int = 0) -> None:
+def check_elements(data: bytes | memoryview, start: int = 0) -> None:
     """Walk over the msgpack value that begins at `start`, from first byte to first byte.
 
     Keeps nothing, takes at most `MAX_ELEMENTS` steps, and leaves truncated or invalid input to the
@@ -174,7 +174,15 @@ class Codec:
     def encode(self, message: Message) -> bytes:
         """The message's bytes, which every node of this protocol can decode.
 
-        They are decoded once here (arrays are not copied), so that whoever receives a mistake of
+        Raises:
+          LocalError: as `encode_buffer`.
+        """
+        return bytes(self.encode_buffer(message))
+
+    def encode_buffer(self, message: Message) -> bytearray:
+        """The same in a buffer of the caller's own, which saves a copy of a large message.
+
+        It is decoded once here (arrays are not copied), so that whoever receives a mistake of
         ours never takes it for an attack.
 
         Raises:
@@ -187,16 +195,15 @@ class Codec:
         buffer = bytearray((WIRE_VERSION,))
         try:
             self._encoder.encode_into(message, buffer, 1)
-            data = bytes(buffer)
-            if len(data) <= self.max_bytes:
-                self._parse(data)
+            if len(buffer) <= self.max_bytes:
+                self._parse(memoryview(buffer).toreadonly())
         except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
             raise LocalError(f"{name} cannot be sent: {shown(error)}") from error
-        if len(data) > self.max_bytes:
-            raise LocalError(f"{name} is {len(data)} bytes, above max_bytes = {self.max_bytes}")
-        return data
+        if len(buffer) > self.max_bytes:
+            raise LocalError(f"{name} is {len(buffer)} bytes, above max_bytes = {self.max_bytes}")
+        return buffer
 
-    def decode(self, data: bytes, *, sender: NodeId) -> Message:
+    def decode(self, data: bytes | memoryview, *, sender: NodeId) -> Message:
         """The message that `data` holds.
 
         Its arrays are read-only views of `data` and need not be aligned.
@@ -220,7 +227,7 @@ class Codec:
                 f"sent a malformed message: {shown(error)}", culprits=(sender,)
             ) from None
 
-    def _parse(self, data: bytes) -> Message:
+    def _parse(self, data: bytes | memoryview) -> Message:
         check_elements(data, 1)
         message: Message = self._decoder.decode(memoryview(data)[1:])
         return message

@@ -15,6 +15,8 @@ TASK = '[task]\nkind = "classification"\ndata = "digits"\nmodel = "softmax"\n'
 TRAINING = "[training]\nrounds = 5\nlearning_rate = 0.1\n"
 PROTOCOL = '[protocol]\nname = "federated"\n'
 PARTIES = "[parties]\ncount = 10\n"
+BROKERED = '[protocol]\nname = "tormentor"\ndeadline_s = 1\n'
+PRIVATE = '[parties.privacy]\nmechanism = "laplace"\nepsilon = 2\ndelta = 1e-5\nclip = 1\n'
 
 FILES = (
     '[task.data]\nsource = "files"\ntrain = ["a.csv", "b.csv"]\n'
@@ -736,6 +738,41 @@ WORLDS = [
         text(more="[network.latency_of]\nparty-10 = 1\n"),
         "network.latency_of.party-10",
         "is not in this run",
+    ),
+    Case(
+        "a budget of nobody",
+        text(protocol=BROKERED, more=PRIVATE + "own_epsilon = { party-10 = 1 }\n"),
+        "parties.privacy.own_epsilon.party-10",
+        "is not in this run",
+    ),
+    Case(
+        "a privacy of their own where parties add no noise",
+        text(more=PRIVATE),
+        "parties.privacy.mechanism",
+        'does not go with protocol = "federated"',
+        'set protocol = "tormentor"',
+    ),
+    Case(
+        "budgets that run out while the broker waits for ever",
+        text(protocol='[protocol]\nname = "tormentor"\n', more=PRIVATE),
+        "parties.privacy.mechanism",
+        "the broker would wait for others for ever",
+        "set protocol.deadline_s",
+    ),
+    Case(
+        "a least epsilon above everybody's",
+        text(
+            protocol=BROKERED + "minimum_epsilon = 3\n",
+            more=PRIVATE + "own_epsilon = { party-3 = 2.5 }\n",
+        ),
+        "protocol.minimum_epsilon",
+        "the largest epsilon is 2.5",
+    ),
+    Case(
+        "an epsilon that protects nobody",
+        text(protocol=BROKERED, more=PRIVATE.replace("epsilon = 2", "epsilon = 1000")),
+        "parties.privacy.epsilon",
+        "100",
     ),
     Case(
         "an absence of nobody",

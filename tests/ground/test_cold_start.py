@@ -8,7 +8,17 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "polars", "sklearn", "scipy", "matplotlib", "pandas", "rich", "jinja2")
+HEAVY = (
+    "torch",
+    "polars",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "pandas",
+    "rich",
+    "jinja2",
+    "dp_accounting",
+)
 
 
 def loaded_by(program: str) -> set[str]:
@@ -34,6 +44,8 @@ def loaded_by(program: str) -> set[str]:
         ("import troth.cli; assert callable(troth.cli.main)", HEAVY),
         ("import troth.charter.scenario", HEAVY),
         ("import troth.wire, troth.compute, troth.records", HEAVY),
+        # Only a party with a privacy of its own needs an accountant.
+        ("import troth.simulation, troth.protocols.tormentor.roles", ("dp_accounting",)),
     ],
 )
 def test_loads_nothing_heavy(program: str, heavy: tuple[str, ...]) -> None:

@@ -32,7 +32,7 @@ LAYERS = (
     ("roles", "learning", "privacy", "robustness", "crypto", "chain", "data", "attacks"),
     ("protocols",),
     ("worlds", "engines", "charter"),
-    ("cli", "report", "simulation", "deployment"),
+    ("cli", "report", "simulation", "deployment", "reproduction"),
 )
 """From the ground up. The package `troth` itself stands above them all."""
 

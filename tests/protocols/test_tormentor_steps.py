@@ -17,9 +17,12 @@ from troth.protocols.tormentor.cost import messages_per_round
 from troth.protocols.tormentor.messages import (
     MESSAGES,
     Curate,
+    Fetch,
     GradientUpdate,
     Join,
     Joined,
+    Leave,
+    Left,
     Next,
     Refused,
     Solve,
@@ -31,7 +34,7 @@ from troth.protocols.tormentor.parameters import (
     ShapleyValue,
     Tormentor,
 )
-from troth.protocols.tormentor.state import CURATOR, Plan, ProviderState, Secret
+from troth.protocols.tormentor.state import CURATOR, Deposit, Plan, ProviderState, Secret
 from troth.streams import Stream
 from troth.wire import Codec
 from troth.worlds.states import decode_state, encode_state
@@ -52,7 +55,7 @@ class Table:
 
     def __init__(self, plan, now_s=0.0):
         self.plan, self.now_s = plan, now_s
-        self.state = joining.begin(plan, Secret(b"s" * 32), CURATOR, now_s)
+        self.state = joining.begin(plan, Secret(b"s" * 32), b"", CURATOR, now_s)
         self.state = joining.sent(self.state)
 
     def key(self, party):
@@ -252,17 +255,46 @@ def test_used_admission_puzzles_are_remembered_until_they_would_have_expired():
 def test_a_charter_must_be_signed_by_a_curator_that_may():
     key = SigningKey(b"c" * 32)
     mine = plan(curators=[key.public.hex()])
-    good = Curate(mine.model_id, key.public, key.sign(joining.CURATE, mine.model_id.encode()))
+    good = joining.curation(mine.model_id, key, Deposit())
     joining.check_deployment(mine, good, sender=CURATOR)
     other = SigningKey(b"o" * 32)
     forged = msgspec.structs.replace(
-        good, signature=other.sign(joining.CURATE, mine.model_id.encode())
+        good, signature=joining.curation(mine.model_id, other, Deposit()).signature
     )
     with pytest.raises(joining.FinalError, match="wrong signature for curate"):
         joining.check_deployment(mine, forged, sender=CURATOR)
     stranger = Curate(mine.model_id, other.public, forged.signature)
     with pytest.raises(joining.FinalError, match="not on the list"):
         joining.check_deployment(mine, stranger, sender=CURATOR)
+
+
+def test_charter_and_validation_set_are_what_the_curator_has_signed():
+    key, mine = SigningKey(b"c" * 32), plan()
+    rows = np.arange(6, dtype=np.float32)
+    good = joining.curation(mine.model_id, key, Deposit(b"{}", (3,), 2, rows, rows[:2]))
+    joining.check_signed(good, sender=CURATOR)
+    for change in (
+        {"charter": b"[]"},
+        {"shape": (2,)},
+        {"outputs": 3},
+        {"shape": (3, 2), "outputs": 0},
+        {"x_NF": rows[::-1].copy()},
+        {"y_N": rows[1:3]},
+        {"x_NF": rows[:4], "y_N": rows[4:]},
+    ):
+        with pytest.raises(joining.FinalError, match="wrong signature for curate"):
+            joining.check_signed(msgspec.structs.replace(good, **change), sender=CURATOR)
+
+
+def test_only_the_curator_is_given_the_model():
+    key, other, table = SigningKey(b"c" * 32), SigningKey(b"o" * 32), Table(plan())
+    state = msgspec.structs.replace(table.state, curator=key.public)
+    text = table.plan.model_id.encode()
+    fetch = Fetch(table.plan.model_id, key.sign(joining.FETCH, text))
+    joining.check_curator(state, fetch, sender=CURATOR)
+    for signature in (other.sign(joining.FETCH, text), key.sign(joining.DELIVERY, text)):
+        with pytest.raises(joining.FinalError, match="wrong signature for fetch"):
+            joining.check_curator(state, Fetch(fetch.model_id, signature), sender=CURATOR)
 
 
 def test_a_plateau_is_counted_from_the_best_round():
@@ -311,6 +343,24 @@ def test_shapley_sees_the_last_updates_that_were_applied():
 # ------------------------------------------------------------------ provider
 
 
+def test_a_broker_that_everybody_has_left_waits_for_others_once():
+    table = Table(plan(deadline_s=10.0))
+    for party in (A, B):
+        table.join(party)
+    gone = msgspec.structs.replace(
+        joining.sent(table.state), started=True, connections={}, departures=((A, b"t" * 32),)
+    )
+    deserted = rounds.settle(gone, table.plan, 4.0)
+    assert rounds.patience_s(deserted, table.plan, 5.0) == 9.0
+    assert not rounds.time_is_up(deserted, table.plan, 13.9)
+    assert rounds.time_is_up(deserted, table.plan, 14.0)
+    # Somebody else has come, or the others were only passed over.
+    again = msgspec.structs.replace(deserted, connections=table.state.connections, departures=())
+    assert not rounds.time_is_up(rounds.settle(again, table.plan, 5.0), table.plan, 14.0)
+    passed_over = msgspec.structs.replace(gone, departures=())
+    assert not rounds.time_is_up(rounds.settle(passed_over, table.plan, 4.0), table.plan, 99.0)
+
+
 def test_a_provider_knows_answers_to_other_questions():
     mine = plan()
     key = SigningKey(b"k" * 32)
@@ -329,10 +379,17 @@ def test_a_provider_knows_answers_to_other_questions():
     joined = Joined(admission.puzzle.nonce, b"t" * 32, 0, mine.initial_D, admission.puzzle)
     assert provider.is_answer(joined, solve)
     result = LocalResult(np.ones(D, np.float32), 3, 0.0)
-    state = provider.ready(state, mine, joined, joined.token, solved, result)
+    state = provider.ready(state, mine, None, joined, joined.token, solved, result, Stream(1))
     update = provider.question(state, mine, key)
     assert update is state.pending
     assert not provider.is_answer(joined, update)
+    leaving = provider.stopped(state, "spent", leaving=b"t" * 32)
+    leave = provider.question(leaving, mine, key)
+    assert leave == Leave(mine.model_id, b"t" * 32)
+    assert provider.is_answer(Left(b"t" * 32), leave)
+    assert not provider.is_answer(Left(b"x" * 32), leave)
+    assert not provider.is_answer(Left(b"t" * 32), update)
+    assert provider.gone(leaving).leaving is None
     assert provider.outside(state).life == 1
     assert provider.outside(state).updates == state.updates == 1
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tor_network import tor_installed, tor_network
 
 from troth.charter.loading import LoadedScenario, load_scenario
+
+__all__ = ["tor_installed", "tor_network"]
 
 ROUNDS = 8
 

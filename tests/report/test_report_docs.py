@@ -9,6 +9,7 @@ import pytest
 
 from troth.records import (
     Metrics,
+    PartyPrivacy,
     PartyRecord,
     PrivacyRecord,
     Record,
@@ -23,7 +24,8 @@ TEXT = (Path(__file__).parents[2] / "docs" / "reports.md").read_text(encoding="u
 
 
 @pytest.mark.parametrize(
-    "record", [Metrics, PartyRecord, PrivacyRecord, Rejection, RoundRecord, Summary, Traffic]
+    "record",
+    [Metrics, PartyPrivacy, PartyRecord, PrivacyRecord, Rejection, RoundRecord, Summary, Traffic],
 )
 def test_every_field_is_described(record: type[Record]) -> None:
     assert [

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 
 from troth.errors import UsageError
 from troth.ids import NodeId
-from troth.records import PrivacyRecord, Rejection, RoundRecord, Summary, Traffic
+from troth.records import PartyPrivacy, PrivacyRecord, Rejection, RoundRecord, Summary, Traffic
 from troth.report.folder import RunFolder
 from troth.report.page import render, write_report
 from troth.report.read import Run
@@ -334,6 +334,44 @@ def test_privacy_says_no_more_than_holds(
     make_run: MakeRun, privacy: PrivacyRecord | None, words: str
 ) -> None:
     assert words in section(parse(render([make_run(privacy=privacy)])), "Privacy")
+
+
+def test_each_party_says_what_it_has_spent(make_run: MakeRun) -> None:
+    spent = PartyPrivacy(
+        party=NodeId("party-0"),
+        mechanism="dp_sgd",
+        unit="record",
+        adjacency="add_remove",
+        budget=2.0,
+        delta=1e-5,
+        epsilon=1.75,
+        pld=1.75,
+        rdp=2.5,
+        releases=12,
+        views=["broker"],
+    )
+    without = PartyPrivacy(party=NodeId("party-1"), mechanism="none")
+    privacy = PrivacyRecord(
+        mechanism="dp_sgd", epsilon=1.75, delta=1e-5, note="", parties=[spent, without]
+    )
+    rows = table(parse(render([make_run(privacy=privacy)])), "own privacy")
+    assert rows == [
+        ["Party", "Mechanism", "Hides", "ε spent", "by PLD", "by RDP", "ε at most", "δ", "Updates",
+         "Seen by"],
+        ["party-0", "dp_sgd", "a record more or less", "1.75", "1.75", "2.5", "2", "1e-05", "12",
+         "broker"],
+        ["party-1", "none", "–", "–", "–", "–", "–", "–", "0", "–"],
+    ]  # fmt: skip
+
+
+def test_what_parties_were_told_is_there_where_they_were(make_run: MakeRun) -> None:
+    run = make_run()
+    assert "What parties were told" not in render([run])
+    parties = list(run.summary.parties)
+    parties[2] = msgspec.structs.replace(parties[2], told="too noisy", stopped="<b>spent</b>")
+    told = replace(run, summary=msgspec.structs.replace(run.summary, parties=parties))
+    rows = table(parse(render([told])), "refused or stopped")
+    assert rows[1:] == [["party-2", "too noisy", "<b>spent</b>"]]
 
 
 def test_a_run_that_failed_at_the_start_still_has_a_page(pages: dict[str, str]) -> None:

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import pytest
 
 from troth.errors import UsageError
-from troth.records import RoundRecord
+from troth.ids import NodeId
+from troth.records import PartyPrivacy, PrivacyRecord, RoundRecord
 from troth.report.plots import plot
 from troth.report.read import Run
 from troth.report.table import summary_json, summary_table
@@ -42,6 +44,32 @@ def test_the_table_tells_what_came_of_the_run(make_run: MakeRun) -> None:
         "peak memory": "612 MB",
         "trace digest": "77e0" * 16,
     }
+
+
+def test_the_table_says_what_each_party_spent_of_its_own(make_run: MakeRun) -> None:
+    party = PartyPrivacy(
+        party=NodeId("party-0"),
+        mechanism="laplace",
+        budget=2.0,
+        delta=1e-5,
+        epsilon=1.75,
+        pld=1.75,
+        rdp=2.5,
+        releases=1,
+    )
+    without = PartyPrivacy(party=NodeId("party-1"), mechanism="none")
+    crowd = [msgspec.structs.replace(party, party=NodeId(f"party-{i}")) for i in range(2, 30)]
+    privacy = PrivacyRecord(
+        mechanism="laplace", epsilon=1.75, delta=1e-5, note="", parties=[party, without, *crowd]
+    )
+    lines = summary_table(make_run(privacy=privacy)).splitlines()
+    first = next(index for index, line in enumerate(lines) if line.startswith("privacy"))
+    shown = [line[16:] for line in lines[first : first + 21]]
+    assert shown[0] == (
+        "party-0: laplace, epsilon 1.75 of 2 (PLD 1.75, RDP 2.5) at delta 1e-05, 1 update"
+    )
+    assert shown[1] == "party-1: none, nothing bounds what its updates reveal"
+    assert shown[20] == "and 10 more in privacy.json"
 
 
 def test_the_table_is_aligned_and_plain(make_run: MakeRun) -> None:

@@ -50,7 +50,7 @@ FAULTS = {
     "copies": f"[network]\n{LATENCY}\nduplication = 0.5\nreordering = 0.5\n",
     "broker crash": f"[network]\n{LATENCY}\n[faults]\ncrashes = ["
     '{ node = "broker", at_s = 0.25, restart_after_s = 0.5 },'
-    '{ node = "broker", at_s = 2.5, restart_after_s = 0.1 },'
+    '{ node = "broker", at_s = 1.9, restart_after_s = 0.1 },'
     '{ node = "curator", at_s = 0.3, restart_after_s = 0.2 },'
     '{ node = "party-3", at_s = 1.5, restart_after_s = 1.0 }]\n',
     "churn": f"[network]\n{LATENCY}\n[churn]\nmean_online_s = 4.0\nmean_offline_s = 1.0\n",
@@ -302,10 +302,10 @@ def hoped_for(question):
 
 
 def hostile(
-    scenario_file, simulated, script, *, rounds=4, training="learning_rate = 0.5", **parameters
+    scenario_file, simulated, script, *, rounds=12, training="learning_rate = 0.5", **parameters
 ):
     path = scenario_file(
-        protocol(deadline_s=1.0, **parameters),
+        protocol(deadline_s=5.0, **parameters),
         FAULTS["calm"] + COST + QUICK,
         rounds=rounds,
         training=training,
@@ -413,7 +413,7 @@ def test_an_admission_is_good_once_and_for_its_own_provider(scenario_file, simul
     async def script(self, node):
         solve, joined = await self.join(node)
         again = await self.ask(node, solve)
-        assert again == joined or again.token == joined.token
+        assert again.token == joined.token
         await self.ask(node, Leave(self.plan.model_id, joined.token))
         await self.ask(node, solve)
         # Another life's puzzle, by this life's key; and somebody else's puzzle, renamed.
@@ -431,7 +431,7 @@ def test_an_admission_is_good_once_and_for_its_own_provider(scenario_file, simul
         )  # fmt: skip
         await self.ask(node, stolen)
 
-    run, _ = hostile(scenario_file, simulated, script, rounds=6)
+    run, _ = hostile(scenario_file, simulated, script, rounds=20)
     assert reasons(run) == [
         "sent an admission puzzle that was used already",
         "sent a puzzle that was not issued here",

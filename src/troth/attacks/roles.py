@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -23,7 +23,8 @@ from troth.compute import Compute
 from troth.ids import PartyId
 from troth.learning.requests import LocalResult, LocalUpdate
 from troth.learning.workbench import Workbench
-from troth.roles.effects import Perform
+from troth.roles.effects import Effect, Perform
+from troth.roles.interception import intercept
 from troth.roles.node import Node, Role
 from troth.wire import Float32s
 
@@ -90,31 +91,23 @@ async def _malicious(
     attackers: int,
     base: Path | None,
 ) -> Float32s | None:
-    inner = honest(node)
-    value: object = None
-    try:
-        while True:
-            try:
-                effect = inner.send(value)
-            except StopIteration as stop:
-                result: Float32s | None = stop.value
-                return result
-            value = await effect
-            if isinstance(effect, Perform) and isinstance(effect.request, LocalUpdate):
-                assert isinstance(value, LocalResult)
-                asked = effect.request
-                peers_PD = value.update_D[np.newaxis]
-                if isinstance(spec, ALIE | InnerProduct | CallableAttack):
-                    shared = await node.compute(ColludingUpdates(asked, members))
-                    peers_PD = np.stack(shared.updates)
-                update_D = malicious_update(
-                    spec,
-                    value.update_D,
-                    peers_PD,
-                    AttackContext(asked.round, parties, attackers, len(value.update_D)),
-                    node.stream.child("attack", asked.round).generator(),
-                    base,
-                )
-                value = msgspec.structs.replace(value, update_D=update_D)
-    finally:
-        inner.close()
+    async def replaced(effect: Effect[Any], value: Any) -> Any:
+        if isinstance(effect, Perform) and isinstance(effect.request, LocalUpdate):
+            assert isinstance(value, LocalResult)
+            asked = effect.request
+            peers_PD = value.update_D[np.newaxis]
+            if isinstance(spec, ALIE | InnerProduct | CallableAttack):
+                shared = await node.compute(ColludingUpdates(asked, members))
+                peers_PD = np.stack(shared.updates)
+            update_D = malicious_update(
+                spec,
+                value.update_D,
+                peers_PD,
+                AttackContext(asked.round, parties, attackers, len(value.update_D)),
+                node.stream.child("attack", asked.round).generator(),
+                base,
+            )
+            value = msgspec.structs.replace(value, update_D=update_D)
+        return value
+
+    return await intercept(honest, node, after=replaced)

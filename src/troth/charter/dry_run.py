@@ -23,6 +23,7 @@ from troth.charter.rules.common import (
 )
 from troth.charter.scenario import Scenario
 from troth.ids import Bytes, PartyId
+from troth.privacy.spec import NoPrivacy
 from troth.protocols.federated.parameters import Federated
 from troth.records import PrivacyRecord, Traffic
 
@@ -102,7 +103,7 @@ def dry_run(loaded: LoadedScenario) -> DryRun:
         bytes_per_round=Bytes(per_round),
         bytes_in_all=Bytes(per_round * charter.training.rounds),
         cost_labels=cost_labels(charter),
-        privacy=_privacy(charter),
+        privacy=_privacy(scenario),
         notes=notes,
     )
 
@@ -152,7 +153,16 @@ def _traffic(charter: Charter, parties: int, dimension: int) -> dict[str, Traffi
     }
 
 
-def _privacy(charter: Charter) -> PrivacyRecord:
+def _privacy(scenario: Scenario) -> PrivacyRecord:
+    charter, own = scenario.charter, scenario.parties.privacy
+    if not isinstance(own, NoPrivacy):
+        return PrivacyRecord(
+            mechanism=tag(own),
+            epsilon=max(own.epsilon_of(party) for party in admitted(scenario)),
+            delta=own.delta,
+            note=f"what parties are willing to spend in {charter.training.rounds} updates each, "
+            "whoever looks; a party that has spent it stops",
+        )
     reveals = (
         "parties send updates in the clear: whoever receives them learns what updates reveal"
         if sends_messages(charter)

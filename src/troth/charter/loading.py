@@ -85,15 +85,16 @@ def load_text(
     return LoadedScenario(scenario=scenario, text=text, path=path, base=base)
 
 
-def load_charter(path: Path) -> Charter:
+def load_charter(path: Path, *, overrides: Sequence[str] = ()) -> Charter:
     """Reads and validates a charter file, which holds nothing of a simulated world.
 
     Raises: as `load_scenario`.
     """
-    document = parse(read_text(path), path)
+    changes = [parse_override(override) for override in overrides]
+    document = parse(apply_overrides(read_text(path), changes, str(path)), path)
     _refuse_world_keys(document, path)
     try:
-        charter = _convert(spell_out(document), Charter)
+        charter = convert(spell_out(document), Charter)
         validate_charter(charter)
     except CharterError as error:
         raise error.in_file(path) from None
@@ -106,14 +107,19 @@ def scenario_of(document: Document) -> Scenario:
     Raises:
       CharterError: without a file; its key is that of the document.
     """
-    said = _convert(spell_out(document), ScenarioFile)
+    said = convert(spell_out(document), ScenarioFile)
     charter = Charter(**{name: getattr(said, name) for name in CHARTER_KEYS})
     scenario = Scenario(charter=charter, **{name: getattr(said, name) for name in WORLD_KEYS})
     validate(scenario)
     return scenario
 
 
-def _convert(spelt: Document, cls: type[S]) -> S:
+def convert(spelt: Document, cls: type[S]) -> S:
+    """The table that a document without short forms says; its `check` is left to the caller.
+
+    Raises:
+      CharterError: it does not say one; without a file, and with a key of the document.
+    """
     error = not_finite(spelt)
     if error is not None:
         raise error

@@ -10,6 +10,7 @@ from troth.attacks.spec import AttackSpec
 from troth.charter.charter import Charter
 from troth.data.spec import Equal, PartitionSpec
 from troth.engines.spec import EngineSpec
+from troth.privacy.spec import NoPrivacy, PrivacySpec
 from troth.specification import Count, Table
 from troth.worlds.simulated.spec import Churn, CostSpec, Faults, Network, Puzzles, ZeroCost
 
@@ -19,6 +20,9 @@ class Parties(Table, frozen=True, kw_only=True):
 
     count: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
     """They are called party-0, party-1, ..., with as many digits as the last one needs."""
+    privacy: PrivacySpec = NoPrivacy()
+    """What every party does for its own privacy, whatever the charter says. It is not in the
+    charter, and no other party is told."""
 
 
 class Evaluation(Table, frozen=True, kw_only=True):

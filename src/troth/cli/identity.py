@@ -36,3 +36,18 @@ def show(file: Path) -> None:
     from troth.crypto.identity import Identity
 
     click.echo(Identity.load(file).public)
+
+
+@identity.command()
+@click.argument("file", type=FILE)
+def tor(file: Path) -> None:
+    """Make a key for Tor in FILE, and print its public half.
+
+    For brokers that let in nobody else: troth broker --tor --tor-client KEY. FILE holds the secret
+    half; give it to troth curate or troth join with --tor-key.
+    """
+    from troth.worlds.real.tor.authorisation import ClientKey
+
+    made = ClientKey.create()
+    made.save(file)
+    click.echo(made.public)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from troth.cli.verb import FILE, Format, Verb, format_option, set_option, talk
+from troth.cli.nodes import give_up_option, leash_option, parse_listen, progress_of, show
+from troth.cli.verb import FILE, Format, Verb, format_option, set_option
 from troth.errors import UsageError
 
 if TYPE_CHECKING:
-    from troth.worlds.real.node import Connect, Listen
-
-MAX_PORT = 65535
+    from troth.worlds.real.node import Connect
 
 
 @click.command(cls=Verb)
@@ -39,14 +34,7 @@ MAX_PORT = 65535
     help="Where the node keeps its run and its journal; one that is there is gone on with.  "
     "[default: runs/NAME.NODE]",
 )
-@click.option(
-    "--give-up-after",
-    type=click.FloatRange(min=1.0),
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for nodes that are not heard of at all.",
-)
+@give_up_option
 @click.option(
     "--patience",
     type=click.FloatRange(min=0.0),
@@ -56,7 +44,7 @@ MAX_PORT = 65535
     "than the protocol's deadline.",
 )
 @click.option("--quiet", is_flag=True, help="Show no progress.")
-@click.option("--leash", is_flag=True, hidden=True, help="Stop when standard input ends.")
+@leash_option
 @format_option
 def node(
     file: Path,
@@ -70,7 +58,6 @@ def node(
     give_up_after: float,
     patience: float,
     quiet: bool,
-    leash: bool,
     format: Format,
 ) -> None:
     """Run one node of a scenario, over TLS.
@@ -84,27 +71,21 @@ def node(
             "a node needs either --listen or --connect",
             hint="--listen HOST:PORT for the server, --connect https://HOST:PORT for others",
         )
-    where = _connect(connect) if connect is not None else _listen(str(listen))
-    if leash:
-        threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
+    where = _connect(connect) if connect is not None else parse_listen(str(listen))
     from dataclasses import replace
 
     from troth.charter.loading import load_scenario
     from troth.crypto.identity import Identity
-    from troth.deployment.events import Event, EventProgress
+    from troth.deployment.events import Event
     from troth.deployment.node import play
     from troth.ids import NodeId
-    from troth.report.progress import QuietProgress, live_progress
-    from troth.report.read import load_run
-    from troth.report.table import summary_table
     from troth.worlds.real.limits import Limits
     from troth.worlds.real.node import Listen
     from troth.worlds.real.peers import read_peers
 
     who, pinned = Identity.load(identity), read_peers(peers)
     loaded = load_scenario(file, overrides=changes)
-    events = EventProgress(sys.stdout) if format == "json" else None
-    progress = events or (QuietProgress() if quiet else live_progress())
+    progress, events = progress_of(format, quiet)
     if isinstance(where, Listen):
         host = f"[{where.address}]" if ":" in where.address else where.address
 
@@ -127,31 +108,10 @@ def node(
         limits=Limits(unreachable_s=give_up_after, patience=patience),
     )
     if events is None:
-        click.echo(summary_table(load_run(result.folder)))
-        talk(f"folder: {result.folder}")
-
-
-def _listen(text: str) -> Listen:
-    from troth.worlds.real.node import Listen
-
-    address, _, port = text.rpartition(":")
-    address = address.removeprefix("[").removesuffix("]")
-    if not address or not port.isascii() or not port.isdigit() or int(port[:6]) > MAX_PORT:
-        raise UsageError(
-            f"--listen {text} is not of the form HOST:PORT",
-            hint="0.0.0.0:8443 listens at every address of this machine",
-        )
-    return Listen(address, int(port))
+        show(result.folder)
 
 
 def _connect(url: str) -> Connect:
     from troth.worlds.real.node import Connect
 
     return Connect(url)
-
-
-def _stop_at_end_of_input() -> None:
-    # Not through `sys.stdin`, whose lock this thread would hold when the process ends.
-    while os.read(0, 4096):
-        pass
-    os.kill(os.getpid(), signal.SIGINT)

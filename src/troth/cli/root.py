@@ -8,14 +8,18 @@ from typing import NoReturn
 
 import click
 
+from troth.cli.broker import broker
 from troth.cli.check import check
+from troth.cli.curate import curate
 from troth.cli.data import data
 from troth.cli.failure import from_click
 from troth.cli.identity import identity
+from troth.cli.join import join
 from troth.cli.launch import launch
 from troth.cli.new import new
 from troth.cli.node import node
 from troth.cli.report import report
+from troth.cli.reproduce import reproduce
 from troth.cli.schema import schema
 from troth.cli.simulate import simulate
 from troth.cli.verb import Verbs
@@ -31,7 +35,10 @@ def troth() -> None:
     """
 
 
-for verb in (simulate, check, report, data, new, schema, launch, node, identity):
+for verb in (
+    simulate, check, report, reproduce, data, new, schema,
+    launch, node, broker, curate, join, identity,
+):  # fmt: skip
     troth.add_command(verb)
 
 

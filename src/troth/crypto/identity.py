@@ -6,9 +6,7 @@ prints as its public half.
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from pathlib import Path
 from typing import NewType
 
@@ -21,13 +19,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from troth.crypto.secret_file import MAX_SECRET_BYTES, read_secret, write_secret
 from troth.errors import UsageError
 
 PublicId = NewType("PublicId", str)
 """An Ed25519 public key: 64 lower-case hexadecimal digits."""
-
-MAX_IDENTITY_BYTES = 4096
-"""A larger file is no identity, and is not read whole to find that out."""
 
 _PUBLIC_ID = re.compile(r"[0-9a-f]{64}")
 
@@ -54,23 +50,10 @@ class Identity:
         Raises:
           UsageError: there is none, it is no Ed25519 key, or others may read the file.
         """
+        pem = read_secret(path, hint=f"make an identity with: troth identity new {path}")
         try:
-            with path.open("rb") as file:
-                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-                pem = file.read(MAX_IDENTITY_BYTES + 1)
-        except OSError as error:
-            raise UsageError(
-                f"{path}: cannot be read: {(error.strerror or str(error)).lower()}",
-                hint=f"make an identity with: troth identity new {path}",
-            ) from None
-        if mode & 0o077:
-            raise UsageError(
-                f"{path}: others may read this secret key, its mode is {mode:04o}",
-                hint=f"chmod 600 {path}; if others have read it, make a new one",
-            )
-        try:
-            if len(pem) > MAX_IDENTITY_BYTES:
-                raise ValueError(f"more than {MAX_IDENTITY_BYTES} bytes")
+            if len(pem) > MAX_SECRET_BYTES:
+                raise ValueError(f"more than {MAX_SECRET_BYTES} bytes")
             key = load_pem_private_key(pem, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             key = None
@@ -89,23 +72,7 @@ class Identity:
             written.
         """
         pem = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(
-                os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
-            ) as file:
-                file.write(pem)
-                file.flush()
-                os.fsync(file.fileno())
-        except FileExistsError:
-            raise UsageError(
-                f"{path}: exists already",
-                hint="an identity is never overwritten: choose another name",
-            ) from None
-        except OSError as error:
-            raise UsageError(
-                f"{path}: cannot be written: {(error.strerror or str(error)).lower()}"
-            ) from None
+        write_secret(path, pem)
 
 
 def public_id(key: Ed25519PublicKey) -> PublicId:

@@ -75,6 +75,19 @@ def load_files(spec: FileData, *, base: Path, stream: Stream) -> DataSet:
     )
 
 
+def read_rows(path: Path, schema: Schema) -> Examples:
+    """All rows of one file.
+
+    Raises:
+      DataError: it does not hold what the schema says.
+      CharterError: the schema and the kind of file do not go together.
+    """
+    rows = _join([_read(path, schema)])
+    if not len(rows):
+        raise DataError(f"{path}: holds no rows")
+    return rows
+
+
 def _read(path: Path, schema: Schema) -> _Rows:
     name = path.name
     if name.endswith((".csv", ".csv.gz", ".parquet")):

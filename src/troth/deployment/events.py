@@ -14,7 +14,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line. Exactly one field is set."""
 
     listening: str | None = None
-    """The URL that others connect to."""
+    """The URL, or a broker's address, that others connect to."""
+    deployed: str | None = None
+    """A broker: the address by which providers join its model."""
     round: RoundRecord | None = None
     """A round is over."""
     message: str | None = None

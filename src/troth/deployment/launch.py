@@ -33,12 +33,14 @@ from troth.errors import (
     UsageError,
     VerificationError,
 )
-from troth.ids import Bytes, NodeId
+from troth.ids import Bytes, NodeId, party_id
+from troth.protocols.tormentor.parameters import Tormentor
+from troth.protocols.tormentor.state import BROKER, CURATOR
 from troth.records import RoundRecord, Status, Summary
 from troth.report.folder import RunFolder
 from troth.report.progress import Progress
 from troth.worlds.real.peers import peers_text
-from troth.worlds.real.stage import hub_of, node_names
+from troth.worlds.real.stage import check_honest, hub_of, node_names
 
 MAX_LAUNCHED = 64
 """Most nodes on one machine: each one is a process with PyTorch in it."""
@@ -80,9 +82,16 @@ class Launch:
         Raises:
           LocalError: the scenario cannot be launched, or a node has failed; with its exit code.
         """
+        scenario = self.loaded.scenario
         try:
-            hub = hub_of(self.loaded.scenario)
-            names = node_names(self.loaded.scenario)
+            check_honest(scenario)
+            if isinstance(scenario.charter.protocol, Tormentor):
+                parties = (
+                    party_id(i, scenario.parties.count) for i in range(scenario.parties.count)
+                )
+                hub, names = BROKER, (BROKER, CURATOR, *parties)
+            else:
+                hub, names = hub_of(scenario), node_names(scenario)
         except CharterError as error:
             raise error.in_file(error.file or self.loaded.path) from None
         if len(names) > MAX_LAUNCHED:
@@ -94,7 +103,8 @@ class Launch:
         folder = RunFolder.create(into, self.loaded.text, summary)
         self.progress.start(summary)
         try:
-            asyncio.run(_Nodes(self, folder, hub, names).play())
+            nodes = _Brokered if hub == BROKER else _Nodes
+            asyncio.run(nodes(self, folder, hub, names).play())
             summary = self._together(folder, hub, names)
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt)
@@ -137,9 +147,14 @@ class Launch:
             if name != hub
             for party in summary.parties
         }
-        params, digest = nodes[hub].read_model()
+        # A broker hands its model over, and measures on validation rows.
+        owner = CURATOR if hub == BROKER else hub
+        params, digest = nodes[owner].read_model()
         folder.write_model(params, digest)
-        summary = summaries[hub]
+        summary = msgspec.structs.replace(summaries[hub], final=summaries[owner].final)
+        if hub == BROKER:
+            own_records = [party for each in summaries.values() for party in each.parties]
+            summary = msgspec.structs.replace(summary, parties=own_records)
         if summary.privacy is not None:
             folder.write_privacy(summary.privacy)
         parties = [
@@ -162,19 +177,21 @@ class _Nodes:
         self._names = names
         self._place = folder.path / NODES
         self._processes: dict[NodeId, asyncio.subprocess.Process] = {}
+        self._watchers: dict[NodeId, asyncio.Task[None]] = {}
 
     async def play(self) -> None:
+        """Start all nodes, and wait until they have ended.
+
+        Raises:
+          LocalError: one of them has failed.
+        """
         identities = {name: Identity.create() for name in self._names}
         for name, identity in identities.items():
             identity.save(self._identity(name))
         public = {name: identity.public for name, identity in identities.items()}
         (self._place / PEERS).write_text(peers_text(public))
         try:
-            await self._start(self._hub, "--listen", "127.0.0.1:0")
-            url = await self._url()
-            for name in self._names:
-                if name != self._hub:
-                    await self._start(name, "--connect", url)
+            await self._start_all()
             await self._wait()
         finally:
             await self._stop()
@@ -185,13 +202,32 @@ class _Nodes:
     def _identity(self, name: NodeId) -> Path:
         return self._place / f"{name}.pem"
 
-    async def _start(self, name: NodeId, *where: str) -> None:
-        command = [sys.executable, "-c", "from troth.cli import main; main()", "node"]
-        command += ["--scenario", str(self._launch.file), "--as", name]
-        for change in self._launch.changes:
-            command += ["--set", change]
-        command += ["--identity", str(self._identity(name)), "--peers", str(self._place / PEERS)]
-        command += ["--into", str(self._place / name), "--format", "json", "--leash", *where]
+    async def _start_all(self) -> None:
+        await self._node(self._hub, "--listen", "127.0.0.1:0")
+        url = (await self._said(self._hub, "listening")).listening
+        assert url is not None
+        for name in self._names:
+            if name != self._hub:
+                await self._node(name, "--connect", url)
+
+    async def _node(self, name: NodeId, *where: str) -> None:
+        peers = ["--peers", str(self._place / PEERS)]
+        await self._start(
+            name, "node", *self._identified(name), *peers, *self._scenario(name), *where
+        )
+
+    def _identified(self, name: NodeId) -> list[str]:
+        return ["--identity", str(self._identity(name))]
+
+    def _scenario(self, name: NodeId) -> list[str]:
+        return ["--scenario", str(self._launch.file), "--as", name, *self._changes()]
+
+    def _changes(self) -> list[str]:
+        return [word for change in self._launch.changes for word in ("--set", change)]
+
+    async def _start(self, name: NodeId, *verb: str) -> None:
+        command = [sys.executable, "-c", "from troth.cli import main; main()", *verb]
+        command += ["--into", str(self._place / name), "--format", "json", "--leash"]
         with self._log(name).open("wb") as log:
             self._processes[name] = await asyncio.create_subprocess_exec(
                 *command,
@@ -222,16 +258,19 @@ class _Nodes:
         self._folder.append_round(record)
         self._launch.progress.round(record)
 
-    async def _url(self) -> str:
-        event = await self._event(self._hub)
-        if event is None or event.listening is None:
-            await self._ended(self._hub)
-            raise RoundFailedError(f"{self._hub} did not say where it listens")
-        return event.listening
+    async def _said(self, name: NodeId, what: str) -> Event:
+        """The event in which a node says `what`, the first of its kind."""
+        while (event := await self._event(name)) is not None:
+            if getattr(event, what) is not None:
+                return event
+            if event.summary is not None:
+                break
+        await self._ended(name)
+        raise RoundFailedError(f"{name} ended before it was {what}")
 
     async def _wait(self) -> None:
         """Until every node has ended well, or one has not."""
-        tasks = [asyncio.create_task(self._ended(name)) for name in self._names]
+        tasks = [self._watched(name) for name in self._names]
         try:
             for task in asyncio.as_completed(tasks):
                 await task
@@ -239,6 +278,12 @@ class _Nodes:
             for each in tasks:
                 each.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _watched(self, name: NodeId) -> asyncio.Task[None]:
+        """Waits for the node's end; asked again, it is the same task."""
+        if name not in self._watchers:
+            self._watchers[name] = asyncio.create_task(self._ended(name))
+        return self._watchers[name]
 
     async def _ended(self, name: NodeId) -> None:
         await self._events(name)
@@ -265,3 +310,33 @@ class _Nodes:
                 return
             except TimeoutError:
                 running = [process for process in running if process.returncode is None]
+
+
+class _Brokered(_Nodes):
+    """A broker, its curator, and providers that know neither."""
+
+    async def _start_all(self) -> None:
+        broker = ["--listen", "127.0.0.1:0", *self._code()]
+        await self._start(BROKER, "broker", *self._identified(BROKER), *broker)
+        address = (await self._said(BROKER, "listening")).listening
+        assert address is not None
+        file = str(self._launch.file)
+        curate = [file, "--broker", address, *self._identified(CURATOR), *self._changes()]
+        await self._start(CURATOR, "curate", *curate)
+        deployed = asyncio.create_task(self._said(BROKER, "deployed"))
+        # A curator that fails would leave the broker waiting for another.
+        failed = self._watched(CURATOR)
+        await asyncio.wait((deployed, failed), return_when=asyncio.FIRST_COMPLETED)
+        if not deployed.done():
+            deployed.cancel()
+            await failed
+            raise RoundFailedError("the curator ended before it had a broker")
+        model = (await deployed).deployed
+        assert model is not None
+        for name in self._names:
+            if name not in (BROKER, CURATOR):
+                await self._start(name, "join", model, *self._scenario(name), *self._code())
+
+    def _code(self) -> list[str]:
+        # All of it is the user's own, who has named this scenario.
+        return ["--code", str(self._launch.loaded.base)]

@@ -166,7 +166,7 @@ class PrivateUpdate(Compute[Workbench, PrivateResult]):
             raise RoundFailedError(
                 f"training diverged: the private update of {self.node} in round {self.round} is "
                 f"not finite, at learning_rate = {training.learning_rate}",
-                hint="lower [training] learning_rate, or [privacy] clip, which scales the noise",
+                hint="lower [training] learning_rate, or the clip, by which noise scales",
             )
         keeps_velocity = training.update == "step" and training.momentum > 0
         return PrivateResult(

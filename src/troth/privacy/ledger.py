@@ -102,6 +102,10 @@ class PrivacyLedger(msgspec.Struct, frozen=True):
             last_release=release,
         )
 
+    def emptied(self) -> PrivacyLedger:
+        """The ledger as it was opened."""
+        return msgspec.structs.replace(self, entries=(), last_release=0)
+
     def spent(self, delta: float | None = None, *, view: str | None = None) -> Spent:
         """What has been spent.
 

@@ -1,4 +1,4 @@
-"""The `[privacy]` table: which noise a party adds to what it sends, and how much it may spend."""
+"""A party's own privacy: which noise it adds to what it sends, and how much it may spend."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def check_delta(spec: Budgeted, examples: int) -> None:
     if spec.delta * examples >= 1:
         raise CharterError(
             f"is not below 1 / {examples}, one over the rows of a party",
-            key="privacy.delta",
+            key="parties.privacy.delta",
             value=spec.delta,
             hint="publishing a random row would satisfy such a delta; take 1e-5 or less",
         )

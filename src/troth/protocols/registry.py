@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from troth.protocols.tormentor.parameters import Tormentor
 from troth.wire import Float32s
 
 if TYPE_CHECKING:
+    from troth.privacy.own import OwnPrivacy
     from troth.roles.node import Cast
 
 ProtocolSpec = Federated | DSSGD | Centralised | Standalone | Tormentor
@@ -32,6 +33,7 @@ def make_cast(
     base: Path | None,
     model_id: str,
     ground_up_to: int | None = None,
+    privacy: Mapping[PartyId, OwnPrivacy] | None = None,
 ) -> Cast:
     """A role for every node of `protocol`, all of them honest.
 
@@ -41,6 +43,8 @@ def make_cast(
       base: folder in which `module:callable` rules are looked up.
       model_id: the charter's digest, by which its parties know the model.
       ground_up_to: simulations only: zero digits of a puzzle that are really looked for.
+      privacy: of parties that have one of their own; only `tormentor` takes it. Each role is given
+        its own, and a node of a real run knows no other.
 
     Raises:
       CharterError: the protocol needs more parties than these.
@@ -58,6 +62,8 @@ def make_cast(
     from troth.roles.alone import Silence, train_alone
     from troth.roles.node import Cast, Role
 
+    own = privacy or {}
+    assert not own or isinstance(protocol, Tormentor)
     roles: dict[NodeId, Role]
     match protocol:
         case Federated():
@@ -87,9 +93,18 @@ def make_cast(
             return Cast(dict.fromkeys(parties, role), tuple(parties), (Silence,), own_models=True)
         case Tormentor():
             brokered = TormentorPlan(
-                tuple(parties), initial_D, training, protocol, model_id, base, ground_up_to
+                tuple(parties),
+                initial_D,
+                training,
+                protocol,
+                model_id,
+                base,
+                ground_up_to=ground_up_to,
             )
-            roles = {party: partial(tormentor.provider, plan=brokered) for party in parties}
+            roles = {
+                party: partial(tormentor.provider, plan=brokered, privacy=own.get(party))
+                for party in parties
+            }
             roles[BROKER] = partial(tormentor.broker, plan=brokered)
             roles[CURATOR] = partial(tormentor.curator, plan=brokered)
             return Cast(roles, (CURATOR,), tormentor_messages.MESSAGES)

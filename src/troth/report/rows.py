@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from troth.records import Metrics, PartyRecord, Summary
+from troth.records import Metrics, PartyPrivacy, PartyRecord, Summary
 from troth.report.read import Run
-from troth.report.text import percent, ranges, shortened, size
+from troth.report.text import ABSENT, number, percent, ranges, shortened, size
 
 MAX_TEXT = 500
 """Characters of one note, reason or problem."""
@@ -39,6 +39,26 @@ class RejectionRow:
     reason: str
     times: int
     rounds: str
+
+
+@dataclass(frozen=True)
+class ToldRow:
+    """A party that was refused or stopped, in the words that it has heard or found."""
+
+    party: str
+    told: str
+    stopped: str
+
+
+@dataclass(frozen=True)
+class PrivacyRow:
+    """What one party spent of its own privacy."""
+
+    party: str
+    mechanism: str
+    hides: str
+    views: str
+    cells: list[Cell]
 
 
 @dataclass(frozen=True)
@@ -125,6 +145,52 @@ def rejection_rows(run: Run, limit: int) -> tuple[list[RejectionRow], str]:
     if len(order) <= limit:
         return rows, ""
     return rows, f"The {limit:,} most frequent of {len(order):,}. All are in rounds.jsonl."
+
+
+def told_rows(summary: Summary, limit: int) -> tuple[list[ToldRow], str]:
+    """Who was refused or stopped, by name, and the rule of what is left out."""
+    rows = [
+        ToldRow(
+            party.party,
+            shortened(party.told or "", MAX_TEXT),
+            shortened(party.stopped or "", MAX_TEXT),
+        )
+        for party in summary.parties
+        if party.told is not None or party.stopped is not None
+    ]
+    if len(rows) <= limit:
+        return rows, ""
+    return rows[:limit], f"The first {limit:,} of {len(rows):,}. All are in summary.json."
+
+
+PRIVACY_COLUMNS = ["ε spent", "by PLD", "by RDP", "ε at most", "δ", "Updates"]
+
+
+def privacy_rows(summary: Summary, limit: int) -> tuple[list[PrivacyRow], str]:
+    """What each party spent, by name, and the rule of what is left out."""
+    parties = [] if summary.privacy is None else summary.privacy.parties
+    rows = [_privacy_row(party) for party in parties[:limit]]
+    if len(parties) <= limit:
+        return rows, ""
+    return rows, f"The first {limit:,} of {len(parties):,}. All are in privacy.json."
+
+
+def _privacy_row(party: PartyPrivacy) -> PrivacyRow:
+    adjacency = {"add_remove": "more or less", "replace_one": "exchanged"}
+    hides = ABSENT
+    if party.unit is not None and party.adjacency is not None:
+        hides = f"a {party.unit} {adjacency.get(party.adjacency, party.adjacency)}"
+    figures = (party.epsilon, party.pld, party.rdp, party.budget, party.delta)
+    return PrivacyRow(
+        party=party.party,
+        mechanism=party.mechanism,
+        hides=hides,
+        views=", ".join(party.views) or ABSENT,
+        cells=[
+            *(cell(number(figure), figure) for figure in figures),
+            cell(f"{party.releases:,}", party.releases),
+        ],
+    )
 
 
 def traffic_rows(summary: Summary) -> list[TrafficRow]:

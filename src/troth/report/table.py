@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from troth.records import Summary
+from troth.records import PartyPrivacy, Summary
 from troth.report.progress import plain
 from troth.report.read import Run
 from troth.report.text import counted, duration, number, percent, size
@@ -32,6 +32,31 @@ def accepted_share(summary: Summary) -> str | None:
     return f"{accepted:,} accepted, {rejected:,} rejected"
 
 
+MAX_PARTIES = 20
+"""Parties whose privacy is listed; the others are counted."""
+
+
+def _privacy_rows(summary: Summary) -> list[tuple[str, str]]:
+    """What each party spent of its own privacy, where one has; nothing where nobody adds noise."""
+    parties = [] if summary.privacy is None else summary.privacy.parties
+    stopped = {party.party: party.stopped for party in summary.parties}
+    lines = [f"{party.party}: {_spent(party, stopped.get(party.party))}" for party in parties]
+    if len(lines) > MAX_PARTIES:
+        lines = [*lines[:MAX_PARTIES], f"and {len(lines) - MAX_PARTIES:,} more in privacy.json"]
+    return [("" if index else "privacy", line) for index, line in enumerate(lines)]
+
+
+def _spent(party: PartyPrivacy, stopped: str | None) -> str:
+    end = "" if stopped is None else f"; stopped: {stopped}"
+    if party.epsilon is None:
+        return f"{party.mechanism}, nothing bounds what its updates reveal{end}"
+    return (
+        f"{party.mechanism}, epsilon {number(party.epsilon)} of {number(party.budget)} "
+        f"(PLD {number(party.pld)}, RDP {number(party.rdp)}) at delta {number(party.delta)}, "
+        f"{counted(party.releases, 'update')}{end}"
+    )
+
+
 def _rows(summary: Summary) -> list[tuple[str, str]]:
     rows = [("run", summary.name), ("status", summary.status)]
     if summary.problem is not None:
@@ -52,6 +77,7 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
     contributions = accepted_share(summary)
     if contributions is not None:
         rows.append(("contributions", contributions))
+    rows += _privacy_rows(summary)
     rows.append(("bytes sent", size(summary.bytes_sent)))
     if summary.world == "simulated":
         rows.append(("simulated time", duration(summary.simulated_s)))

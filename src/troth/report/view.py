@@ -17,13 +17,18 @@ from troth.report.participation import Grid, grid
 from troth.report.read import Run
 from troth.report.rows import (
     MAX_TEXT,
+    PRIVACY_COLUMNS,
     Cell,
     PartyRow,
+    PrivacyRow,
     RejectionRow,
+    ToldRow,
     TrafficRow,
     cell,
     party_rows,
+    privacy_rows,
     rejection_rows,
+    told_rows,
     traffic_rows,
 )
 from troth.report.series import SERIES, error_name, labels, look
@@ -79,8 +84,13 @@ class RunView:
     contributions: str
     rejections: list[RejectionRow]
     rejections_rule: str
+    told: list[ToldRow]
+    told_rule: str
     traffic: list[TrafficRow]
     privacy: list[str]
+    privacy_columns: list[str]
+    privacies: list[PrivacyRow]
+    privacies_rule: str
     notes: list[str]
     scenario: str
     scenario_rule: str
@@ -129,6 +139,8 @@ def _view(run: Run, label: str, index: int, runs: Sequence[Run]) -> RunView:
     summary = run.summary
     columns, parties, parties_rule = party_rows(summary, max(20, MAX_PARTIES // len(runs)))
     rejections, rejections_rule = rejection_rows(run, max(20, MAX_REJECTIONS // len(runs)))
+    told, told_rule = told_rows(summary, max(20, MAX_REJECTIONS // len(runs)))
+    privacies, privacies_rule = privacy_rows(summary, max(20, MAX_PARTIES // len(runs)))
     limit = MAX_SCENARIO_CHARACTERS // len(runs)
     left_out = len(run.scenario_text) - limit
     return RunView(
@@ -147,8 +159,13 @@ def _view(run: Run, label: str, index: int, runs: Sequence[Run]) -> RunView:
         contributions=accepted_share(summary) or "",
         rejections=rejections,
         rejections_rule=rejections_rule,
+        told=told,
+        told_rule=told_rule,
         traffic=traffic_rows(summary),
         privacy=_privacy(summary),
+        privacy_columns=PRIVACY_COLUMNS,
+        privacies=privacies,
+        privacies_rule=privacies_rule,
         notes=[shortened(note, MAX_TEXT) for note in summary.notes[:MAX_NOTES]],
         scenario=run.scenario_text[:limit],
         scenario_rule=f"{left_out:,} more characters in scenario.toml" if left_out > 0 else "",

@@ -116,9 +116,20 @@ class Mailbox:
         self.waiting = kept
         return gathered
 
+    def discard(self, envelope: Envelope) -> None:
+        """Lose one message, if it is still here."""
+        for index, waiting in enumerate(self.waiting):
+            if waiting is envelope:
+                del self.waiting[index]
+                self._gone(envelope)
+                return
+
     def _gone(self, envelope: Envelope) -> None:
         self._by_sender[envelope.sender] -= 1
         self._bytes_by_sender[envelope.sender] -= len(envelope.data)
+        if not self._by_sender[envelope.sender]:
+            # Strangers come under ever new names.
+            del self._by_sender[envelope.sender], self._bytes_by_sender[envelope.sender]
 
     def clear(self) -> None:
         """Lose everything, as a crash does."""

@@ -74,7 +74,7 @@ def cost_labels(charter: Charter) -> list[str]:
         case Federated():
             return ["local_update", "aggregate"]
         case Tormentor():
-            return ["local_update", "solve_puzzle", "verify_update", "evaluate"]
+            return ["local_update", "private_update", "solve_puzzle", "verify_update", "evaluate"]
         case _:
             return ["local_update"]
 

@@ -14,6 +14,7 @@ from troth.charter.rules.common import (
 )
 from troth.charter.scenario import Scenario
 from troth.errors import CharterError
+from troth.privacy.spec import NoPrivacy
 from troth.protocols.federated.parameters import Federated
 from troth.robustness.spec import Mean
 
@@ -34,6 +35,10 @@ def _named_participants(scenario: Scenario) -> Iterator[tuple[Key, str]]:
         yield ("churn", "absences", index, "party"), absence.party
     for name in scenario.network.latency_of:
         yield ("network", "latency_of", name), name
+    privacy = scenario.parties.privacy
+    if not isinstance(privacy, NoPrivacy):
+        for name in privacy.own_epsilon:
+            yield ("parties", "privacy", "own_epsilon", name), name
 
 
 def _names_exist(scenario: Scenario) -> None:
@@ -60,7 +65,7 @@ def _check_names(
             raise CharterError(
                 f"is not in this run, which has {', '.join(shown)}",
                 key=dotted(key),
-                # The name is the last part of a key of latency_of already.
+                # The name may be the last part of the key already.
                 value=... if key[-1] == name else name,
                 hint="names count from 0, with as many digits as the last party's",
             )

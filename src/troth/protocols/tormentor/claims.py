@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from troth.crypto.puzzles import check_solution
 from troth.protocols.tormentor.messages import GradientUpdate, Next
 from troth.protocols.tormentor.state import BROKER, BrokerState, Connection, Plan
 from troth.protocols.tormentor.steps import with_update
-from troth.roles.effects import Load, Received, Save, Send
+from troth.roles.effects import Effect, Load, Received, Save, Send
+from troth.roles.interception import intercept
 from troth.roles.node import Node, Role
 from troth.wire import Float32s
 
@@ -46,29 +48,23 @@ class Witness:
         return partial(self._watched, broker=broker)
 
     async def _watched(self, node: Node, *, broker: Role) -> Float32s | None:
-        inner = broker(node)
-        value: object = None
         self.restarts += 1
-        try:
-            while True:
-                try:
-                    effect = inner.send(value)
-                except StopIteration as stop:
-                    result: Float32s | None = stop.value
-                    return result
-                if isinstance(effect, Send) and isinstance(effect.message, Next):
-                    assert effect.message.to in self.counted, "told of an update that was not saved"
-                    self.told.add(effect.message.to)
-                if isinstance(effect, Save):
-                    assert isinstance(effect.state, BrokerState)
-                    self._check(effect.state)
-                value = await effect
-                if isinstance(effect, Load) and isinstance(value, BrokerState):
-                    self._same(value)
-                if isinstance(value, Received) and isinstance(value.message, GradientUpdate):
-                    self._asked[value.message.nonce] = value.message
-        finally:
-            inner.close()
+        return await intercept(broker, node, before=self._before, after=self._after)
+
+    def _before(self, effect: Effect[Any]) -> None:
+        if isinstance(effect, Send) and isinstance(effect.message, Next):
+            assert effect.message.to in self.counted, "told of an update that was not saved"
+            self.told.add(effect.message.to)
+        if isinstance(effect, Save):
+            assert isinstance(effect.state, BrokerState)
+            self._check(effect.state)
+
+    async def _after(self, effect: Effect[Any], value: Any) -> Any:
+        if isinstance(effect, Load) and isinstance(value, BrokerState):
+            self._same(value)
+        if isinstance(value, Received) and isinstance(value.message, GradientUpdate):
+            self._asked[value.message.nonce] = value.message
+        return value
 
     def _same(self, loaded: BrokerState) -> None:
         assert self.saved is not None
@@ -109,6 +105,10 @@ class Witness:
         )
         if now.refusal is not None:
             return []
+        minimum = self.plan.parameters.minimum_epsilon
+        if minimum is not None:
+            assert update.epsilon is not None, "counted without a word about its privacy"
+            assert update.epsilon >= minimum, "counted with less epsilon than the charter asks for"
         assert now.used not in self.counted, "one solution paid for two updates"
         self.counted[now.used] = update
         if self.plan.parameters.staleness is not None:

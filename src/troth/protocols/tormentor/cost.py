@@ -21,7 +21,9 @@ def messages_per_round(
     vector_D = np.zeros(dimension, np.float32)
     puzzle = Puzzle(_MODEL_ID, _DIGEST, 1, _DIGEST, parameters.difficulty, _DIGEST)
     messages = (
-        GradientUpdate(_MODEL_ID, _DIGEST, _DIGEST, bytes(8), 1, vector_D),
+        GradientUpdate(
+            _MODEL_ID, _DIGEST, _DIGEST, bytes(8), 1, vector_D, parameters.minimum_epsilon
+        ),
         Next(_DIGEST, 1, vector_D, puzzle),
     )
     return {

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from msgspec.structs import replace
 
 from troth.compute import Compute
 from troth.crypto.puzzles import Puzzle
-from troth.ids import NodeId
-from troth.learning.requests import LocalResult, LocalUpdate
-from troth.protocols.tormentor import joining, rounds, steps
-from troth.protocols.tormentor.provider import pseudonym
+from troth.ids import PartyId
+from troth.learning.requests import LocalResult
+from troth.learning.workbench import Workbench
+from troth.privacy.dp_sgd import PrivateResult
+from troth.privacy.own import OwnPrivacy
+from troth.protocols.tormentor import joining, provider, rounds, steps
 from troth.protocols.tormentor.roles import SECRET_BYTES
 from troth.protocols.tormentor.state import BROKER, BrokerState, Connection, Plan, Secret
 from troth.protocols.tormentor.verification import examinations, judge
@@ -22,48 +25,61 @@ from troth.wire import Float32s
 Run = Callable[[Sequence[Compute[Any, Any]]], list[Any]]
 """An engine's `run`."""
 
+Privacy = Mapping[PartyId, OwnPrivacy]
+
+NO_PRIVACY: Privacy = MappingProxyType({})
+
 
 class _Ideal:
     """A broker's state, and every provider's, without a world between them."""
 
-    def __init__(self, plan: Plan, compute: Run, secret: Stream) -> None:
-        self.plan, self.compute = plan, compute
+    def __init__(self, plan: Plan, compute: Run, secret: Stream, privacy: Privacy) -> None:
+        self.plan, self.compute, self.privacy = plan, compute, privacy
         key = secret.child("node", BROKER, "broker").digest(SECRET_BYTES)
-        self.state = joining.begin(plan, Secret(key), BROKER, 0.0)
+        self.state = joining.begin(plan, Secret(key), b"", BROKER, 0.0)
         connections = {}
         for party in plan.parties:
-            provider = pseudonym(secret.child("node", party), plan, 0).public
+            key = provider.pseudonym(secret.child("node", party), plan, 0).public
             token = party.encode()
             # Neither puzzles nor tokens decide what becomes of an update.
-            puzzle = Puzzle(plan.model_id, provider, 0, bytes(32), 0, token.ljust(32, b"\0"))
+            puzzle = Puzzle(plan.model_id, key, 0, bytes(32), 0, token.ljust(32, b"\0"))
             connections[token] = Connection(
-                token, provider, party, puzzle.nonce, 0, bytes(32), puzzle=puzzle
+                token, key, party, party, puzzle.nonce, 0, bytes(32), puzzle=puzzle
             )
         self._puzzles = {token: c.puzzle for token, c in connections.items()}
         self.state = self._with(connections)
-        self.done: dict[NodeId, int] = dict.fromkeys(plan.parties, 0)
-        self.velocity: dict[NodeId, Float32s | None] = {}
+        self.providers = {
+            party: provider.resumed(None, privacy.get(party)) for party in plan.parties
+        }
+        self.secrets = {party: secret.child("node", party) for party in plan.parties}
 
     def _with(self, connections: dict[bytes, Connection]) -> BrokerState:
         return replace(self.state, started=True, connections=connections)
 
-    def request(self, party: NodeId, params_D: Float32s) -> LocalUpdate:
+    def request(
+        self, party: PartyId, params_D: Float32s
+    ) -> Compute[Workbench, LocalResult | PrivateResult]:
         # A copy, as every provider decodes its own: engines may treat one array given twice in
         # another way than two equal ones, which shows in the last digits.
-        params_D = params_D.copy()
-        return LocalUpdate(
-            party, self.done[party] + 1, params_D, self.plan.training, self.velocity.get(party)
+        return provider.request(
+            self.providers[party],
+            self.plan,
+            self.privacy.get(party),
+            party,
+            params_D.copy(),
+            self.secrets[party],
         )
 
-    def take(self, party: NodeId, result: LocalResult) -> None:
+    def take(self, party: PartyId, result: LocalResult | PrivateResult) -> None:
         """The broker's verdict on one update."""
-        self.done[party] += 1
-        self.velocity[party] = result.velocity_D
+        own, privacy = self.providers[party], self.privacy.get(party)
+        update_D = provider.released(own, privacy, result, self.secrets[party])
+        self.providers[party] = replace(
+            provider.charged(own, privacy), updates=own.updates + 1, velocity_D=result.velocity_D
+        )
         state, token = self.state, party.encode()
-        candidate = steps.Candidate(state.connections[token], result.update_D)
-        for verifier, request in examinations(
-            state, self.plan, candidate.connection, result.update_D
-        ):
+        candidate = steps.Candidate(state.connections[token], update_D)
+        for verifier, request in examinations(state, self.plan, candidate.connection, update_D):
             (finding,) = self.compute([request])
             reason = judge(verifier, finding)
             if reason is not None:
@@ -79,14 +95,17 @@ class _Ideal:
         )
 
 
-def bulk_synchronous(plan: Plan, compute: Run, secret: Stream) -> list[Float32s]:
+def bulk_synchronous(
+    plan: Plan, compute: Run, secret: Stream, privacy: Privacy = NO_PRIVACY
+) -> list[Float32s]:
     """The model after every round, if everybody takes part in all of them.
 
     Args:
       secret: the run's `secret` stream: it draws which updates are verified, and the pseudonyms in
-        whose order updates are summed.
+        whose order updates are summed, and providers' simulated noise.
+      privacy: of providers that have one of their own; none of them may run out of it.
     """
-    ideal = _Ideal(plan, compute, secret)
+    ideal = _Ideal(plan, compute, secret, privacy)
     models = []
     for _ in range(plan.training.rounds):
         before_D = ideal.state.params_D
@@ -100,16 +119,21 @@ def bulk_synchronous(plan: Plan, compute: Run, secret: Stream) -> list[Float32s]
 
 
 def asynchronous(
-    plan: Plan, compute: Run, secret: Stream, order: Sequence[NodeId]
+    plan: Plan,
+    compute: Run,
+    secret: Stream,
+    order: Sequence[PartyId],
+    privacy: Privacy = NO_PRIVACY,
 ) -> list[Float32s]:
     """The model after every update.
 
     Args:
       order: whose updates the broker dealt with, one after another; every provider computes from
         the model it was sent after its last one.
+      privacy: see `bulk_synchronous`.
     """
-    ideal = _Ideal(plan, compute, secret)
-    seen: dict[NodeId, Float32s] = dict.fromkeys(plan.parties, plan.initial_D)
+    ideal = _Ideal(plan, compute, secret, privacy)
+    seen: dict[PartyId, Float32s] = dict.fromkeys(plan.parties, plan.initial_D)
     models = []
     for party in order:
         (result,) = compute([ideal.request(party, seen[party])])

@@ -8,6 +8,7 @@ Source: Fung & Beschastnikh, "Brokered agreements in multi-party machine learnin
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Mapping
 
@@ -21,13 +22,17 @@ from troth.ids import NodeId, Round
 from troth.protocols.tormentor.messages import (
     Admission,
     Curate,
+    Delivery,
+    Fetch,
     Join,
     Solve,
 )
 from troth.protocols.tormentor.parameters import AllowList
-from troth.protocols.tormentor.state import BrokerState, Connection, Plan, Secret
+from troth.protocols.tormentor.state import BrokerState, Connection, Deposit, Plan, Secret
 
 CURATE = "curate"
+FETCH = "fetch"
+DELIVERY = "delivery"
 JOIN = "join"
 """Purposes of signatures and puzzles."""
 
@@ -58,18 +63,74 @@ def check_deployment(plan: Plan, curate: Curate, *, sender: NodeId) -> None:
     allowed = plan.parameters.curators
     if allowed and curate.curator.hex() not in allowed:
         raise FinalError("signed by a curator who is not on the list", culprits=(sender,))
+    check_signed(curate, sender=sender)
+
+
+def curated_text(model_id: str, deposit: Deposit) -> bytes:
+    """What a curator signs: model id, charter, and the validation set that goes with it."""
+    parts = (
+        model_id.encode(),
+        deposit.charter,
+        np.asarray((*deposit.shape, deposit.outputs), "<i8").tobytes(),
+        deposit.x_NF.tobytes(),
+        deposit.y_N.tobytes(),
+    )
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.digest()
+
+
+def curation(model_id: str, key: signatures.SigningKey, deposit: Deposit) -> Curate:
+    """The question by which a curator deploys its broker, signed."""
+    signature = key.sign(CURATE, curated_text(model_id, deposit))
+    return Curate(model_id, key.public, signature, **msgspec.structs.asdict(deposit))
+
+
+def deposit_of(curate: Curate) -> Deposit:
+    """Charter and validation set of the question."""
+    return Deposit(**{name: getattr(curate, name) for name in Deposit.__struct_fields__})
+
+
+def check_signed(curate: Curate, *, sender: NodeId) -> None:
+    """The charter and the validation set are those that the curator has signed.
+
+    Raises:
+      FinalError: they are not.
+    """
+    text = curated_text(curate.model_id, deposit_of(curate))
     try:
-        signatures.verify(
-            curate.curator, CURATE, plan.model_id.encode(), curate.signature, signer=sender
-        )
+        signatures.verify(curate.curator, CURATE, text, curate.signature, signer=sender)
     except PeerError as error:
         raise FinalError(error.message, culprits=(sender,)) from None
 
 
-def begin(plan: Plan, secret: Secret, curator: NodeId, now_s: float) -> BrokerState:
+def check_curator(state: BrokerState, asked: Fetch | Delivery, *, sender: NodeId) -> None:
+    """Whoever asks for the model is its curator.
+
+    Raises:
+      FinalError: it is not.
+    """
+    purpose = FETCH if isinstance(asked, Fetch) else DELIVERY
+    text = asked.model_id.encode()
+    try:
+        signatures.verify(state.curator, purpose, text, asked.signature, signer=sender)
+    except PeerError as error:
+        raise FinalError(error.message, culprits=(sender,)) from None
+
+
+def begin(
+    plan: Plan, secret: Secret, curator: bytes, curated_for: NodeId, now_s: float
+) -> BrokerState:
     """A broker whose model is curated and that nobody has joined."""
     return BrokerState(
-        secret, plan.initial_D, np.zeros_like(plan.initial_D), now_s, curated_for=curator
+        secret,
+        plan.initial_D,
+        np.zeros_like(plan.initial_D),
+        now_s,
+        curator=curator,
+        curated_for=curated_for,
     )
 
 
@@ -141,6 +202,7 @@ def admit(
         token=token,
         provider=puzzle.provider,
         node=sender,
+        name=plan.name_of(sender, puzzle.provider),
         admitted_by=puzzle.nonce,
         difficulty=parameters.difficulty,
         used=puzzle.nonce,

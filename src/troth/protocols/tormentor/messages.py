@@ -8,6 +8,8 @@
 | `GradientUpdate`     | `Next`, `Refused`         |
 | `Leave`              | `Left`, `Refused`         |
 | `Status`             | `Progress`, `Refused`     |
+| `Fetch`              | `Delivered`, `Refused`    |
+| `Delivery`           | `Progress`, `Refused`     |
 
 An answer's `to` says which question it answers. Every question may be asked again: it gets the same
 answer, and nothing is done twice. At the end come `Finished` to providers and `Delivered` to the
@@ -19,6 +21,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
+import numpy as np
 
 from troth.crypto.puzzles import MAX_MODEL_ID, Digest, ModelId, Puzzle, Solution
 from troth.crypto.signatures import SIGNATURE_BYTES
@@ -26,6 +29,11 @@ from troth.ids import Round
 from troth.wire import Float32s, Message
 
 MAX_REASON = 300
+
+MAX_CHARTER_BYTES = 2**20
+
+NOTHING = np.zeros(0, np.float32)
+NOTHING.setflags(write=False)
 
 Key = Digest
 """An Ed25519 public key. A provider's is its pseudonym: a fresh one for each time it joins, unless
@@ -37,6 +45,8 @@ Signature = Annotated[bytes, msgspec.Meta(min_length=SIGNATURE_BYTES, max_length
 Version = Annotated[int, msgspec.Meta(ge=0)]
 """t of M_t: how often the model has changed."""
 Reason = Annotated[str, msgspec.Meta(max_length=MAX_REASON)]
+StatedEpsilon = Annotated[float, msgspec.Meta(gt=0)]
+"""A provider's budget, infinite without noise. Its word for it is all there is."""
 
 
 class Question(Message, frozen=True):
@@ -46,11 +56,26 @@ class Question(Message, frozen=True):
 
 
 class Curate(Question, frozen=True):
-    """Curator: run a broker for this charter, whose digest `model_id` is."""
+    """Curator: run a broker for this charter, whose digest `model_id` is.
+
+    The charter and the validation set travel with it, unless the broker has them from elsewhere, as
+    in a simulation; then all of `charter`, `shape`, `x_NF` and `y_N` are empty.
+    """
 
     curator: Key
     signature: Signature
-    """Of the model id, by `curator`."""
+    """Of `joining.curated_text`, by `curator`."""
+    charter: Annotated[bytes, msgspec.Meta(max_length=MAX_CHARTER_BYTES)] = b""
+    """Canonical JSON."""
+    shape: Annotated[
+        tuple[Annotated[int, msgspec.Meta(ge=1)], ...], msgspec.Meta(max_length=8)
+    ] = ()
+    """Of one validation row; `x_NF` is flat."""
+    outputs: Annotated[int, msgspec.Meta(ge=0, le=2**16)] = 0
+    """Classes C; 1 for regression."""
+    x_NF: Float32s = NOTHING
+    y_N: Float32s = NOTHING
+    """Classes from 0, or targets."""
 
 
 class Join(Question, frozen=True):
@@ -77,6 +102,8 @@ class GradientUpdate(Question, frozen=True):
     solution: Solution
     version: Version
     update_D: Float32s
+    epsilon: StatedEpsilon | None = None
+    """Said where the charter asks for it, by `minimum_epsilon`, and nowhere else."""
 
 
 class Leave(Question, frozen=True):
@@ -89,8 +116,18 @@ class Status(Question, frozen=True):
     """Anybody: how far are you?"""
 
 
+class Fetch(Question, frozen=True):
+    """Curator: give me the model, as soon as it is trained."""
+
+    signature: Signature
+    """Of the model id, by the key that has curated it."""
+
+
 class Delivery(Question, frozen=True):
     """Curator: I have the model."""
+
+    signature: Signature
+    """Of the model id, by the key that has curated it."""
 
 
 class Answer(Message, frozen=True):
@@ -174,6 +211,6 @@ class Delivered(Message, frozen=True):
     params_D: Float32s
 
 
-QUESTIONS = (Curate, Join, Solve, GradientUpdate, Leave, Status, Delivery)
+QUESTIONS = (Curate, Join, Solve, GradientUpdate, Leave, Status, Fetch, Delivery)
 ANSWERS = (Curated, Admission, Joined, Next, Refused, Left, Progress)
 MESSAGES = (*QUESTIONS, *ANSWERS, Finished, Delivered)

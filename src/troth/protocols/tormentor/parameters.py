@@ -8,6 +8,7 @@ import msgspec
 
 from troth.crypto.spec import Difficulty, PublicKeyHex, PuzzleSpec, Sha256Puzzle
 from troth.errors import CharterError
+from troth.privacy.spec import Epsilon
 from troth.specification import Count, Fraction, NonNegative, Positive, Reference, Table
 
 COSTLIER_ADMISSION = 2
@@ -66,6 +67,9 @@ class Tormentor(Table, tag_field="name", tag="tormentor", frozen=True, kw_only=T
     update of each provider a round. `semi_synchronous`: as it comes, but nobody runs ahead of the
     slowest by more than `staleness` updates."""
     staleness: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = None
+    min_providers: Count | None = None
+    """How many providers have to join before training starts; so many accepted updates are a round.
+    Absent: as many as the scenario has parties. A charter for strangers has to say it."""
     puzzle: PuzzleSpec = Sha256Puzzle()
     difficulty: Difficulty = 3
     """Of the puzzle that comes with each update; one more after each rejected update."""
@@ -76,9 +80,16 @@ class Tormentor(Table, tag_field="name", tag="tormentor", frozen=True, kw_only=T
     """Rounds after which a puzzle expires."""
     verifiers: list[VerifierSpec] = msgspec.field(default_factory=lambda: [RONI()])
     """Beside proof of work, which is always asked for. All of them must accept."""
+    probation: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 0
+    """Updates that a provider has to get accepted in a row, after joining and after each rejection,
+    before no more than a `share` of its updates is looked at; until then all are. The paper's value
+    is 0."""
     validation_fraction: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.1
     """Share of the training rows that the curator keeps for validation; no party holds them, and
     they are not the test set either."""
+    minimum_epsilon: Epsilon | None = None
+    """The curator asks providers to say with which epsilon they train, and turns away what is said
+    to be less, or not said. Absent: nobody says."""
     plateau: Plateau | None = None
     time_s: Positive | None = None
     """Training is over after so long, whatever else."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from troth.crypto.puzzles import SolvePuzzle
+from troth.crypto.puzzles import Solved, SolvePuzzle
 from troth.crypto.signatures import SEED_BYTES, SigningKey
 from troth.errors import PeerError, RoundFailedError
 from troth.ids import NodeId, Round
-from troth.learning.requests import Evaluate, LocalUpdate
+from troth.learning.requests import Evaluate
+from troth.privacy.ledger import BudgetExhaustedError
+from troth.privacy.own import OwnPrivacy
 from troth.protocols.tormentor import joining, rounds, steps
 from troth.protocols.tormentor import provider as provider_steps
 from troth.protocols.tormentor.messages import (
@@ -19,6 +21,7 @@ from troth.protocols.tormentor.messages import (
     Curated,
     Delivered,
     Delivery,
+    Fetch,
     Finished,
     GradientUpdate,
     Join,
@@ -32,13 +35,14 @@ from troth.protocols.tormentor.messages import (
     Solve,
     Status,
 )
-from troth.protocols.tormentor.provider import Reply
+from troth.protocols.tormentor.provider import Asked, Reply
 from troth.protocols.tormentor.state import (
     BROKER,
     CURATOR,
     BrokerState,
     Connection,
     CuratorState,
+    Deposit,
     Plan,
     ProviderState,
     Secret,
@@ -64,16 +68,20 @@ QUESTIONS_BETWEEN_SAVES = 256
 # ------------------------------------------------------------------ curator
 
 
-async def curator(node: Node, plan: Plan) -> Float32s:
+async def curator(
+    node: Node, plan: Plan, *, key: SigningKey | None = None, deposit: Deposit | None = None
+) -> Float32s:
     """Have a model trained: address <- curate(mID, validSet), then wait for the model.
 
-    The validation set is not sent: the broker measures on the rows of `CURATOR`.
+    Args:
+      key: by which it signs; absent: one of this run's own.
+      deposit: charter and validation set, to be sent along. Absent: the broker has them, and
+        measures on the rows of `CURATOR`.
     """
+    key = key or curator_key(node)
     state = await node.load(CuratorState)
     if state is None:
-        key = curator_key(node)
-        signature = key.sign(joining.CURATE, plan.model_id.encode())
-        asked = Curate(plan.model_id, key.public, signature)
+        asked = joining.curation(plan.model_id, key, deposit or Deposit())
         answer = None
         while answer is None:
             await node.send(BROKER, asked)
@@ -87,9 +95,18 @@ async def curator(node: Node, plan: Plan) -> Float32s:
             )
         state = CuratorState(answer.message.address)
         await node.save(state)
-    delivered = await node.receive(Delivered, sender=BROKER)
-    assert delivered is not None
-    await node.send(BROKER, Delivery(plan.model_id))
+    fetch = Fetch(plan.model_id, key.sign(joining.FETCH, plan.model_id.encode()))
+    delivered = None
+    while delivered is None:
+        await node.send(BROKER, fetch)
+        delivered = await node.receive(
+            Delivered, Refused, sender=BROKER, deadline_s=plan.parameters.deadline_s
+        )
+    if isinstance(delivered.message, Refused):
+        raise RoundFailedError(f"the broker refuses the model: {delivered.message.reason}")
+    await node.send(
+        BROKER, Delivery(plan.model_id, key.sign(joining.DELIVERY, plan.model_id.encode()))
+    )
     return delivered.message.params_D
 
 
@@ -109,13 +126,15 @@ async def broker(node: Node, plan: Plan) -> Float32s:
     """
     state = await node.load(BrokerState)
     if state is None:
-        curated_for = await _curated(node, plan)
+        curated = await _curated(node, plan)
         secret = Secret(node.secret.child("broker").digest(SECRET_BYTES))
-        state = joining.begin(plan, secret, curated_for, await node.now())
+        state = joining.begin(
+            plan, secret, curated.message.curator, curated.sender, await node.now()
+        )
         await node.save(state)
     while not state.finished:
         if state.curated_for is not None:
-            await node.send(state.curated_for, Curated(plan.model_id, node.id))
+            await node.send(state.curated_for, Curated(plan.model_id, plan.address))
         for departed, token in state.departures:
             await node.send(departed, Left(token))
         for token in state.outbox:
@@ -128,7 +147,7 @@ async def broker(node: Node, plan: Plan) -> Float32s:
     return state.params_D
 
 
-async def _curated(node: Node, plan: Plan) -> NodeId:
+async def _curated(node: Node, plan: Plan) -> Received[Curate]:
     """Wait for a charter that may be deployed. Who wants to join meanwhile waits in the mailbox."""
     while True:
         received = await node.receive(Curate)
@@ -140,7 +159,7 @@ async def _curated(node: Node, plan: Plan) -> NodeId:
         except PeerError as error:
             await node.send(sender, _refusal(curate, error))
             continue
-        return sender
+        return received
 
 
 async def _serve(node: Node, plan: Plan, state: BrokerState) -> BrokerState:
@@ -158,7 +177,7 @@ async def _serve(node: Node, plan: Plan, state: BrokerState) -> BrokerState:
         try:
             done = await _handle(node, plan, state, received)
         except PeerError as error:
-            refusals.append(Rejection(node=received.sender, reason=error.message))
+            refusals.append(Rejection(node=plan.name_of(received.sender), reason=error.message))
             await node.send(received.sender, _refusal(received.message, error))
             continue
         if isinstance(done, BrokerState):
@@ -201,9 +220,14 @@ async def _handle(
             return Progress(state.round, state.version, len(state.connections))
         case Curate():
             joining.check_deployment(plan, question, sender=sender)
-            return Curated(plan.model_id, node.id)
+            if question.curator != state.curator:
+                raise joining.FinalError("is curated by somebody else", culprits=(sender,))
+            return Curated(plan.model_id, plan.address)
+        case Fetch():
+            joining.check_curator(state, question, sender=sender)
+            return msgspec.structs.replace(state, fetched_by=sender)
         case _:
-            return None
+            raise PeerError("cannot have the model yet", culprits=(sender,))
 
 
 def _repeat(state: BrokerState, connection: Connection, sender: NodeId) -> BrokerState | None:
@@ -261,20 +285,44 @@ async def _report(node: Node, state: BrokerState) -> None:
 async def _hand_over(node: Node, plan: Plan, state: BrokerState) -> None:
     """The curator gets the model until it says that it has it; providers are told that it is over.
 
-    Whoever asks after that is told too, as long as the broker is still there.
+    Whoever asks after that is told too, as long as the broker is still there: until all who had
+    joined have asked, at most `plan.linger_s`.
     """
     shared = plan.parameters.model_to_providers
     over = Finished(
         plan.model_id, state.version, state.params_D if shared else np.zeros(0, np.float32)
     )
     await node.broadcast([c.node for c in state.connections.values()], over)
+    model = Delivered(plan.model_id, state.version, state.params_D)
+    wait_s = plan.parameters.deadline_s or plan.linger_s or None
+    untold = {token for token, connection in state.connections.items() if not connection.waits}
+    fetched_by, delivered = state.fetched_by, False
     for _ in range(MAX_DELIVERIES):
-        await node.send(CURATOR, Delivered(plan.model_id, state.version, state.params_D))
-        while received := await node.receive(Question, deadline_s=plan.parameters.deadline_s):
-            if isinstance(received.message, Delivery) and received.sender == CURATOR:
-                return
-            if received.sender != CURATOR:
-                await node.send(received.sender, over)
+        if fetched_by is not None:
+            await node.send(fetched_by, model)
+        while not delivered and (received := await node.receive(Question, deadline_s=wait_s)):
+            question, sender = received.message, received.sender
+            if not isinstance(question, Fetch | Delivery):
+                await node.send(sender, over)
+                untold.discard(getattr(question, "token", b""))
+                continue
+            try:
+                joining.check_curator(state, question, sender=sender)
+            except PeerError as error:
+                await node.send(sender, _refusal(question, error))
+                continue
+            if isinstance(question, Fetch):
+                fetched_by = sender
+                break
+            await node.send(sender, Progress(state.round, state.version, len(untold)))
+            delivered = True
+        if delivered:
+            break
+    ends_s = await node.now() + plan.linger_s
+    while plan.linger_s and untold and (left_s := ends_s - await node.now()) > 0:
+        if received := await node.receive(Question, deadline_s=left_s):
+            await node.send(received.sender, over)
+            untold.discard(getattr(received.message, "token", b""))
 
 
 def _refusal(question: Question, error: PeerError) -> Refused:
@@ -295,45 +343,74 @@ def _refusal(question: Question, error: PeerError) -> Refused:
 # ------------------------------------------------------------------ provider
 
 
-async def provider(node: Node, plan: Plan) -> Float32s | None:
-    """Join, then send updates for as long as the broker takes them.
+async def provider(
+    node: Node, plan: Plan, privacy: OwnPrivacy | None = None, *, key: SigningKey | None = None
+) -> Float32s | None:
+    """Join, then send updates for as long as the broker takes them and its own privacy bears it.
 
-    Every question is saved before it is asked, so after a crash the same one is asked again, and
-    nothing is paid for or released twice.
+    Every question is saved before it is asked, together with what it costs, so after a crash the
+    same one is asked again, and nothing is paid for or released twice.
+
+    Args:
+      key: the one on the charter's allow list; absent: one of this run's own.
 
     Returns:
       The final model where the charter hands it out; None otherwise.
+
+    Raises:
+      UsageError: it was started with another privacy before.
     """
-    state = await node.load(ProviderState) or ProviderState()
-    while True:
-        if state.life > 0 and state.admitting is None and state.pending is None:
-            await node.sleep(REJOIN_AFTER_S)
-        key = provider_steps.pseudonym(node.secret, plan, state.life)
-        asked = provider_steps.question(state, plan, key)
+    state = provider_steps.resumed(await node.load(ProviderState), privacy)
+    while state.stopped is None or state.leaving is not None:
+        if provider_steps.is_outside(state):
+            reason = provider_steps.why_not(state, plan, privacy)
+            if reason is not None:
+                await node.save(provider_steps.stopped(state, reason))
+                return None
+            if state.life > 0:
+                await node.sleep(REJOIN_AFTER_S)
+        pseudonym = provider_steps.pseudonym(node.secret, plan, state.life, listed=key)
+        asked = provider_steps.question(state, plan, pseudonym)
         reply = await _ask(node, plan, asked)
         if isinstance(reply, Finished):
             return reply.params_D if len(reply.params_D) else None
-        if isinstance(reply, Refused) and reply.final:
-            return None
-        state = await _next(node, plan, state, reply)
+        state = await _next(node, plan, privacy, state, reply)
         await node.save(state)
+    return None
 
 
-async def _next(node: Node, plan: Plan, state: ProviderState, reply: Reply) -> ProviderState:
+async def _next(
+    node: Node, plan: Plan, privacy: OwnPrivacy | None, state: ProviderState, reply: Reply
+) -> ProviderState:
     """Do the work that an answer asks for."""
+    if isinstance(reply, Refused):
+        state = provider_steps.told(state, reply.reason)
+        if reply.final:
+            return provider_steps.stopped(state, reply.reason)
+    if isinstance(reply, Left):
+        return provider_steps.gone(state)
     if reply.puzzle is None:
         return provider_steps.outside(state)
-    solved = await node.compute(
-        SolvePuzzle(plan.parameters.puzzle, reply.puzzle, plan.ground_up_to)
-    )
     if isinstance(reply, Admission):
-        return provider_steps.at_the_door(state, reply.puzzle, solved)
+        return provider_steps.at_the_door(state, reply.puzzle, await _solved(node, plan, reply))
     token = reply.token if isinstance(reply, Joined) else _token(state)
+    try:
+        state = provider_steps.charged(state, privacy)
+    except BudgetExhaustedError as error:
+        return provider_steps.stopped(state, error.message, leaving=token)
+    solved = await _solved(node, plan, reply)
     assert reply.params_D is not None
     result = await node.compute(
-        LocalUpdate(node.id, state.updates + 1, reply.params_D, plan.training, state.velocity_D)
+        provider_steps.request(state, plan, privacy, node.id, reply.params_D, node.secret)
     )
-    return provider_steps.ready(state, plan, reply, token, solved, result)
+    return provider_steps.ready(state, plan, privacy, reply, token, solved, result, node.secret)
+
+
+async def _solved(node: Node, plan: Plan, reply: Admission | Joined | Next | Refused) -> Solved:
+    assert reply.puzzle is not None
+    request = SolvePuzzle(plan.parameters.puzzle, reply.puzzle, plan.ground_up_to)
+    solved: Solved = await node.compute(request)
+    return solved
 
 
 def _token(state: ProviderState) -> bytes:
@@ -341,7 +418,7 @@ def _token(state: ProviderState) -> bytes:
     return state.pending.token
 
 
-async def _ask(node: Node, plan: Plan, asked: Join | Solve | GradientUpdate) -> Reply | Finished:
+async def _ask(node: Node, plan: Plan, asked: Asked) -> Reply | Finished:
     """Ask until there is an answer to this question."""
     while True:
         await node.send(BROKER, asked)
@@ -351,7 +428,7 @@ async def _ask(node: Node, plan: Plan, asked: Join | Solve | GradientUpdate) -> 
             message = received.message
             if isinstance(message, Finished):
                 return message
-            if isinstance(message, Admission | Joined | Next | Refused) and (
+            if isinstance(message, Admission | Joined | Next | Refused | Left) and (
                 provider_steps.is_answer(message, asked)
             ):
                 return message

@@ -34,6 +34,8 @@ def patience_s(state: BrokerState, plan: Plan, now_s: float) -> float | None:
         if not state.started:
             # Nobody has joined: there is nobody to start with, however late it is.
             due += [state.began_s + parameters.deadline_s] if state.connections else []
+        elif state.deserted_s is not None:
+            due.append(state.deserted_s + parameters.deadline_s)
         elif parameters.synchrony != "asynchronous":
             due += [
                 connection.turn_s + parameters.deadline_s
@@ -48,11 +50,15 @@ def settle(state: BrokerState, plan: Plan, now_s: float) -> BrokerState:
     turn."""
     parameters = plan.parameters
     late = parameters.deadline_s is not None and now_s >= state.began_s + parameters.deadline_s
-    enough = len(state.connections) >= (1 if late else len(plan.parties))
+    enough = len(state.connections) >= (1 if late else plan.providers)
     if not state.started and enough:
         state = msgspec.structs.replace(state, started=True)
     if not state.started:
         return state
+    if state.connections:
+        state = msgspec.structs.replace(state, deserted_s=None)
+    elif state.departures:
+        state = msgspec.structs.replace(state, deserted_s=now_s)
     if parameters.deadline_s is not None and parameters.synchrony != "asynchronous":
         overdue = [
             connection
@@ -62,7 +68,7 @@ def settle(state: BrokerState, plan: Plan, now_s: float) -> BrokerState:
         for connection in overdue:
             state = joining.leave(state, connection.token)
         state = msgspec.structs.replace(
-            state, missing=(*state.missing, *(connection.node for connection in overdue))
+            state, missing=(*state.missing, *(connection.name for connection in overdue))
         )
     took_part = [c for c in state.connections.values() if c.waits and c.updates > 0]
     everybody = all(connection.waits for connection in state.connections.values())
@@ -92,7 +98,7 @@ def round_is_over(state: BrokerState, plan: Plan) -> bool:
     """A round is one barrier, or as many accepted updates as there are parties."""
     if plan.parameters.synchrony == "bulk_synchronous":
         return state.barrier
-    return len(state.accepted) >= len(plan.parties)
+    return len(state.accepted) >= plan.providers
 
 
 def close_round(state: BrokerState, plan: Plan, error: float | None) -> BrokerState:
@@ -123,8 +129,11 @@ def close_round(state: BrokerState, plan: Plan, error: float | None) -> BrokerSt
 
 
 def time_is_up(state: BrokerState, plan: Plan, now_s: float) -> bool:
-    """Whether the charter's time has passed."""
-    return plan.parameters.time_s is not None and now_s >= state.began_s + plan.parameters.time_s
+    """Whether the charter's time has passed, or everybody has left and nobody else has come."""
+    time_s, deadline_s = plan.parameters.time_s, plan.parameters.deadline_s
+    if state.deserted_s is not None and deadline_s is not None:
+        return now_s >= state.deserted_s + deadline_s
+    return time_s is not None and now_s >= state.began_s + time_s
 
 
 def release(state: BrokerState, plan: Plan, now_s: float) -> BrokerState:

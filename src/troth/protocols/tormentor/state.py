@@ -10,7 +10,8 @@ import msgspec
 from troth.crypto.puzzles import Puzzle
 from troth.ids import NodeId, PartyId, Round
 from troth.learning.training import Training
-from troth.protocols.tormentor.messages import GradientUpdate
+from troth.privacy.ledger import PrivacyLedger
+from troth.protocols.tormentor.messages import NOTHING, GradientUpdate
 from troth.protocols.tormentor.parameters import Tormentor
 from troth.records import Rejection
 from troth.wire import Float32s
@@ -26,6 +27,7 @@ class Plan:
 
     Args:
       model_id: the charter's digest; the curator signs it, and every puzzle is bound to it.
+      parties: the providers that are known beforehand; none in a real run, where nobody is.
       base: folder in which a curator's `module:callable` verifier is looked up.
       ground_up_to: see `SolvePuzzle`; None outside simulations.
     """
@@ -36,7 +38,24 @@ class Plan:
     parameters: Tormentor
     model_id: str
     base: Path | None = None
+    address: str = BROKER
+    """Where the broker says that it is."""
+    linger_s: float = 0.0
+    """How long the broker stays, when all is done, for those who have not heard that it is over.
+    In a simulation everybody is told at once."""
     ground_up_to: int | None = None
+
+    @property
+    def providers(self) -> int:
+        """How many have to join before training starts; so many accepted updates are a round."""
+        return self.parameters.min_providers or len(self.parties)
+
+    def name_of(self, sender: NodeId, provider: bytes | None = None) -> NodeId:
+        """What reports call whoever has sent something: its pseudonym, if it has one, where the
+        world does not know its senders."""
+        if sender == CURATOR or sender in self.parties:
+            return sender
+        return NodeId("a stranger" if provider is None else f"provider-{provider.hex()[:12]}")
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -56,6 +75,8 @@ class Connection(msgspec.Struct, frozen=True):
     provider: bytes
     node: NodeId
     """Where it was last heard from; answers go there. Not who it is: it may have come by Tor."""
+    name: NodeId
+    """What reports call it."""
     admitted_by: bytes
     """Nonce of the puzzle it joined with."""
     difficulty: int
@@ -67,6 +88,8 @@ class Connection(msgspec.Struct, frozen=True):
     """Why its last update was rejected; None if it was accepted."""
     updates: int = 0
     """Answered so far, accepted or rejected."""
+    proven: int = 0
+    """Accepted in a row since it joined or was last rejected."""
     clock: int = 0
     """c of bounded staleness: `updates`, counted from where the slowest was when it joined."""
     version: int = 0
@@ -102,6 +125,8 @@ class BrokerState(msgspec.Struct, frozen=True):
     spent: dict[bytes, Round] = {}
     """Nonces of admission puzzles that were used, and the round of the puzzle; kept until they
     would have expired."""
+    curator: bytes = b""
+    """The key that has curated the model, and is given it."""
     curated_for: NodeId | None = None
     outbox: tuple[bytes, ...] = ()
     departures: tuple[tuple[NodeId, bytes], ...] = ()
@@ -117,7 +142,22 @@ class BrokerState(msgspec.Struct, frozen=True):
     rounds_since_best: int = 0
     recent: tuple[Float32s, ...] = ()
     """The last changes that were applied, for the Shapley value."""
+    deserted_s: float | None = None
+    """Since when nobody is connected, if the last one has said goodbye."""
     finished: bool = False
+    fetched_by: NodeId | None = None
+    """Where the curator waits for the model."""
+
+
+class Deposit(msgspec.Struct, frozen=True, eq=False):
+    """What a curator leaves with its broker: see `Curate`."""
+
+    charter: bytes = b""
+    shape: tuple[int, ...] = ()
+    outputs: int = 0
+    x_NF: Float32s = NOTHING
+    """Flat."""
+    y_N: Float32s = NOTHING
 
 
 class CuratorState(msgspec.Struct, frozen=True):
@@ -134,13 +174,21 @@ class Admitting(msgspec.Struct, frozen=True):
 
 
 class ProviderState(msgspec.Struct, frozen=True):
-    """A provider. It is outside (neither `admitting` nor `pending`), at the door (`admitting`), or
-    connected (`pending`, which is also the question it has to ask next)."""
+    """A provider. It is outside (nothing of what follows), at the door (`admitting`), connected
+    (`pending`, which is also the question it has to ask next), or on its way out (`leaving`)."""
 
     life: int = 0
     """How often it has left or been thrown out; each time it comes back as somebody else."""
     admitting: Admitting | None = None
     pending: GradientUpdate | None = None
+    leaving: bytes | None = None
+    """Token of the connection that it gives up."""
     updates: int = 0
     """Computed so far, over all lives; names the batches."""
     velocity_D: Float32s | None = None
+    ledger: PrivacyLedger | None = None
+    """What `pending` and all updates before it have cost; None without a privacy of its own."""
+    told: str | None = None
+    """Why it was refused the last time."""
+    stopped: str | None = None
+    """Why it sends no more."""

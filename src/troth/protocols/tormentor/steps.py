@@ -88,6 +88,13 @@ def check_usable(
         return f"sent an update of {update.update_D.size} values instead of {dimension}"
     if not np.isfinite(update.update_D).all():
         return "sent an update that is not finite"
+    minimum = plan.parameters.minimum_epsilon
+    if minimum is not None and update.epsilon is None:
+        return f"does not say its epsilon, and the curator asks for at least {minimum:g}"
+    if minimum is not None and update.epsilon is not None and update.epsilon < minimum:
+        return (
+            f"trains with epsilon={update.epsilon:g}, and the curator asks for at least {minimum:g}"
+        )
     if not np.isfinite(with_update(state, plan, update.update_D)[0]).all():
         return "sent an update with which the model is not finite"
     return None
@@ -116,7 +123,7 @@ def accept(state: BrokerState, plan: Plan, candidate: Candidate) -> BrokerState:
     return msgspec.structs.replace(
         state,
         connections=state.connections | {connection.token: connection},
-        accepted=(*state.accepted, connection.node),
+        accepted=(*state.accepted, connection.name),
     )
 
 
@@ -136,7 +143,7 @@ def reject(state: BrokerState, candidate: Candidate, reason: str, *, harder: boo
         state,
         connections=state.connections | {connection.token: connection},
     )
-    return note(state, Rejection(node=connection.node, reason=reason))
+    return note(state, Rejection(node=connection.name, reason=reason))
 
 
 def is_hopeless(state: BrokerState) -> bool:
@@ -163,6 +170,7 @@ def _answered(connection: Connection, *, refusal: str | None) -> Connection:
         puzzle=None,
         refusal=refusal,
         updates=connection.updates + 1,
+        proven=connection.proven + 1 if refusal is None else 0,
         clock=connection.clock + 1,
     )
 

@@ -23,18 +23,20 @@ def examinations(
     """What has to be computed to judge an update, in the order of the charter.
 
     Whether one is looked at is drawn from the broker's secret, the provider's pseudonym and the
-    number of its update: its sender cannot foresee it, and cannot draw again by asking again.
+    number of its update: its sender cannot foresee it, and cannot draw again by asking again. On
+    probation all are.
     """
     secret = Stream(int.from_bytes(state.secret.key), ("verification",))
     drawn = secret.child(connection.provider.hex(), connection.updates)
     candidate_D, _ = steps.with_update(state, plan, update_D)
+    on_probation = connection.proven < plan.parameters.probation
     for verifier in plan.parameters.verifiers:
         match verifier:
             case RONI(share=share):
-                if drawn.child("roni").generator().random() < share:
+                if on_probation or drawn.child("roni").generator().random() < share:
                     yield verifier, MeasureInfluence(state.params_D, candidate_D, CURATOR)
             case ShapleyValue(share=share, permutations=permutations):
-                if drawn.child("shapley").generator().random() < share:
+                if on_probation or drawn.child("shapley").generator().random() < share:
                     changes = (*state.recent, candidate_D - state.params_D)
                     orders = drawn.child("orders")
                     yield (

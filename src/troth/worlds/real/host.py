@@ -3,6 +3,10 @@
 The host knows no network. What arrives is given to `accept`, what is to leave lies in the outboxes
 of its links; `hub` and `spoke` carry it. So a role does the same here as in the simulated world.
 
+A node that serves strangers has guests beside its links: whoever asks something is one until it is
+answered, `ask` waits for that. The other end is a `Line`, by which a node asks one question at a
+time. Neither is numbered or kept: a protocol between strangers lets every question be asked again.
+
 **Restarting.** `Save` writes one checkpoint of state, waiting messages and outboxes, and returns
 when it is on the disk. Only then may the role go on, so nothing that depends on a state leaves
 before the state is safe; and only then are peers told that what they sent is durable here.
@@ -12,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -35,11 +39,12 @@ from troth.roles.effects import (
     Sleep,
 )
 from troth.roles.node import Node, Role
-from troth.wire import Codec, Float32s
+from troth.wire import Codec, Float32s, Message
 from troth.worlds.mailbox import Envelope, Mailbox
 from troth.worlds.real.deadline import AdaptiveDeadline
 from troth.worlds.real.journal import Checkpoint, Journal
 from troth.worlds.real.limits import Limits
+from troth.worlds.real.line import Line
 from troth.worlds.real.link import Link, Refused
 from troth.worlds.states import decode_state, encode_state
 
@@ -47,6 +52,17 @@ T = TypeVar("T")
 
 CHECK_S = 1.0
 """How often a role that waits without a deadline is checked for peers that are not there."""
+
+
+GUEST = "guest-"
+"""How the names of guests begin. No party is called so, see `troth.ids.party_id`."""
+
+GUESTS = NodeId("guests")
+"""Under this name the traffic of all guests is counted."""
+
+
+OVER = Refused(410, "the training is over")
+"""What guests are told who come when the role has returned."""
 
 
 class Tally(msgspec.Struct):
@@ -80,13 +96,25 @@ class NumberedEnvelope(Envelope):
         self.number = number
 
 
+class Question(Envelope):
+    """What a guest asks; it was decoded before it came here, from whatever form it had."""
+
+    __slots__ = ("size_bytes",)
+
+    def __init__(self, guest: NodeId, message: Message, size_bytes: int) -> None:
+        super().__init__(guest, b"")
+        self._message = message
+        self.size_bytes = size_bytes
+
+
 class Host:
     """Runs one role to its end.
 
     Args:
       node: where the role runs.
       role: what it does.
-      peers: whom it may send to and receive from.
+      peers: whom it may send to and receive from by links.
+      line: whom it asks, if it asks strangers' questions.
       codec: of the protocol, with `limits.body_bytes` as its bound.
       engine: carries out computations, on a bench that holds this node's rows only.
       journal: where what must survive is kept.
@@ -104,6 +132,7 @@ class Host:
         journal: Journal,
         observer: Observer,
         limits: Limits,
+        line: Line | None = None,
     ) -> None:
         self.node = node
         self.codec = codec
@@ -111,6 +140,7 @@ class Host:
         self.links = {
             peer: Link(peer, starts=journal.starts, limits=limits) for peer in sorted(peers)
         }
+        self.line = line
         self.tally = Tally()
         self.finished = False
         """The role has returned; peers may still fetch what it sent last."""
@@ -119,18 +149,22 @@ class Host:
         self._journal = journal
         self._observer = observer
         self._mailbox = Mailbox()
+        self._guests: dict[NodeId, asyncio.Future[Message]] = {}
+        self._guests_so_far = 0
+        self._guests_bytes = 0
         self._arrived = asyncio.Event()
         self._told = asyncio.Event()
         self._deadline = AdaptiveDeadline(limits.patience)
         self._asked: tuple[object, float] = (None, 0.0)
         self._state: bytes | None = None
+        self._result: bytes | None = None
         self._restore()
 
     def _restore(self) -> None:
         kept = self._journal.load()
         if kept.tally:
             self.tally = decode_state(Tally, kept.tally)
-        self._state, self.finished = kept.state, kept.finished
+        self._state, self._result, self.finished = kept.state, kept.result, kept.finished
         for peer, link in self.links.items():
             link.restore(
                 received=kept.received.get(peer, 0),
@@ -151,13 +185,16 @@ class Host:
             there.
         """
         if self.finished:
-            assert self._state is not None
-            result: Float32s | None = decode_state(Float32s | None, self._state)
+            assert self._result is not None
+            result: Float32s | None = decode_state(Float32s | None, self._result)
         else:
             result = await self._run_role()
-            self._state = encode_state(result)
+            self._result = encode_state(result)
             self._mailbox.clear()
             self.finished = True
+            for answer in self._guests.values():
+                if not answer.done():
+                    answer.set_exception(OVER)
             await self._save()
         for link in self.links.values():
             link.changed.set()
@@ -181,14 +218,16 @@ class Host:
             coroutine.close()
 
     async def drain(self) -> list[NodeId]:
-        """Wait, at most `linger_s`, until peers hold all that was sent to them; those that do
-        not."""
+        """Wait, at most `linger_s`, until peers hold all that was sent to them, and the last
+        question was answered; those that do not."""
 
         def pending() -> list[NodeId]:
             return [peer for peer, link in self.links.items() if link.outbox]
 
         try:
             async with asyncio.timeout(self.limits.linger_s):
+                if self.line is not None:
+                    await self.line.settled.wait()
                 while pending():
                     self._told.clear()
                     await self._told.wait()
@@ -237,6 +276,57 @@ class Host:
         _count(self.tally.received, link.peer, type(envelope.message).__name__, len(data))
         self._arrived.set()
 
+    async def ask(self, message: Message, size_bytes: int) -> Message:
+        """A stranger's question, and the role's answer to it, whenever that comes.
+
+        Whoever cancels this takes the question back, if the role has not taken it yet.
+
+        Args:
+          size_bytes: memory that the question takes up while it waits.
+
+        Raises:
+          Refused: there is no room, or the role has returned.
+        """
+        limits = self.limits
+        if self.finished:
+            raise OVER
+        if (
+            len(self._guests) >= limits.guests
+            or self._guests_bytes + size_bytes > limits.guests_bytes
+        ):
+            raise Refused(503, f"{len(self._guests)} questions wait here already, try again later")
+        # A guest of before a restart may still be written to: no name is given twice.
+        self._guests_so_far += 1
+        guest = NodeId(f"guest-{self._journal.starts}-{self._guests_so_far}")
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._guests[guest] = answer
+        self._guests_bytes += size_bytes
+        question = Question(guest, message, size_bytes)
+        self._mailbox.put(question)
+        _count(self.tally.received, GUESTS, type(message).__name__, size_bytes)
+        self._arrived.set()
+        try:
+            return await answer
+        finally:
+            del self._guests[guest]
+            self._guests_bytes -= size_bytes
+            self._mailbox.discard(question)
+
+    def answered(self, data: bytes) -> None:
+        """The other end of the line has answered.
+
+        Raises:
+          PeerError: it is not a message of this protocol.
+        """
+        assert self.line is not None
+        envelope = Envelope(self.line.peer, data)
+        envelope.open(self.codec)
+        if self.finished:
+            return
+        self._mailbox.put(envelope)
+        _count(self.tally.received, self.line.peer, type(envelope.message).__name__, len(data))
+        self._arrived.set()
+
     async def blame(self, error: PeerError) -> None:
         """A peer did something that concerns its link only."""
         await asyncio.to_thread(self._observer.refused, error)
@@ -246,9 +336,9 @@ class Host:
     async def _carry_out(self, effect: Effect[Any]) -> Any:
         match effect:
             case Send(to=to, message=message):
-                self._send(to, self.codec.encode(message), type(message).__name__)
+                self._send(to, message)
             case SendBytes(to=to, data=data):
-                self._send(to, data, "(raw bytes)")
+                self._send_data(to, data, "(raw bytes)")
             case Receive():
                 return await self._receive(effect)
             case Collect():
@@ -274,16 +364,32 @@ class Host:
                 raise AssertionError(f"{effect!r} is not an effect")
         return None
 
-    def _send(self, to: Sequence[NodeId], data: bytes, name: str) -> None:
+    def _send(self, to: Sequence[NodeId], message: Message) -> None:
+        known: list[NodeId] = []
         for id in to:
-            assert id in self.links, f"{self.node.id} sends to {id}, which is no peer of it"
-            self.links[id].send(data)
+            if not id.startswith(GUEST):
+                known.append(id)
+            # One who has gone asks again; for one who is there, the first answer counts.
+            elif (answer := self._guests.get(id)) is not None and not answer.done():
+                answer.set_result(message)
+        if known:
+            self._send_data(known, self.codec.encode(message), type(message).__name__)
+
+    def _send_data(self, to: Sequence[NodeId], data: bytes, name: str) -> None:
+        for id in to:
+            if self.line is not None and id == self.line.peer:
+                self.line.ask(data)
+            else:
+                assert id in self.links, f"{self.node.id} sends to {id}, which is no peer of it"
+                self.links[id].send(data)
             _count(self.tally.sent, id, name, len(data))
 
     async def _receive(self, effect: Receive[Any]) -> Any:
-        senders = self.links if effect.sender is None else (effect.sender,)
+        senders = tuple(self.links) if effect.sender is None else (effect.sender,)
+        # Guests come when they like: where nobody else is expected, nobody is missing.
+        needed = min(1, len(senders))
         return await self._until(
-            lambda: self._mailbox.take(effect), effect.deadline_s, lambda: (senders, 1)
+            lambda: self._mailbox.take(effect), effect.deadline_s, lambda: (senders, needed)
         )
 
     async def _collect(self, effect: Collect[Any]) -> Collected[Any]:
@@ -312,9 +418,7 @@ class Host:
         self,
         look: Callable[[], T | None],
         deadline_s: float | None,
-        missing: Callable[
-            [], tuple[Sequence[NodeId] | frozenset[NodeId] | Mapping[NodeId, Link], int]
-        ],
+        missing: Callable[[], tuple[Collection[NodeId], int]],
     ) -> T | None:
         """What `look` finds, as soon as it finds something; None after the deadline.
 
@@ -338,12 +442,10 @@ class Host:
                 self._check_reached(*missing())
                 check_s = time.monotonic() + CHECK_S
 
-    def _check_reached(
-        self, missing: Sequence[NodeId] | frozenset[NodeId] | Mapping[NodeId, Link], needed: int
-    ) -> None:
+    def _check_reached(self, missing: Collection[NodeId], needed: int) -> None:
         limit_s = self.limits.unreachable_s
         now_s = time.monotonic()
-        silent = sorted(id for id in missing if now_s - self.links[id].heard_s > limit_s)
+        silent = sorted(id for id in missing if now_s - self._heard_s(id) > limit_s)
         if len(missing) - len(silent) < needed:
             shown = ", ".join(silent[:5]) + (" and others" if len(silent) > 5 else "")
             raise UnreachableError(
@@ -351,12 +453,17 @@ class Host:
                 hint="see that they run and can connect; this node goes on when started again",
             )
 
+    def _heard_s(self, peer: NodeId) -> float:
+        if self.line is not None and peer == self.line.peer:
+            return self.line.heard_s
+        return self.links[peer].heard_s
+
     async def _save(self) -> None:
         received = {peer: link.received for peer, link in self.links.items()}
         inbox: dict[tuple[NodeId, int], bytes] = {}
         for envelope in self._mailbox.waiting:
-            assert isinstance(envelope, NumberedEnvelope)
-            inbox[envelope.sender, envelope.number] = envelope.data
+            if isinstance(envelope, NumberedEnvelope):
+                inbox[envelope.sender, envelope.number] = envelope.data
         checkpoint = Checkpoint(
             state=self._state,
             tally=encode_state(self.tally),
@@ -367,7 +474,7 @@ class Host:
                 for peer, link in self.links.items()
                 for number, data in link.outbox.items()
             },
-            finished=self.finished,
+            result=self._result,
         )
         await asyncio.to_thread(self._journal.save, checkpoint)
         for peer, link in self.links.items():

@@ -1,31 +1,25 @@
 """The node that others connect to: the HTTP interface over mutual TLS.
 
-Served by uvicorn's HTTP/1.1 implementation on asyncio's TLS. Uvicorn does not tell applications
-whose certificate it saw, so its protocol class is extended by the one line that does. Whoever gets
-as far as a request has proven to be a pinned peer; what it may take up from then on is bounded
-(`limits`), and counted for each peer by itself, so that one cannot crowd out the others.
+Uvicorn does not tell applications whose certificate it saw, so its protocol class is extended by
+the one line that does. Whoever gets as far as a request has proven to be a pinned peer; what it
+may take up from then on is bounded (`limits`), and counted for each peer by itself, so that one
+cannot crowd out the others.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, cast
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.server import ServerState
 
 from troth.crypto.identity import Identity, PublicId
-from troth.errors import UsageError
 from troth.ids import NodeId
 from troth.worlds.real.host import Host
 from troth.worlds.real.interface import (
@@ -40,12 +34,12 @@ from troth.worlds.real.interface import (
 )
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.link import MAX_NUMBER, Link, Refused
+from troth.worlds.real.rate import TokenBucket
+from troth.worlds.real.serving import Server, TimedProtocol
 from troth.worlds.real.tls import peer_public_id, server_context
 
-CLOSE_S = 2.0
-"""How long answers that are on their way may take when the hub closes."""
-
-MAX_HEADER_BYTES = 16 * 2**10
+IDLE_S = 5
+"""How long a connection may stay open between two requests; a spoke asks again at once."""
 
 
 class Hub:
@@ -59,12 +53,16 @@ class Hub:
         self._host = host
         self._limits = host.limits
         self._door = Door({public: peer for peer, public in peers.items()}, host.limits)
-        self._context = server_context(identity, peers.values())
         self._polls: Counter[NodeId] = Counter()
         self._receiving: set[NodeId] = set()
-        self._state = ServerState()
-        self._server: asyncio.Server | None = None
         self._closing = False
+        self._server = Server(
+            self._application(),
+            _protocol_class(self._door),
+            server_context(identity, peers.values()),
+            host.limits,
+            idle_s=IDLE_S,
+        )
 
     async def open(self, address: str, port: int) -> int:
         """Listen; the port, which the operating system chooses where `port` is 0.
@@ -72,55 +70,14 @@ class Hub:
         Raises:
           UsageError: the address cannot be listened at.
         """
-        config = Config(
-            self._application(),
-            http=_protocol_class(self._door),
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-        )
-        config.load()
-        protocol_class: Any = config.http_protocol_class
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(
-                lambda: protocol_class(config=config, server_state=self._state, app_state={}),
-                address,
-                port,
-                family=socket.AF_UNSPEC,
-                ssl=self._context,
-                ssl_handshake_timeout=self._limits.handshake_s,
-                ssl_shutdown_timeout=CLOSE_S,
-            )
-        except OSError as error:
-            raise UsageError(
-                f"cannot listen at {address}:{port}: {(error.strerror or str(error)).lower()}",
-                hint="choose another port, or 0 to have one chosen",
-            ) from None
-        chosen: int = self._server.sockets[0].getsockname()[1]
-        return chosen
+        return await self._server.open(address, port)
 
     async def close(self) -> None:
         """Take no more connections, and end those there are."""
-        if self._server is None:
-            return
-        self._server.close()
         self._closing = True
         for link in self._host.links.values():
             link.changed.set()
-        tasks = set(self._state.tasks)
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=CLOSE_S)
-            for task in late:
-                task.cancel()
-        for connection in list(self._state.connections):
-            connection.transport.abort()
+        await self._server.close()
 
     # ---------------------------------------------------------------- requests
 
@@ -225,7 +182,10 @@ class Door:
         self.limits = limits
         self._peer_of = peer_of
         self._connections: Counter[NodeId] = Counter()
-        self._tokens: dict[NodeId, tuple[float, float]] = {}
+        self._buckets = {
+            peer: TokenBucket(limits.requests_per_s, limits.requests_at_once)
+            for peer in peer_of.values()
+        }
 
     def enter(self, public: PublicId | None) -> NodeId | None:
         """Who has connected; None if it may not, or has too many connections already."""
@@ -245,26 +205,17 @@ class Door:
         Raises:
           Refused: `peer` asks too often.
         """
-        now_s = time.monotonic()
-        tokens, then_s = self._tokens.get(peer, (float(self.limits.requests_at_once), now_s))
-        tokens = min(
-            self.limits.requests_at_once,
-            tokens + (now_s - then_s) * self.limits.requests_per_s,
-        )
-        allowed = tokens >= 1
-        self._tokens[peer] = (tokens - 1 if allowed else tokens, now_s)
-        if not allowed:
+        if self._buckets[peer].take():
             raise Refused(429, f"more than {self.limits.requests_per_s:g} requests per second")
 
 
-def _protocol_class(door: Door) -> type[asyncio.Protocol]:
-    class PinnedProtocol(H11Protocol):
+def _protocol_class(door: Door) -> type[TimedProtocol]:
+    class PinnedProtocol(TimedProtocol):
         """HTTP/1.1 that knows who is at the other end, and tells the application."""
 
+        request_s = door.limits.handshake_s
         peer: NodeId | None = None
-        first_request: asyncio.TimerHandle | None = None
 
-        # Uvicorn narrows the argument in the same way, hence the override.
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             tls = transport.get_extra_info("ssl_object")
@@ -274,20 +225,12 @@ def _protocol_class(door: Door) -> type[asyncio.Protocol]:
                 transport.abort()
                 return
             self.app_state = {"peer": peer}
-            self.first_request = self.loop.call_later(door.limits.handshake_s, self._no_request)
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
-            if self.first_request is not None:
-                self.first_request.cancel()
             if self.peer is not None:
                 door.leave(self.peer)
                 self.peer = None
-
-        def _no_request(self) -> None:
-            # Uvicorn declares it as if there always were one.
-            if cast("object", self.cycle) is None:
-                self.transport.abort()
 
     return PinnedProtocol
 

@@ -37,7 +37,7 @@ Key = tuple[NodeId, int]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is to survive. `finished` says that the role has returned, and `state` is its result."""
+    """What is to survive. `result` is what the role returned, encoded; None until it has."""
 
     state: bytes | None
     tally: bytes
@@ -45,7 +45,12 @@ class Checkpoint:
     inbox: Mapping[Key, bytes] = field(default_factory=dict)
     """In order of arrival."""
     outbox: Mapping[Key, bytes] = field(default_factory=dict)
-    finished: bool = False
+    result: bytes | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the role has returned."""
+        return self.result is not None
 
 
 class Journal:
@@ -119,7 +124,7 @@ class Journal:
             received=received,
             inbox=inbox,
             outbox=outbox,
-            finished=self._get("finished") is not None,
+            result=self._get("result"),
         )
 
     def save(self, checkpoint: Checkpoint) -> None:
@@ -149,8 +154,8 @@ class Journal:
         if checkpoint.state is not None:
             self._set("state", checkpoint.state)
         self._set("tally", checkpoint.tally)
-        if checkpoint.finished:
-            self._set("finished", b"")
+        if checkpoint.result is not None:
+            self._set("result", checkpoint.result)
         self._database.executemany(
             "INSERT OR REPLACE INTO peers VALUES (?, ?)", checkpoint.received.items()
         )

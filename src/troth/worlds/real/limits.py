@@ -7,6 +7,9 @@ from dataclasses import dataclass
 MIN_BODY_BYTES = 64 * 2**10
 """Room for a message whatever the model's size."""
 
+CURATE_BYTES = 64 * 2**20
+"""Largest charter with its validation set that a broker takes: before that it knows no model."""
+
 BYTES_PER_PARAMETER = 16
 """Room for a message with two numbers of eight bytes for every parameter of the model."""
 
@@ -21,15 +24,44 @@ class Limits:
     """Messages from one peer, and to one peer, that wait at this node."""
     waiting_bodies: int = 8
     """The same in bytes: so many of the largest message."""
+    guests: int = 1_024
+    """Questions of strangers that wait at a broker, all together."""
+    guests_bodies: int = 64
+    """The same in bytes: so many of the largest message."""
     requests_per_s: float = 100.0
     """Requests of one peer, on average."""
     requests_at_once: int = 200
     """Requests of one peer in a burst."""
     connections_per_peer: int = 4
+    connections: int = 1_024
+    """Connections of strangers, all together. Below the files that a process may open on most
+    systems, and no more than the questions that may wait."""
+    connections_per_address: int = 512
+    """The same from one network address; what comes by Tor has one address, whoever it is from."""
+    free_per_s: float = 200.0
+    """Questions that cost strangers nothing (to join, say), of all of them together: whoever asks
+    more of them lets others wait who want to join, but nobody who has joined."""
+    free_at_once: int = 400
+    strikes: int = 8
+    """Questions of one connection in a row that are malformed, forged or refused for good, after
+    which it is closed."""
+    answers_at_once: int = 64
+    """Answers that carry a model and are on their way to strangers."""
     handshake_s: float = 10.0
     """How long a TLS handshake, or the first request after it, may take."""
     body_s: float = 120.0
     """How long a message's body may take to arrive."""
+    stall_s: float = 10.0
+    """The time over which `slowest_bytes_per_s` is looked at; a question of a small model is whole
+    by then."""
+    slowest_bytes_per_s: float = 4_096.0
+    """How fast strangers have to send, and to take what they asked for; Tor is faster."""
+    idle_s: int = 60
+    """How long a stranger's connection may stay open between two questions: while it computes an
+    update, say. Connecting by Tor costs seconds."""
+    longest_hold_s: float = 30.0
+    """How long a stranger's question is held, while others catch up, before it has to be asked
+    again. Every time, the update travels once more."""
     longest_poll_s: float = 20.0
     """How long a request waits for a message at most before it is answered with none."""
     linger_s: float = 15.0
@@ -43,6 +75,16 @@ class Limits:
     def poll_s(self) -> float:
         """The same, short enough that nobody is taken for gone who only has nothing to say."""
         return min(self.longest_poll_s, self.unreachable_s / 4)
+
+    @property
+    def hold_s(self) -> float:
+        """The same, short enough that nobody takes the broker for gone."""
+        return min(self.longest_hold_s, self.unreachable_s / 2)
+
+    @property
+    def guests_bytes(self) -> int:
+        """Bytes of strangers' questions that wait at a broker."""
+        return self.guests_bodies * self.body_bytes
 
     @property
     def waiting_bytes(self) -> int:

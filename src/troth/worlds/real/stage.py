@@ -18,11 +18,11 @@ from troth.errors import CharterError, UsageError
 from troth.ids import NodeId, PartyId, party_id
 from troth.learning.device import choose_device, describe_device
 from troth.learning.workbench import Workbench
+from troth.privacy.own import OwnPrivacy
 from troth.protocols.dssgd.parameters import DSSGD
 from troth.protocols.federated.parameters import Federated
 from troth.protocols.registry import make_cast
 from troth.protocols.tormentor.parameters import Tormentor
-from troth.protocols.tormentor.state import CURATOR
 from troth.roles.node import Cast
 from troth.wire import Int64s
 from troth.worlds.dealing import Dealt, deal_rows, make_bench
@@ -44,6 +44,8 @@ class NodeStage:
     engine: Engine
     device: str
     notes: tuple[str, ...]
+    privacy: OwnPrivacy | None = None
+    """Of this node, if it is a party that has one of its own."""
 
     @property
     def peers(self) -> tuple[NodeId, ...]:
@@ -59,27 +61,35 @@ def hub_of(scenario: Scenario) -> NodeId:
     Raises:
       CharterError: the protocol has none, or the scenario holds what only a simulation can do.
     """
+    check_honest(scenario)
     protocol = scenario.charter.protocol
-    hub: NodeId | None = None
-    match protocol:
-        case Federated() | DSSGD():
-            hub = NodeId("server")
-        case Tormentor():
-            hub = NodeId("broker")
-    if hub is None:
-        raise CharterError(
-            "has no server that parties could connect to",
-            key="protocol.name",
-            value=str(protocol.__struct_config__.tag),
-            hint="run it with: troth simulate",
-        )
+    if isinstance(protocol, Federated | DSSGD):
+        return NodeId("server")
+    brokered = isinstance(protocol, Tormentor)
+    raise CharterError(
+        "is for parties that do not know each other"
+        if brokered
+        else "has no server that parties could connect to",
+        key="protocol.name",
+        value=str(protocol.__struct_config__.tag),
+        hint="run it with: troth launch, or troth broker, curate and join"
+        if brokered
+        else "run it with: troth simulate",
+    )
+
+
+def check_honest(scenario: Scenario) -> None:
+    """The scenario holds nothing that only a simulation can do.
+
+    Raises:
+      CharterError: it does.
+    """
     if scenario.attacks:
         raise CharterError(
             "belongs to a simulation, real nodes do not attack",
             key="attacks",
             hint="remove the attacks, or run the scenario with: troth simulate",
         )
-    return hub
 
 
 def node_names(scenario: Scenario) -> tuple[NodeId, ...]:
@@ -89,8 +99,7 @@ def node_names(scenario: Scenario) -> tuple[NodeId, ...]:
       CharterError: as `hub_of`.
     """
     count = scenario.parties.count
-    curators = [CURATOR] if isinstance(scenario.charter.protocol, Tormentor) else []
-    return (hub_of(scenario), *curators, *(party_id(i, count) for i in range(count)))
+    return (hub_of(scenario), *(party_id(i, count) for i in range(count)))
 
 
 def prepare_node(scenario: Scenario, id: NodeId, *, base: Path, root: Path | None) -> NodeStage:
@@ -149,13 +158,10 @@ def _bench_of(
 ) -> Workbench:
     task, data = scenario.charter.task, dealt.data
     # Whose rows this node may use, and which they are.
-    owner: NodeId = id
     rows = dealt.rows_of[PartyId(id)] if id in dealt.parties else None
-    if rows is None and dealt.validation is not None:
-        owner, rows = CURATOR, dealt.validation
     examples = data.test if rows is None else data.train.take(rows)
     # The draws of batches are of places among the rows, so renumbering them changes none.
-    rows_of: dict[NodeId, Int64s] = {} if rows is None else {owner: np.arange(len(rows))}
+    rows_of: dict[NodeId, Int64s] = {} if rows is None else {id: np.arange(len(rows))}
     # A bench wants rows to train on; a node without any gets the test set, and none is its.
     return make_bench(
         task.model,

@@ -10,7 +10,9 @@ exactly the pinned keys:
        (trusted)               (made from the pin)             (sent in the handshake)
 
 The key that is shown is the identity itself, so its owner is whom the handshake has proven to be
-there. Dates say nothing here, pins do: certificates have fixed ones, which tell nobody's clock.
+there. A stranger shows nothing, and checks the pin with an authority that it makes up for that and
+tells nobody. Dates say nothing here, pins do: certificates have fixed ones, which tell nobody's
+clock.
 """
 
 from __future__ import annotations
@@ -43,6 +45,20 @@ def client_context(identity: Identity, server: PublicId) -> ssl.SSLContext:
     return _context(ssl.PROTOCOL_TLS_CLIENT, identity, (server,))
 
 
+def open_server_context(identity: Identity) -> ssl.SSLContext:
+    """For a node that serves strangers: it proves who it is and asks nobody else to."""
+    context = _blank(ssl.PROTOCOL_TLS_SERVER)
+    _load_own(context, identity)
+    return context
+
+
+def stranger_context(server: PublicId) -> ssl.SSLContext:
+    """For somebody without a name: whoever answers has to prove that it is `server`."""
+    context = _blank(ssl.PROTOCOL_TLS_CLIENT)
+    _trust(context, Identity.create(), (server,))
+    return context
+
+
 def peer_public_id(tls: ssl.SSLObject | ssl.SSLSocket) -> PublicId | None:
     """Whose key the other side of a finished handshake has proven to hold."""
     certificate = tls.getpeercert(binary_form=True)
@@ -53,10 +69,21 @@ def peer_public_id(tls: ssl.SSLObject | ssl.SSLSocket) -> PublicId | None:
 
 
 def _context(side: ssl._SSLMethod, identity: Identity, peers: Iterable[PublicId]) -> ssl.SSLContext:
+    context = _blank(side)
+    _trust(context, identity, peers)
+    _load_own(context, identity)
+    return context
+
+
+def _blank(side: ssl._SSLMethod) -> ssl.SSLContext:
     context = ssl.SSLContext(side)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     # Names and addresses prove nothing here; the pinned key does.
     context.check_hostname = False
+    return context
+
+
+def _trust(context: ssl.SSLContext, identity: Identity, peers: Iterable[PublicId]) -> None:
     context.verify_mode = ssl.CERT_REQUIRED
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     trusted = [_authority(identity, identity.key.public_key())]
@@ -67,8 +94,6 @@ def _context(side: ssl._SSLMethod, identity: Identity, peers: Iterable[PublicId]
     context.load_verify_locations(
         cadata=b"".join(certificate.public_bytes(Encoding.DER) for certificate in trusted)
     )
-    _load_own(context, identity)
-    return context
 
 
 def _load_own(context: ssl.SSLContext, identity: Identity) -> None:

@@ -64,6 +64,8 @@ class Runtime:
     sent: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Messages and bytes by message type."""
     bytes_received: int = 0
+    work: dict[str, float] = field(default_factory=dict)
+    """Units of computation by label, whatever they cost here."""
     chain: bytes = b""
 
     @property

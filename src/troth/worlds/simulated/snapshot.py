@@ -21,7 +21,7 @@ from troth.worlds.simulated.runtime import Blocking, Runtime, value_type
 from troth.worlds.simulated.world import Event, Kind, SimulatedWorld
 from troth.worlds.states import decode_state, encode_state
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 
 
 class _Letter(msgspec.Struct, array_like=True):
@@ -70,6 +70,7 @@ class _NodeState(msgspec.Struct):
     bytes_sent: int
     sent: dict[str, tuple[int, int]]
     bytes_received: int
+    work: dict[str, float]
     chain: bytes
 
 
@@ -155,6 +156,7 @@ def take(world: SimulatedWorld, *, scenario_digest: str, observer: bytes) -> byt
             bytes_sent=runtime.bytes_sent,
             sent=runtime.sent,
             bytes_received=runtime.bytes_received,
+            work=runtime.work,
             chain=runtime.chain,
         )
     network = world.network
@@ -257,6 +259,7 @@ def _restore_node(runtime: Runtime, state: _NodeState) -> None:
     runtime.bytes_sent = state.bytes_sent
     runtime.sent = state.sent
     runtime.bytes_received = state.bytes_received
+    runtime.work = state.work
     runtime.chain = state.chain
 
 

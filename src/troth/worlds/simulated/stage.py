@@ -25,6 +25,7 @@ from troth.errors import CharterError
 from troth.ids import NodeId, PartyId
 from troth.learning.device import choose_device, describe_device
 from troth.learning.workbench import Targets, Workbench
+from troth.privacy.own import OwnPrivacy, own_privacy
 from troth.protocols.centralised.roles import TRAINER
 from troth.protocols.registry import make_cast
 from troth.protocols.tormentor.parameters import Tormentor
@@ -53,6 +54,8 @@ class Stage:
     bench: Workbench
     engine: Engine
     initial_D: Float32s
+    privacy: Mapping[PartyId, OwnPrivacy]
+    """Of parties that have one of their own."""
     device: str
     notes: tuple[str, ...]
 
@@ -98,6 +101,7 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
     )
     bench = bench_maker()
     initial_D = bench.model.init(streams.learning(scenario.seed).child("initial"))
+    privacy = _own_privacy(scenario, parties, attackers, rows_of)
     cast = make_cast(
         charter.protocol,
         parties=parties,
@@ -106,6 +110,7 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
         base=base,
         model_id=charter_digest(charter),
         ground_up_to=scenario.puzzles.ground_up_to,
+        privacy=privacy,
     )
     return Stage(
         scenario=scenario,
@@ -116,9 +121,32 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
         bench=bench,
         engine=make_engine(scenario.engine, bench, bench_maker),
         initial_D=initial_D,
+        privacy=privacy,
         device=describe_device(scenario.engine.device, device),
         notes=(*dealt.notes, *_world_notes(scenario)),
     )
+
+
+def _own_privacy(
+    scenario: Scenario,
+    parties: tuple[PartyId, ...],
+    attackers: Mapping[PartyId, AttackSpec],
+    rows_of: Mapping[PartyId, Int64s],
+) -> dict[PartyId, OwnPrivacy]:
+    """Of every party but those that replace their updates by malicious ones: what they send is not
+    of their data, and clipped or with noise it would look tamer than an attacker is."""
+    honest = [p for p in parties if isinstance(attackers.get(p), DataAttack | None)]
+    found = {
+        party: own_privacy(
+            scenario.parties.privacy,
+            party,
+            training=scenario.charter.training,
+            examples=len(rows_of[party]),
+            simulated=True,
+        )
+        for party in honest
+    }
+    return {party: privacy for party, privacy in found.items() if privacy is not None}
 
 
 def _world_notes(scenario: Scenario) -> list[str]:

@@ -8,11 +8,13 @@ this strategy becomes infeasible."
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from troth.protocols.tormentor.messages import Leave, Refused
 from troth.protocols.tormentor.provider import outside
 from troth.protocols.tormentor.state import BROKER, ProviderState
-from troth.roles.effects import Load, Received, Save
+from troth.roles.effects import Effect, Load, Received, Save
+from troth.roles.interception import intercept
 from troth.roles.node import Node, Role
 from troth.wire import Float32s
 
@@ -22,34 +24,34 @@ def rejoining(honest: Role) -> Role:
     return partial(_rejoining, honest=honest)
 
 
+class _FoundOutError(Exception):
+    """Ends an honest role whose update was rejected."""
+
+
 async def _rejoining(node: Node, *, honest: Role) -> Float32s | None:
-    """Steps the honest role and passes its effects on, as `troth.attacks.roles` does."""
-    inner = honest(node)
-    value: object = None
     state = ProviderState()
-    try:
-        while True:
-            try:
-                effect = inner.send(value)
-            except StopIteration as stop:
-                result: Float32s | None = stop.value
-                return result
-            value = await effect
-            if isinstance(effect, Save) and isinstance(effect.state, ProviderState):
-                state = effect.state
-            if isinstance(effect, Load) and isinstance(value, ProviderState):
-                state = value
-            if (
-                isinstance(value, Received)
-                and isinstance(value.message, Refused)
-                and value.message.puzzle is not None
-                and state.pending is not None
-                and value.message.to == state.pending.nonce
-            ):
-                inner.close()
-                asked, state = state.pending, outside(state)
-                await node.send(BROKER, Leave(asked.model_id, asked.token))
-                await node.save(state)
-                inner, value = honest(node), None
-    finally:
-        inner.close()
+
+    async def leave_if_found_out(effect: Effect[Any], value: Any) -> Any:
+        nonlocal state
+        if isinstance(effect, Save) and isinstance(effect.state, ProviderState):
+            state = effect.state
+        if isinstance(effect, Load) and isinstance(value, ProviderState):
+            state = value
+        if (
+            isinstance(value, Received)
+            and isinstance(value.message, Refused)
+            and value.message.puzzle is not None
+            and state.pending is not None
+            and value.message.to == state.pending.nonce
+        ):
+            asked, state = state.pending, outside(state)
+            await node.send(BROKER, Leave(asked.model_id, asked.token))
+            await node.save(state)
+            raise _FoundOutError
+        return value
+
+    while True:
+        try:
+            return await intercept(honest, node, after=leave_if_found_out)
+        except _FoundOutError:
+            continue

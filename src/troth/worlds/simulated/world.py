@@ -429,6 +429,8 @@ class SimulatedWorld:
             if cost_s is None:
                 assert isinstance(self._cost, MeasuredCost)
                 cost_s = each_s * self._cost.factor
+            label = effect.request.label
+            runtime.work[label] = runtime.work.get(label, 0.0) + effect.request.units()
             runtime.ready = value
             runtime.set_aside = False
             self._schedule(runtime, runtime.clock_s + cost_s, Kind.RESUME, runtime.wait_number)

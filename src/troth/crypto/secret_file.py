@@ -1,0 +1,60 @@
+"""Secret keys in files that only their owner may read, and that are never overwritten."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from troth.errors import UsageError
+
+MAX_SECRET_BYTES = 4096
+"""A larger file holds no key of ours, and is not read whole to find that out."""
+
+
+def read_secret(path: Path, *, hint: str) -> bytes:
+    """What `write_secret` wrote; at most `MAX_SECRET_BYTES` and one more of anything larger.
+
+    Args:
+      hint: how to make such a file.
+
+    Raises:
+      UsageError: it cannot be read, or others than its owner may read it.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            secret = file.read(MAX_SECRET_BYTES + 1)
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be read: {(error.strerror or str(error)).lower()}", hint=hint
+        ) from None
+    if mode & 0o077:
+        raise UsageError(
+            f"{path}: others may read this secret key, its mode is {mode:04o}",
+            hint=f"chmod 600 {path}; if others have read it, make a new one",
+        )
+    return secret
+
+
+def write_secret(path: Path, secret: bytes) -> None:
+    """Write a new file that only its owner may read.
+
+    Raises:
+      UsageError: there is a file already, or it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secret)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        raise UsageError(
+            f"{path}: exists already",
+            hint="a secret key is never overwritten: choose another name",
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be written: {(error.strerror or str(error)).lower()}"
+        ) from None

@@ -1,0 +1,93 @@
+"""The plot of an experiment, as PNG and SVG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from troth.report.atomic import replace_file
+from troth.report.read import Run
+from troth.report.series import PALETTE, look
+from troth.reproduction.readings import error_curve, mean_curve
+from troth.reproduction.results import Column, Results
+from troth.reproduction.spec import Curves, Experiment
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LINES = ("-", "--", ":", "-.")
+
+
+def save_plot(experiment: Experiment, results: Results, runs: Mapping[str, Run], to: Path) -> Path:
+    """Draw the experiment's plot and write it to `to` with the endings `.png` and `.svg`; gives
+    the PNG's path."""
+    # Imported here: it takes a second, and only a run that has finished needs it.
+    import matplotlib as mpl
+    from matplotlib import pyplot
+
+    # Without these an SVG holds the date and random names, and no two are equal.
+    with mpl.rc_context({"svg.hashsalt": results.experiment}):
+        figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+        pyplot.close(figure)
+        if isinstance(experiment.plot, Curves):
+            _draw_curves(axes, experiment.plot, results, runs)
+        else:
+            reading = experiment.plot.reading
+            (column,) = [column for column in results.columns if column.name == reading]
+            _draw_bars(axes, column, results)
+        axes.set_title(f"{results.title}\n{results.source}", fontsize=10)
+        axes.legend()
+        for ending, metadata in ((".png", {}), (".svg", {"Date": None})):
+            image = io.BytesIO()
+            figure.savefig(image, format=ending[1:], dpi=150, metadata=metadata)
+            replace_file(to.with_suffix(ending), image.getvalue())
+    return to.with_suffix(".png")
+
+
+def _draw_curves(axes: Axes, plot: Curves, results: Results, runs: Mapping[str, Run]) -> None:
+    for index, row in enumerate(results.rows):
+        if row.name not in runs:
+            continue
+        colour, dash = look(index)
+        run, over_s = runs[row.name], plot.mean_over_s
+        curve = error_curve(run) if over_s is None else mean_curve(run, over_s)
+        seconds, errors = np.array(curve).reshape(-1, 2).T
+        axes.plot(
+            seconds,
+            100 * errors,
+            # A dollar sign would start a formula.
+            label=row.label.replace("$", r"\$"),
+            color=PALETTE[colour],
+            linestyle=_LINES[dash],
+            linewidth=1.2,
+        )
+    axes.set_xlim(0, plot.until_s)
+    axes.set_xlabel("simulated seconds")
+    over = "" if plot.mean_over_s is None else f", mean of {plot.mean_over_s:g} s"
+    axes.set_ylabel(f"error on the test set{over}, %")
+    axes.grid(alpha=0.3)
+
+
+def _draw_bars(axes: Axes, column: Column, results: Results) -> None:
+    place_V = np.arange(len(results.rows))
+    pairs = [row.readings[column.name] for row in results.rows]
+    scale = 100.0 if column.unit == "share" else 1.0
+    paper = [np.nan if pair.paper is None else scale * pair.paper for pair in pairs]
+    measured = [np.nan if pair.measured is None else scale * pair.measured for pair in pairs]
+    bars = (
+        axes.bar(place_V - 0.2, paper, 0.4, label="paper", color=PALETTE[7]),
+        axes.bar(place_V + 0.2, measured, 0.4, label="measured here", color=PALETTE[0]),
+    )
+    for drawn in bars:
+        axes.bar_label(drawn, fmt="%.3g", fontsize=8)
+    if column.unit == "seconds":
+        axes.set_yscale("log")
+    labels = [row.label.replace("$", r"\$") for row in results.rows]
+    axes.set_xticks(place_V, labels, rotation=30, ha="right")
+    unit = {"share": ", %", "seconds": ", simulated seconds", "count": ""}[column.unit]
+    axes.set_ylabel(f"{column.label}{unit}")
+    axes.grid(alpha=0.3, axis="y")

@@ -1,0 +1,116 @@
+"""What came of an experiment: the paper's numbers and the measured ones, side by side."""
+
+from __future__ import annotations
+
+import msgspec
+
+from troth.ids import MeasuredSeconds
+from troth.records import Record
+from troth.report.read import Run
+from troth.reproduction.loading import LoadedExperiment
+from troth.reproduction.readings import Unit, read_off, unit_of
+from troth.reproduction.spec import Statement
+
+
+class Pair(Record, frozen=True, kw_only=True):
+    """A number of the paper and the measured one; None where there is none."""
+
+    paper: float | None
+    measured: float | None
+
+
+class Column(Record, frozen=True, kw_only=True):
+    """A reading."""
+
+    name: str
+    label: str
+    unit: Unit
+
+
+class Row(Record, frozen=True, kw_only=True):
+    """A variant, with what repeats its run."""
+
+    name: str
+    label: str
+    readings: dict[str, Pair]
+    folder: str | None = None
+    """Of the run; None where it has not been run."""
+    seed: int | None = None
+    charter_digest: str | None = None
+    trace_digest: str | None = None
+    measured_s: MeasuredSeconds | None = None
+
+
+class RatioRow(Record, frozen=True, kw_only=True):
+    """A reading of one variant over that of another."""
+
+    label: str
+    value: Pair
+
+
+class Results(Record, frozen=True, kw_only=True):
+    """`results.json`. Simulated time stands in `readings`, wall-clock time in `measured_s`."""
+
+    schema_version: int = 1
+    experiment: str
+    title: str
+    source: str
+    about: str
+    columns: list[Column]
+    rows: list[Row]
+    ratios: list[RatioRow]
+    statements: list[Statement]
+    differences: str
+
+
+def results_of(loaded: LoadedExperiment, runs: dict[str, Run]) -> Results:
+    """The results of an experiment of whose variants `runs` holds those that have been run."""
+    experiment = loaded.experiment
+    rows = []
+    for variant in experiment.variants:
+        run = runs.get(variant.name)
+        readings = {
+            name: Pair(
+                paper=variant.paper.get(name),
+                measured=None if run is None else read_off(run, reading),
+            )
+            for name, reading in experiment.readings.items()
+        }
+        row = Row(name=variant.name, label=variant.label, readings=readings)
+        if run is not None:
+            row = msgspec.structs.replace(
+                row,
+                folder=run.path.name,
+                seed=run.summary.seed,
+                charter_digest=run.summary.charter_digest,
+                trace_digest=run.summary.trace_digest,
+                measured_s=run.summary.measured_s,
+            )
+        rows.append(row)
+    by_name = {row.name: row.readings for row in rows}
+    ratios = []
+    for ratio in experiment.ratios:
+        over, under = by_name[ratio.over][ratio.reading], by_name[ratio.under][ratio.reading]
+        value = Pair(
+            paper=_ratio(over.paper, under.paper),
+            measured=_ratio(over.measured, under.measured),
+        )
+        ratios.append(RatioRow(label=ratio.label, value=value))
+    return Results(
+        experiment=loaded.name,
+        title=experiment.title,
+        source=experiment.source,
+        about=experiment.about,
+        columns=[
+            Column(name=name, label=reading.label, unit=unit_of(reading))
+            for name, reading in experiment.readings.items()
+        ],
+        rows=rows,
+        ratios=ratios,
+        statements=experiment.statements,
+        differences=experiment.differences,
+    )
+
+
+def _ratio(over: float | None, under: float | None) -> float | None:
+    return None if over is None or not under else over / under

@@ -1,0 +1,164 @@
+"""Carries a host's questions to a broker, and the answers back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import anyio
+import httpx
+
+from troth.errors import PeerError, RoundFailedError
+from troth.protocols.tormentor.messages import Join, Question
+from troth.worlds.real.api.address import Address
+from troth.worlds.real.api.client import (
+    BadAnswerError,
+    check_proof,
+    make_client,
+    read_answer,
+    reason_in,
+)
+from troth.worlds.real.api.forms import MSGPACK
+from troth.worlds.real.api.paths import path_of
+from troth.worlds.real.api.statuses import HELD, OVER, TYPED
+from troth.worlds.real.host import Host
+from troth.worlds.real.tor.socks import Socks
+
+FIRST_RETRY_S, LAST_RETRY_S = 0.1, 5.0
+"""The first wait before another attempt, and the longest; each is twice the one before."""
+
+LONGEST_WAIT_S = 60.0
+"""How long a broker may tell us to wait."""
+
+NEVER_TAKEN = (400, 404, 405, 406, 411, 413, 415)
+"""Statuses of questions that would not be taken the next time either."""
+
+
+class Caller:
+    """Asks `address` what the host's role wants to know, one question at a time.
+
+    Args:
+      host: has a line to the broker.
+      socks: Tor's, where that is the way.
+    """
+
+    def __init__(self, host: Host, address: Address, *, socks: Socks | None = None) -> None:
+        assert host.line is not None
+        self._host = host
+        self._line = host.line
+        self._address = address
+        self._socks = socks
+        self._client = make_client(address, host.limits, socks)
+        self._pseudonym: bytes | None = None
+
+    async def run(self) -> None:
+        """Ask until cancelled. What goes wrong on the way is tried again, ever more slowly; that
+        nobody answers for too long is noticed by the host.
+
+        Raises:
+          VerificationError: whoever answers is not the broker.
+          RoundFailedError: the broker will never take this question.
+        """
+        scope = anyio.CancelScope()
+        asking = asyncio.create_task(self._within(scope))
+        try:
+            await asyncio.wait((asking,))
+            await asking
+        finally:
+            # Not by cancelling the task: httpx closes connections in a shield that holds
+            # against scopes only, and would leave some of them open.
+            scope.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            await self._client.aclose()
+
+    async def _within(self, scope: anyio.CancelScope) -> None:
+        with scope:
+            await self._forever()
+
+    async def _forever(self) -> None:
+        retry_s = FIRST_RETRY_S
+        while True:
+            question = self._line.question
+            if question is None:
+                self._line.changed.clear()
+                await self._line.changed.wait()
+                continue
+            try:
+                wait_s = await self._ask(question)
+            except (BadAnswerError, httpx.TransportError) as error:
+                check_proof(error, self._address)
+                wait_s = retry_s
+            if wait_s is None:
+                retry_s = FIRST_RETRY_S
+            else:
+                await asyncio.sleep(max(wait_s, retry_s))
+                retry_s = min(2 * retry_s, LAST_RETRY_S)
+
+    async def _ask(self, question: bytes) -> float | None:
+        """Ask once.
+
+        Returns:
+          None: answered, or held back and to be asked again at once. Seconds: not now.
+
+        Raises:
+          BadAnswerError: the answer is none. RoundFailedError: as `run`.
+        """
+        host, line = self._host, self._line
+        message = host.codec.decode(question, sender=host.node.id)
+        assert isinstance(message, Question), "a line carries questions only"
+        if isinstance(message, Join):
+            await self._be(message.provider)
+        request = self._client.build_request(
+            "POST",
+            path_of(message),
+            content=question,
+            headers={"content-type": MSGPACK, "accept": MSGPACK},
+        )
+        answer = await self._client.send(request, stream=True)
+        try:
+            line.heard()
+            body = await read_answer(answer, host.codec.max_bytes, line.heard)
+        finally:
+            await answer.aclose()
+        if line.question is not question:
+            # The role has asked something else meanwhile.
+            return None
+        status = answer.status_code
+        if status in TYPED and answer.headers.get("content-type") == MSGPACK:
+            await self._answered(question, body)
+            return None
+        if status == HELD:
+            return None if _wait_s(answer) == 0 else _wait_s(answer)
+        if status == OVER and host.finished:
+            # It was only to say that the model has arrived.
+            line.answered(question)
+            return None
+        if status in NEVER_TAKEN or status == OVER:
+            raise RoundFailedError(
+                f"the broker does not take a {type(message).__name__}: {reason_in(answer, body)}",
+                hint="see that the broker's address, and the charter, are the right ones",
+            )
+        return _wait_s(answer)
+
+    async def _be(self, pseudonym: bytes) -> None:
+        """Whoever was seen over the connection there is, or its circuit, is not seen again as
+        somebody else."""
+        if self._pseudonym not in (None, pseudonym):
+            await self._client.aclose()
+            self._client = make_client(self._address, self._host.limits, self._socks)
+        self._pseudonym = pseudonym
+
+    async def _answered(self, question: bytes, body: bytes) -> None:
+        try:
+            self._host.answered(body)
+        except PeerError as error:
+            await self._host.blame(error)
+            raise BadAnswerError(error.message) from None
+        self._line.answered(question)
+
+
+def _wait_s(answer: httpx.Response) -> float:
+    """What `Retry-After` says, as far as we do as we are told."""
+    text = answer.headers.get("retry-after", "")
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        return 0.0
+    return min(float(text), LONGEST_WAIT_S)

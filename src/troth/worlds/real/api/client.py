@@ -1,0 +1,99 @@
+"""Requests to a broker by somebody without a name: pinned, bounded, and telling nothing else."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+
+import httpx
+import msgspec
+
+from troth.errors import VerificationError
+from troth.wire import shown
+from troth.worlds.real.api.address import Address
+from troth.worlds.real.limits import Limits
+from troth.worlds.real.tls import stranger_context
+from troth.worlds.real.tor.socks import Socks
+from troth.worlds.real.tor.transport import TorTransport
+
+CONNECT_S = 60.0
+"""How long connecting may take; by Tor, the first time, it takes a while."""
+
+ANSWER_MARGIN_S = 10.0
+"""What an answer may take beyond the time that a broker may hold it."""
+
+MAX_ERROR_BYTES = 4096
+"""Of an answer that says only why there is none."""
+
+
+class BadAnswerError(Exception):
+    """The broker answers as no broker should."""
+
+
+def make_client(address: Address, limits: Limits, socks: Socks | None) -> httpx.AsyncClient:
+    """A client that speaks to this broker only, by Tor if `socks` says so."""
+    tls = stranger_context(address.public)
+    client = httpx.AsyncClient(
+        base_url=address.url,
+        verify=tls,
+        transport=None if socks is None else TorTransport(socks, tls),
+        # Neither proxies nor anything else of the environment: it could lead elsewhere.
+        trust_env=False,
+        headers={"accept-encoding": "identity"},
+        timeout=httpx.Timeout(
+            limits.body_s,
+            connect=CONNECT_S,
+            read=limits.longest_hold_s + ANSWER_MARGIN_S,
+            pool=None,
+        ),
+    )
+    del client.headers["user-agent"]
+    return client
+
+
+async def read_answer(
+    answer: httpx.Response, most_bytes: int, progress: Callable[[], None] = lambda: None
+) -> bytes:
+    """An answer's body.
+
+    Args:
+      progress: called whenever some of it has come.
+
+    Raises:
+      BadAnswerError: it is larger than `most_bytes`.
+    """
+    chunks = []
+    size = 0
+    # Raw: nothing is unpacked, so nothing can be larger than it came.
+    async for chunk in answer.aiter_raw():
+        size += len(chunk)
+        if size > most_bytes:
+            raise BadAnswerError(f"sent more than {most_bytes} bytes")
+        chunks.append(chunk)
+        progress()
+    return b"".join(chunks)
+
+
+def reason_in(answer: httpx.Response, body: bytes) -> str:
+    """Why the broker did not take a question, safe to be shown."""
+    try:
+        said = msgspec.json.decode(body[:MAX_ERROR_BYTES], type=dict[str, str])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        said = {}
+    return shown(Exception(said.get("error", f"answered {answer.status_code}")))
+
+
+def check_proof(error: BaseException, address: Address) -> None:
+    """Whether a connection failed because somebody else is there.
+
+    Raises:
+      VerificationError: whoever answers does not hold the key in the address.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        raise VerificationError(
+            f"whoever answers at {address.url} cannot prove to be the broker",
+            hint="see that the key in the broker's address is the right one",
+        ) from None

@@ -1,0 +1,104 @@
+"""What can be had of a broker outside of any role: its charter, and how far it is."""
+
+from __future__ import annotations
+
+import hashlib
+
+import httpx
+
+from troth.errors import (
+    PeerError,
+    RoundFailedError,
+    UnreachableError,
+    UsageError,
+    VerificationError,
+)
+from troth.ids import NodeId
+from troth.protocols.tormentor.messages import MAX_CHARTER_BYTES, MESSAGES, Progress
+from troth.wire import Codec
+from troth.worlds.real.api import paths
+from troth.worlds.real.api.address import Address
+from troth.worlds.real.api.client import (
+    BadAnswerError,
+    check_proof,
+    make_client,
+    read_answer,
+    reason_in,
+)
+from troth.worlds.real.api.forms import JSON, MSGPACK
+from troth.worlds.real.limits import MIN_BODY_BYTES, Limits
+from troth.worlds.real.tor.socks import Socks
+
+
+async def fetch_charter(
+    address: Address, *, socks: Socks | None = None, limits: Limits | None = None
+) -> bytes:
+    """The charter that `address` names by its digest, as canonical JSON.
+
+    Raises:
+      UsageError: the address names no model.
+      VerificationError: whoever answers is not the broker, or sends another charter.
+      UnreachableError: nobody answers.
+      RoundFailedError: the broker has no such charter.
+    """
+    charter = await _get(address, paths.CHARTER, JSON, MAX_CHARTER_BYTES, socks, limits)
+    if f"sha256:{hashlib.sha256(charter).hexdigest()}" != address.model_id:
+        raise VerificationError(
+            f"the broker at {address.url} sent another charter than its address names",
+            hint="do not join: it does not do what it has promised",
+        )
+    return charter
+
+
+async def fetch_status(
+    address: Address, *, socks: Socks | None = None, limits: Limits | None = None
+) -> Progress:
+    """How far the broker is.
+
+    Raises:
+      As `fetch_charter`.
+    """
+    body = await _get(address, paths.MODEL, MSGPACK, MIN_BODY_BYTES, socks, limits)
+    try:
+        progress = Codec(MESSAGES).decode(body, sender=NodeId("broker"))
+    except PeerError as error:
+        raise RoundFailedError(f"the broker {error.message}") from None
+    if not isinstance(progress, Progress):
+        raise RoundFailedError(f"the broker answers {type(progress).__name__}")
+    return progress
+
+
+async def _get(
+    address: Address,
+    path: str,
+    form: str,
+    most_bytes: int,
+    socks: Socks | None,
+    limits: Limits | None,
+) -> bytes:
+    if address.model_id is None:
+        raise UsageError(
+            f"{address} names no model", hint="ask the broker's curator for the whole address"
+        )
+    try:
+        async with (
+            make_client(address, limits or Limits(), socks) as client,
+            client.stream(
+                "GET", path.format(model_id=address.model_id), headers={"accept": form}
+            ) as answer,
+        ):
+            body = await read_answer(answer, most_bytes)
+    except httpx.TransportError as error:
+        check_proof(error, address)
+        raise UnreachableError(
+            f"the broker at {address.url} does not answer: {type(error).__name__}",
+            hint="see that it runs, and that this machine can connect to it",
+        ) from None
+    except BadAnswerError as error:
+        raise RoundFailedError(f"the broker at {address.url} {error}") from None
+    if answer.status_code != 200:
+        raise RoundFailedError(
+            f"the broker at {address.url} refuses: {reason_in(answer, body)}",
+            hint="see that its address is the right one",
+        )
+    return body

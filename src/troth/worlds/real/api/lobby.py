@@ -1,0 +1,98 @@
+"""Who is connected, as far as a broker can know: connections, without names."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+
+from troth.worlds.real.limits import Limits
+from troth.worlds.real.rate import TokenBucket
+from troth.worlds.real.serving import TimedProtocol
+
+
+class Guest:
+    """One connection. Several may be of one provider, and nothing tells."""
+
+    def __init__(self, transport: asyncio.Transport, limits: Limits) -> None:
+        self.transport = transport
+        self.address: str = (transport.get_extra_info("peername") or ("",))[0]
+        self.bucket = TokenBucket(limits.requests_per_s, limits.requests_at_once)
+        self.strikes = 0
+        """Bad questions in a row."""
+        self.busy = False
+        """It has asked something and is not answered yet."""
+        self.has_paid = False
+        """It has asked something that only proof of work gets an answer to."""
+        self.idle_since_s = time.monotonic()
+
+
+class Lobby:
+    """Takes connections in, as many as the limits say.
+
+    When it is full, the one goes that has said nothing for longest and has never paid. So whoever
+    opens connections and leaves them open keeps nobody out.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.guests: set[Guest] = set()
+        self._by_address: Counter[str] = Counter()
+
+    def enter(self, transport: asyncio.Transport) -> Guest | None:
+        """The new connection; None if there is no room."""
+        guest = Guest(transport, self.limits)
+        if self._by_address[guest.address] >= self.limits.connections_per_address:
+            self._make_room(guest.address)
+        elif len(self.guests) >= self.limits.connections:
+            self._make_room(None)
+        if (
+            self._by_address[guest.address] >= self.limits.connections_per_address
+            or len(self.guests) >= self.limits.connections
+        ):
+            return None
+        self.guests.add(guest)
+        self._by_address[guest.address] += 1
+        return guest
+
+    def leave(self, guest: Guest) -> None:
+        """A connection has ended."""
+        if guest in self.guests:
+            self.guests.remove(guest)
+            self._by_address[guest.address] -= 1
+            if not self._by_address[guest.address]:
+                del self._by_address[guest.address]
+
+    def _make_room(self, address: str | None) -> None:
+        idle = [
+            guest
+            for guest in self.guests
+            if not guest.busy and not guest.has_paid and address in (None, guest.address)
+        ]
+        if idle:
+            longest = min(idle, key=lambda guest: guest.idle_since_s)
+            self.leave(longest)
+            longest.transport.abort()
+
+
+def protocol_class(lobby: Lobby) -> type[TimedProtocol]:
+    """Connections that the lobby takes in, and the application is told of."""
+
+    class GuestProtocol(TimedProtocol):
+        request_s = lobby.limits.handshake_s
+        guest: Guest | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            guest = self.guest = lobby.enter(transport)
+            if guest is None:
+                transport.abort()
+                return
+            self.app_state = {"guest": guest}
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            if self.guest is not None:
+                lobby.leave(self.guest)
+
+    return GuestProtocol

@@ -1,0 +1,386 @@
+"""A broker as strangers see it: the HTTP API over TLS.
+
+Nobody who asks shows a name; the broker proves its own. One request asks one question of the
+protocol, and the answer is the role's, whenever that comes. What anybody may take up is bounded by
+`limits`, for each connection by itself and for all of them together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from troth.crypto.identity import Identity
+from troth.errors import PeerError
+from troth.protocols.tormentor import messages
+from troth.protocols.tormentor.messages import Curate, GradientUpdate, Question, Solve, Status
+from troth.wire import Codec, Message
+from troth.worlds.real.api import paths, statuses
+from troth.worlds.real.api.bodies import AnswerBody, read_body
+from troth.worlds.real.api.forms import JSON, decode
+from troth.worlds.real.api.lobby import Guest, Lobby, protocol_class
+from troth.worlds.real.api.media import accepted, sent
+from troth.worlds.real.api.memory import Memory
+from troth.worlds.real.api.openapi import openapi_json
+from troth.worlds.real.api.page import page_html
+from troth.worlds.real.host import Host
+from troth.worlds.real.limits import CURATE_BYTES, Limits
+from troth.worlds.real.link import Refused
+from troth.worlds.real.rate import TokenBucket
+from troth.worlds.real.serving import Server
+from troth.worlds.real.tls import open_server_context
+
+CURATES_AT_ONCE = 2
+"""So many of the largest `Curate` may be on their way."""
+
+PAID = (Solve, GradientUpdate)
+"""Questions that cost whoever asks them a solved puzzle. All others are free."""
+
+
+@dataclass(frozen=True, eq=False)
+class Deployed:
+    """A broker whose charter is known; its role runs."""
+
+    host: Host
+    model_id: str
+    charter: bytes
+    """Canonical JSON, whose digest `model_id` is."""
+
+
+Q = TypeVar("Q", bound=Question)
+
+Deploy = Callable[[Curate], Awaitable[Deployed]]
+"""Makes a broker of a charter, and starts its role; called once, unless it fails.
+
+Raises:
+  PeerError: the charter, or who sent it, is not acceptable; the curator is told why.
+  Refused: not now, or not by this server.
+"""
+
+
+class Later(Refused):
+    """Refused for now.
+
+    Args:
+      wait_s: after how long to ask again.
+    """
+
+    def __init__(self, status: int, reason: str, wait_s: float) -> None:
+        super().__init__(status, reason)
+        self.wait_s = wait_s
+
+
+class BrokerServer:
+    """Serves one model.
+
+    Args:
+      deploy: what to do with the first charter that comes.
+      deployed: the broker, where it is known from the start.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        limits: Limits,
+        *,
+        deploy: Deploy | None = None,
+        deployed: Deployed | None = None,
+    ) -> None:
+        assert (deploy is None) != (deployed is None), "either a charter is known, or one will come"
+        self._limits = limits
+        self._deploy = deploy
+        self._deployed = deployed
+        self._deploying = asyncio.Lock()
+        self._curates = Codec(messages.MESSAGES, max_bytes=CURATE_BYTES)
+        self._curates_memory = Memory(CURATES_AT_ONCE * CURATE_BYTES)
+        self._memory = Memory(limits.guests_bytes if deployed is None else self._bytes_of(deployed))
+        self._free = TokenBucket(limits.free_per_s, limits.free_at_once)
+        self._answers = asyncio.Semaphore(limits.answers_at_once)
+        self._closing = asyncio.Event()
+        self._server = Server(
+            self._application(),
+            protocol_class(Lobby(limits)),
+            open_server_context(identity),
+            limits,
+            idle_s=limits.idle_s,
+        )
+
+    def resume(self, deployed: Deployed) -> None:
+        """Go on with the model of before this start; before that, nobody has deployed another."""
+        assert self._deployed is None
+        self._deployed = deployed
+        self._memory.size_bytes = self._bytes_of(deployed)
+
+    async def open(self, address: str, port: int) -> int:
+        """Listen; the port, which the operating system chooses where `port` is 0.
+
+        Raises:
+          UsageError: the address cannot be listened at.
+        """
+        return await self._server.open(address, port)
+
+    async def close(self) -> None:
+        """Take no more connections, and end those there are."""
+        self._closing.set()
+        await self._server.close()
+
+    def _application(self) -> Starlette:
+        asked = [
+            Route(f"{paths.MODEL}/{action}", self._endpoint(kind), methods=["POST"])
+            for action, kind in paths.ACTIONS.items()
+        ]
+        return Starlette(
+            routes=[
+                *asked,
+                Route(paths.MODEL, self._status, methods=["GET"]),
+                Route(paths.CHARTER, self._charter, methods=["GET"]),
+                Route(paths.OPENAPI, self._openapi, methods=["GET"]),
+                Route(paths.PAGE, self._page, methods=["GET"]),
+            ],
+            exception_handlers={
+                Refused: _refusal,
+                HTTPException: _http_refusal,
+                ClientDisconnect: _gone,
+            },
+        )
+
+    # ---------------------------------------------------------------- what is asked
+
+    def _endpoint(self, kind: type[Question]) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            guest = self._guest(request)
+            guest.busy = True
+            try:
+                return await self._question(request, guest, kind)
+            except Refused as refusal:
+                if refusal.status == 400:
+                    self._strike(guest, refusal)
+                raise
+            finally:
+                guest.busy = False
+                guest.idle_since_s = time.monotonic()
+
+        return endpoint
+
+    async def _question(self, request: Request, guest: Guest, kind: type[Question]) -> Response:
+        form = sent(request)
+        answer_form = accepted(request, otherwise=form)
+        if kind is Curate:
+            self._spend_free()
+            with self._curates_memory.lease(guest) as lease:
+                body = await read_body(request, lease, most_bytes=CURATE_BYTES, limits=self._limits)
+                curate = _decoded(Curate, body, form, self._curates)
+                _check_path(request, curate)
+                return await self._curate(request, guest, curate, answer_form)
+        deployed = self._known(request)
+        if kind not in PAID:
+            self._spend_free()
+        limits = deployed.host.limits
+        with self._memory.lease(guest) as lease:
+            body = await read_body(request, lease, most_bytes=limits.body_bytes, limits=limits)
+        question = _decoded(kind, body, form, deployed.host.codec)
+        _check_path(request, question)
+        return await self._asked(request, guest, deployed, question, len(body), answer_form)
+
+    async def _curate(
+        self, request: Request, guest: Guest, curate: Curate, answer_form: str
+    ) -> Response:
+        async with self._deploying:
+            if self._deployed is None:
+                assert self._deploy is not None
+                try:
+                    self._deployed = await self._deploy(curate)
+                except PeerError as error:
+                    reason = error.message[: messages.MAX_REASON]
+                    refused = messages.Refused(curate.model_id.encode(), reason, final=True)
+                    return self._answer(guest, refused, answer_form, self._curates)
+                self._memory.size_bytes = self._bytes_of(self._deployed)
+        deployed = self._known(request)
+        # Its memory is counted here already, and may be more than the host has for questions.
+        return await self._asked(request, guest, deployed, curate, 0, answer_form)
+
+    async def _status(self, request: Request) -> Response:
+        guest = self._guest(request)
+        form = accepted(request, otherwise=JSON)
+        deployed = self._known(request)
+        self._spend_free()
+        return await self._asked(request, guest, deployed, Status(deployed.model_id), 0, form)
+
+    async def _charter(self, request: Request) -> Response:
+        self._guest(request)
+        self._spend_free()
+        return Response(self._known(request).charter, media_type=JSON)
+
+    async def _openapi(self, request: Request) -> Response:
+        self._guest(request)
+        self._spend_free()
+        return Response(openapi_json(), media_type=JSON)
+
+    async def _page(self, request: Request) -> Response:
+        self._guest(request)
+        self._spend_free()
+        headers = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return Response(page_html(), media_type="text/html", headers=headers)
+
+    # ---------------------------------------------------------------- what is answered
+
+    async def _asked(
+        self,
+        request: Request,
+        guest: Guest,
+        deployed: Deployed,
+        question: Question,
+        size_bytes: int,
+        answer_form: str,
+    ) -> Response:
+        host = deployed.host
+        answer = await self._role_answers(request, host, question, size_bytes)
+        if answer is None:
+            return _said({"held": "others have to catch up, ask again"}, statuses.HELD, wait_s=0)
+        status = statuses.status_of(answer)
+        if status in (statuses.FOR_GOOD, statuses.UNPROCESSABLE):
+            if isinstance(question, PAID):
+                # It was asked as if paid for.
+                self._free.owe()
+        elif isinstance(question, PAID):
+            guest.has_paid = True
+        return self._answer(guest, answer, answer_form, host.codec)
+
+    async def _role_answers(
+        self, request: Request, host: Host, question: Question, size_bytes: int
+    ) -> Message | None:
+        """The role's answer; None if it keeps the question for longer than `hold_s`.
+
+        Raises:
+          Refused: there is no room, the training is over, or the server closes.
+          ClientDisconnect: nobody waits for the answer any more.
+        """
+        asking = asyncio.create_task(host.ask(question, size_bytes))
+        gone = asyncio.create_task(_disconnected(request))
+        closing = asyncio.create_task(self._closing.wait())
+        tasks = (asking, gone, closing)
+        try:
+            await asyncio.wait(
+                tasks, timeout=host.limits.hold_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if asking.done():
+                return asking.result()
+            if gone.done():
+                raise ClientDisconnect
+            if closing.done():
+                raise Later(503, "the broker is being stopped", 1.0)
+            return None
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _answer(self, guest: Guest, answer: Message, form: str, codec: Codec) -> Response:
+        status = statuses.status_of(answer)
+        headers: dict[str, str] = {}
+        if status in (statuses.FOR_GOOD, statuses.UNPROCESSABLE):
+            guest.strikes += 1
+            if guest.strikes >= self._limits.strikes:
+                headers["connection"] = "close"
+        else:
+            guest.strikes = 0
+        return AnswerBody(
+            answer,
+            form,
+            codec,
+            status,
+            headers,
+            guest=guest,
+            limits=self._limits,
+            many=self._answers,
+        )
+
+    # ---------------------------------------------------------------- who may ask
+
+    def _guest(self, request: Request) -> Guest:
+        guest: Guest = request.state.guest
+        wait_s = guest.bucket.take()
+        if wait_s:
+            raise Later(429, f"more than {self._limits.requests_per_s:g} requests a second", wait_s)
+        return guest
+
+    def _spend_free(self) -> None:
+        wait_s = self._free.take()
+        if wait_s:
+            raise Later(429, "too many ask for what costs nothing, try again later", wait_s)
+
+    def _known(self, request: Request) -> Deployed:
+        deployed = self._deployed
+        if deployed is None or request.path_params["model_id"] != deployed.model_id:
+            raise Refused(404, "no such model here")
+        return deployed
+
+    def _strike(self, guest: Guest, refusal: Refused) -> None:
+        guest.strikes += 1
+        refusal.close = refusal.close or guest.strikes >= self._limits.strikes
+
+    @staticmethod
+    def _bytes_of(deployed: Deployed) -> int:
+        return deployed.host.limits.guests_bytes
+
+
+def _decoded(kind: type[Q], body: bytearray, form: str, codec: Codec) -> Q:
+    try:
+        return decode(kind, body, form, codec)
+    except PeerError as error:
+        raise Refused(400, error.message) from None
+
+
+def _check_path(request: Request, question: Question) -> None:
+    if question.model_id != request.path_params["model_id"]:
+        raise Refused(400, "the body names another model than the path")
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _said(
+    text: dict[str, str], status: int, *, wait_s: float | None = None, close: bool = False
+) -> Response:
+    headers = {}
+    if wait_s is not None:
+        headers["retry-after"] = str(math.ceil(wait_s))
+    if close:
+        headers["connection"] = "close"
+    return Response(msgspec.json.encode(text), status, headers, media_type=JSON)
+
+
+async def _refusal(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    wait_s = None
+    if isinstance(error, Later):
+        wait_s = error.wait_s
+    elif error.status in (429, 503):
+        wait_s = 1.0
+    return _said({"error": error.reason}, error.status, wait_s=wait_s, close=error.close)
+
+
+async def _http_refusal(_: Request, error: Exception) -> Response:
+    """Starlette's own: no such path, or not by this method."""
+    assert isinstance(error, HTTPException)
+    response = _said({"error": error.detail.lower()}, error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    # Nobody reads this; the connection is gone.
+    return Response(status_code=400)

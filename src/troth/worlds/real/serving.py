@@ -1,0 +1,141 @@
+"""HTTP/1.1 over TLS, for whoever listens: uvicorn's implementation on asyncio's TLS.
+
+Uvicorn unsets its only timer as soon as a byte arrives. So its protocol class is extended by one
+that gives every request's head a time to be there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from typing import Any, ClassVar, cast
+
+from starlette.applications import Starlette
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from troth.errors import UsageError
+from troth.worlds.real.limits import Limits
+
+CLOSE_S = 2.0
+"""How long answers that are on their way may take when a server closes."""
+
+MAX_HEADER_BYTES = 16 * 2**10
+
+
+class TimedProtocol(H11Protocol):
+    """One connection. Its first request, and the rest of a request that has begun, have to come
+    within `request_s`."""
+
+    request_s: ClassVar[float]
+    _overdue: asyncio.TimerHandle | None = None
+
+    # Uvicorn narrows the argument in the same way, hence the override.
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_request()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._expect_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._overdue is not None:
+            self._overdue.cancel()
+
+    def _expect_request(self) -> None:
+        # Uvicorn declares the cycle, a request and its answer, as if there always were one.
+        cycle = cast("Any", self.cycle)
+        if cycle is None or cycle.response_complete:
+            if self._overdue is None:
+                self._overdue = self.loop.call_later(self.request_s, self.transport.abort)
+        elif self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
+
+
+class Server:
+    """Serves an application to whoever gets through the TLS handshake.
+
+    Args:
+      protocol: what each connection is.
+      idle_s: how long a connection may stay open between two requests.
+    """
+
+    def __init__(
+        self,
+        application: Starlette,
+        protocol: type[TimedProtocol],
+        context: ssl.SSLContext,
+        limits: Limits,
+        *,
+        idle_s: int,
+    ) -> None:
+        # A path is what it is; a redirect would repeat the host's name to whoever asks.
+        application.router.redirect_slashes = False
+        self._config = Config(
+            application,
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            # Strangers' malformed requests are warnings, and would fill a log.
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=idle_s,
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        )
+        self._context = context
+        self._limits = limits
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+
+    async def open(self, address: str, port: int) -> int:
+        """Listen; the port, which the operating system chooses where `port` is 0.
+
+        Raises:
+          UsageError: the address cannot be listened at.
+        """
+        self._config.load()
+        protocol_class: Any = self._config.http_protocol_class
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: protocol_class(config=self._config, server_state=self._state, app_state={}),
+                address,
+                port,
+                family=socket.AF_UNSPEC,
+                ssl=self._context,
+                ssl_handshake_timeout=self._limits.handshake_s,
+                ssl_shutdown_timeout=CLOSE_S,
+            )
+        except OSError as error:
+            raise UsageError(
+                f"cannot listen at {address}:{port}: {(error.strerror or str(error)).lower()}",
+                hint="choose another port, or 0 to have one chosen",
+            ) from None
+        chosen: int = self._server.sockets[0].getsockname()[1]
+        return chosen
+
+    async def close(self) -> None:
+        """Take no more connections, and end those there are."""
+        if self._server is None:
+            return
+        self._server.close()
+        tasks = set(self._state.tasks)
+        if tasks:
+            _, tasks = await asyncio.wait(tasks, timeout=CLOSE_S)
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+        if tasks:
+            # They notice that nobody is there any more.
+            _, tasks = await asyncio.wait(tasks, timeout=CLOSE_S)
+        for task in tasks:
+            task.cancel()

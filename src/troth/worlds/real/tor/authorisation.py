@@ -1,0 +1,120 @@
+"""Client authorisation: an onion service whose descriptor only some can read.
+
+Each client has an x25519 key pair and gives the service its public half. The service encrypts its
+descriptor to those keys (rend-spec-v3, section 2.5.1.2), so nobody else learns how to reach it,
+or that it is up.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import NewType
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from troth.crypto.secret_file import MAX_SECRET_BYTES, read_secret, write_secret
+from troth.errors import UsageError
+from troth.worlds.real.tor.onion import SUFFIX, OnionAddress
+
+ClientPublicKey = NewType("ClientPublicKey", str)
+"""An x25519 public key as Tor writes it: 52 base32 characters in upper case."""
+
+_MAKE = "make a client key with X25519, one for each provider, and keep it secret"
+
+
+class ClientKey:
+    """The key pair with which one client may read an onion service's descriptor."""
+
+    def __init__(self, key: X25519PrivateKey) -> None:
+        self._key = key
+        self.public = ClientPublicKey(_base32(key.public_key().public_bytes_raw()))
+
+    def __repr__(self) -> str:
+        return f"ClientKey(public={self.public!r}, secret=<redacted>)"
+
+    @classmethod
+    def create(cls) -> ClientKey:
+        """A new one, from the operating system's randomness."""
+        return cls(X25519PrivateKey.generate())
+
+    @classmethod
+    def load(cls, path: Path) -> ClientKey:
+        """The key in a file that `save` wrote.
+
+        Raises:
+          UsageError: there is none, it is no x25519 key, or others may read the file.
+        """
+        pem = read_secret(path, hint=_MAKE)
+        try:
+            if len(pem) > MAX_SECRET_BYTES:
+                raise ValueError(f"more than {MAX_SECRET_BYTES} bytes")
+            key = load_pem_private_key(pem, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            key = None
+        if not isinstance(key, X25519PrivateKey):
+            raise UsageError(f"{path}: is not an x25519 secret key in PEM", hint=_MAKE)
+        return cls(key)
+
+    def save(self, path: Path) -> None:
+        """Write a new file that only its owner may read.
+
+        Raises:
+          UsageError: there is a file already, or it cannot be written.
+        """
+        write_secret(
+            path, self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        )
+
+    def write_for_tor(self, folder: Path, address: OnionAddress) -> None:
+        """Tell a client's tor about this key: the one file of its `ClientOnionAuthDir`."""
+        label = address.removesuffix(SUFFIX)
+        secret = _base32(self._key.private_bytes_raw())
+        _write_only(folder, {f"{label}.auth_private": f"{label}:descriptor:x25519:{secret}"})
+
+
+def parse_client_public_key(text: str) -> ClientPublicKey:
+    """The public key that `text` is.
+
+    Raises:
+      UsageError: it is none.
+    """
+    try:
+        raw = base64.b32decode(text.upper() + "====")
+    except (binascii.Error, ValueError):
+        raw = b""
+    # The last character has bits to spare; only one way to write a key is taken.
+    if len(raw) != 32 or _base32(raw) != text.upper():
+        raise UsageError(
+            f"{text[:80]!r} is not a client's public key of 52 base32 characters",
+            hint="the client prints it when its key is made",
+        )
+    return ClientPublicKey(text.upper())
+
+
+def write_authorised_clients(folder: Path, clients: tuple[ClientPublicKey, ...]) -> None:
+    """Tell a service's tor who may connect: the files of its `authorized_clients`, and no others.
+
+    With no clients at all, everybody may.
+    """
+    _write_only(folder, {f"{key.lower()}.auth": f"descriptor:x25519:{key}" for key in clients})
+
+
+def _write_only(folder: Path, files: dict[str, str]) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    for name, text in files.items():
+        write_secret(folder / name, f"{text}\n".encode())
+
+
+def _base32(raw: bytes) -> str:
+    return base64.b32encode(raw).decode().rstrip("=")

@@ -1,0 +1,400 @@
+"""What the tests of brokered runs share: broker, curator and providers as processes that can be
+killed at a chosen moment, and what they did until then.
+
+The processes are forked from one that has imported everything already, so each costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection as Pipe
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from troth import streams
+from troth.charter.digest import charter_digest
+from troth.charter.loading import load_scenario
+from troth.cli import run
+from troth.crypto.identity import Identity
+from troth.deployment.brokered import broker as broker_module
+from troth.deployment.brokered import parties as parties_module
+from troth.deployment.brokered import stage as stage_module
+from troth.deployment.brokered.terms import of_scenario
+from troth.protocols.tormentor.claims import Witness
+from troth.protocols.tormentor.messages import GradientUpdate, Next
+from troth.protocols.tormentor.parameters import Tormentor
+from troth.protocols.tormentor.state import BROKER, CURATOR, BrokerState, Plan, ProviderState
+from troth.report.folder import RunFolder
+from troth.roles.effects import Effect, Load, Received, Save, Send
+from troth.roles.node import Node
+from troth.worlds.real.journal import Checkpoint, Journal
+from troth.worlds.states import decode_state, encode_state
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(
+    ["troth.cli.broker", "troth.cli.curate", "troth.cli.join", "troth.data.bundled"]
+    + ["troth.deployment.brokered.broker", "troth.deployment.brokered.parties", "sklearn.datasets"]
+)
+
+WAIT_S = 60.0
+"""Longer than anything here takes, so that a test which hangs ends."""
+
+LINGER_S = 2.0
+"""How long a broker stays for providers that were killed."""
+
+KILLED = -signal.SIGKILL
+
+
+@dataclass(frozen=True)
+class Crash:
+    """The process kills itself at a save, counted from 1 at its start."""
+
+    save: int
+    when: Literal["before", "after"]
+    """`after`: it is on the disk, and nothing that depends on it has left."""
+
+
+AT_DEPLOYMENT = Crash(0, "before")
+"""The broker has a folder, and has not kept what the curator has sent."""
+
+AT_FINISH = Crash(-2, "after")
+"""The broker has saved that the training is over, and nobody knows."""
+
+AT_THE_END = Crash(-1, "before")
+"""Its role has returned, which is not on the disk yet."""
+
+
+class NodeProcess:
+    """One verb of the command line in a process.
+
+    Args:
+      traced: where it writes what its role does.
+    """
+
+    def __init__(self, arguments: Sequence[object], traced: Path, crash: Crash | None) -> None:
+        ours, theirs = FORKS.Pipe(duplex=False)
+        self._log = traced.with_suffix(".log")
+        self._process = FORKS.Process(
+            target=_play,
+            args=([*map(str, arguments)], theirs, self._log, traced, crash),
+            daemon=True,
+        )
+        self._process.start()
+        theirs.close()
+        self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, args=(ours,))
+        self._reader.start()
+
+    def _read(self, pipe: Pipe) -> None:
+        with pipe, os.fdopen(os.dup(pipe.fileno())) as lines:
+            for line in lines:
+                self._events.put(json.loads(line))
+        self._events.put(None)
+
+    def event(self, kind: str) -> Any:
+        """The next event of a kind; the process has to live to tell it."""
+        while (event := self._events.get(timeout=WAIT_S)) is not None:
+            if kind in event:
+                return event[kind]
+        raise AssertionError(f"it ended without saying {kind}: {self.said}")
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def kill(self) -> None:
+        assert self._process.is_alive(), self.said
+        self._process.kill()
+        self.died()
+
+    def died(self) -> None:
+        """Wait for its `Crash`."""
+        assert self.code() == KILLED, self.said
+
+    def code(self) -> int:
+        """Its exit code, once it has ended."""
+        self._process.join(WAIT_S)
+        assert self._process.exitcode is not None, "it does not end"
+        self._reader.join()
+        return self._process.exitcode
+
+    def end(self) -> None:
+        code = self.code()
+        assert code == 0, self.said
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._reader.join()
+
+
+class Brokered:
+    """The nodes of a scenario with a broker, each in a process and in a folder of its own."""
+
+    def __init__(self, scenario: Path, folder: Path) -> None:
+        self.scenario = scenario
+        self.folder = folder
+        loaded = load_scenario(scenario)
+        self.charter = of_scenario(loaded.scenario)
+        self.providers = [f"party-{i}" for i in range(loaded.scenario.parties.count)]
+        self.nodes: dict[str, NodeProcess] = {}
+        self.listen = "127.0.0.1:0"
+        self.address = ""
+        self.further: dict[str, list[object]] = {}
+        """More arguments, by node."""
+        for name in (BROKER, CURATOR):
+            Identity.create().save(folder / f"{name}.pem")
+
+    @property
+    def joining(self) -> str:
+        """The address by which providers join."""
+        return f"{self.address}/{charter_digest(self.charter)}"
+
+    def start(self, name: str, crash: Crash | None = None) -> NodeProcess:
+        """Start a node, or start it again where it was."""
+        identity = ["--identity", self.folder / f"{name}.pem"]
+        rows = ["--scenario", self.scenario, "--as", name]
+        verb = {
+            BROKER: ["broker", "--listen", self.listen, *identity],
+            CURATOR: ["curate", self.scenario, "--broker", self.address, *identity],
+        }.get(name, ["join", self.joining, *rows])
+        verb += ["--into", self.folder / name, "--format", "json", *self.further.get(name, [])]
+        self.nodes[name] = NodeProcess(verb, self.trace(name), crash)
+        return self.nodes[name]
+
+    def start_broker(self, crash: Crash | None = None) -> NodeProcess:
+        """Start it, and know its address; it keeps that when it is started again."""
+        process = self.start(BROKER, crash)
+        self.address = process.event("listening").split("/sha256:")[0]
+        self.listen = self.address.split("@")[1]
+        return process
+
+    def start_all(
+        self, crash: Crash | None = None, crashes: dict[str, Crash] | None = None
+    ) -> None:
+        """The broker, its curator, and providers once there is a model to join."""
+        broker = self.start_broker(crash)
+        self.start(CURATOR)
+        broker.event("deployed")
+        for name in self.providers:
+            self.start(name, (crashes or {}).get(name))
+
+    def end(self) -> None:
+        """Every node has done its part."""
+        for node in self.nodes.values():
+            node.end()
+
+    def trace(self, name: str) -> Path:
+        return self.folder / f"{name}.trace"
+
+    def model(self, name: str = CURATOR) -> np.ndarray:
+        """The one that a node was left with."""
+        return RunFolder(self.folder / name).read_model()[0]["params"]
+
+    def plan(self) -> Plan:
+        assert isinstance(self.charter.protocol, Tormentor)
+        nothing_D = np.zeros(0, np.float32)
+        digest = charter_digest(self.charter)
+        return Plan((), nothing_D, self.charter.training, self.charter.protocol, digest)
+
+    def witness(self) -> Witness:
+        """Has seen what the broker did, over all its starts, and found nothing wrong with it."""
+        witness = Witness(self.plan())
+        for done in starts(self.trace(BROKER)):
+            _replay(witness, done)
+        witness.check_end()
+        return witness
+
+
+@contextmanager
+def brokered(scenario: Path, folder: Path) -> Iterator[Brokered]:
+    nodes = Brokered(scenario, folder)
+    try:
+        yield nodes
+    finally:
+        for node in nodes.nodes.values():
+            node.stop()
+
+
+def write_tumours(
+    folder: Path, protocol: str = "", extra: str = "", *, rounds: int = 6, parties: int = 3
+) -> Path:
+    """A small scenario without chance: full batches, one model to start from."""
+    path = folder / "tumours.toml"
+    path.write_text(
+        f"""
+name = "tumours"
+seed = 3
+partition = "equal"
+
+[task]
+kind = "classification"
+data = "breast_cancer"
+model = "logistic"
+
+[training]
+rounds = {rounds}
+update = "gradient"
+batch_size = "all"
+learning_rate = 1.0
+
+[protocol]
+name = "tormentor"
+difficulty = 1
+admission_difficulty = 1
+validation_fraction = 0.3
+{protocol}
+
+[parties]
+count = {parties}
+
+{extra}
+"""
+    )
+    return path
+
+
+# ---------------------------------------------------------------- in the process
+
+
+def _play(arguments: list[str], out: Pipe, log: Path, traced: Path, crash: Crash | None) -> None:
+    sys.stdout = os.fdopen(os.dup(out.fileno()), "w")
+    sys.stderr = log.open("a")
+    stage_module.LINGER_S = LINGER_S
+    for module, name in ((broker_module, BROKER), (parties_module, "provider")):
+        setattr(module, name, _traced(getattr(module, name), traced))
+    if crash is not None:
+        _prepare(crash)
+    sys.exit(run(arguments))
+
+
+def _prepare(crash: Crash) -> None:
+    save, saves = Journal.save, 0
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def crashing(journal: Journal, checkpoint: Checkpoint) -> None:
+        nonlocal saves
+        saves += 1
+        due = saves == crash.save or (crash == AT_THE_END and checkpoint.finished)
+        if crash == AT_FINISH and checkpoint.state is not None:
+            due = decode_state(BrokerState, checkpoint.state).finished
+        if due and crash.when == "before":
+            die()
+        save(journal, checkpoint)
+        if due:
+            die()
+
+    Journal.save = crashing
+    if crash == AT_DEPLOYMENT:
+        broker_module._keep = lambda folder, curate: die()
+
+
+Done = tuple[str, Any]
+"""What a role did: `started`, `asked`, `told`, `saving`, `saved`, and what."""
+
+
+def _traced(role: Callable[..., Any], path: Path) -> Callable[..., Any]:
+    async def traced(node: Node, *arguments: Any, **keys: Any) -> Any:
+        with path.open("ab", buffering=0) as trace:
+            inner, value = role(node, *arguments, **keys), None
+            while True:
+                try:
+                    effect: Effect[Any] = inner.send(value)
+                except StopIteration as stop:
+                    return stop.value
+                if isinstance(effect, Save):
+                    trace.write(pickle.dumps(("saving", effect.state)))
+                elif isinstance(effect, Send):
+                    trace.write(pickle.dumps(("told", effect.message)))
+                value = await effect
+                if isinstance(effect, Save):
+                    trace.write(pickle.dumps(("saved", effect.state)))
+                elif isinstance(effect, Load):
+                    trace.write(pickle.dumps(("started", value)))
+                elif isinstance(value, Received):
+                    trace.write(pickle.dumps(("asked", value.message)))
+
+    return traced
+
+
+# ---------------------------------------------------------------- afterwards
+
+
+def starts(path: Path) -> list[list[Done]]:
+    """What a role did in each of its starts; saves are those that have survived."""
+    done: list[Done] = []
+    with path.open("rb") as trace:
+        while trace.peek(1):
+            done.append(pickle.load(trace))
+    kept: list[list[Done]] = []
+    saving: object = None
+    for kind, what in done:
+        if kind == "started":
+            if saving is not None and encode_state(what) == encode_state(saving):
+                # Killed when it was on the disk, and before it was said to be.
+                kept[-1].append(("saved", saving))
+            kept.append([])
+        saving = what if kind == "saving" else None
+        if kind != "saving":
+            kept[-1].append((kind, what))
+    return kept
+
+
+def _replay(witness: Witness, done: Sequence[Done]) -> None:
+    """Let the witness see it as if it stood beside the broker."""
+    # What else was asked and told does not concern it.
+    seen = [
+        (kind, what)
+        for kind, what in done
+        if kind in ("started", "saved") or isinstance(what, GradientUpdate | Next)
+    ]
+
+    async def again(node: Node) -> None:
+        for kind, what in seen:
+            if kind == "started":
+                await node.load(BrokerState)
+            elif kind == "asked":
+                await node.receive(GradientUpdate)
+            elif kind == "told":
+                await node.send(CURATOR, what)
+            else:
+                await node.save(what)
+
+    stream = streams.secret(0)
+    watched = witness.watch(again)(Node(BROKER, stream, stream))
+    watched.send(None)
+    with suppress(StopIteration):
+        for kind, what in seen:
+            watched.send({"started": what, "asked": Received(CURATOR, what)}.get(kind))
+
+
+def released(nodes: Brokered, name: str) -> dict[bytes, bytes]:
+    """The update that a provider has saved for each puzzle.
+
+    Raises `AssertionError` where it has made two for one.
+    """
+    updates: dict[bytes, bytes] = {}
+    for state in provider_states(nodes, name):
+        if state.pending is not None:
+            update = state.pending.update_D.tobytes()
+            assert updates.setdefault(state.pending.nonce, update) == update
+    return updates
+
+
+def provider_states(nodes: Brokered, name: str) -> list[ProviderState]:
+    """What a provider has saved, over all its starts, in order."""
+    return [what for done in starts(nodes.trace(name)) for kind, what in done if kind == "saved"]

@@ -1,0 +1,113 @@
+"""A broker that is killed at any point goes on: it loses no update, and applies none twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from brokered_nodes import (
+    AT_DEPLOYMENT,
+    AT_FINISH,
+    AT_THE_END,
+    Brokered,
+    Crash,
+    brokered,
+    starts,
+    write_tumours,
+)
+
+import troth
+from troth.protocols.tormentor.state import BROKER, CURATOR
+from troth.report.read import load_run
+
+ROUNDS, PARTIES = 6, 3
+LOOKED_AT = 'verifiers = [{ kind = "roni", share = 0.5, threshold = 0.05 }]'
+
+
+def check_nothing_lost(nodes: Brokered, *, rounds: int = ROUNDS, parties: int = PARTIES) -> None:
+    """The broker's own saves, over all its starts, and what it has left behind, agree."""
+    witness = nodes.witness()
+    saved = witness.saved
+    assert saved is not None
+    assert saved.version == len(witness.counted) == rounds * parties
+    np.testing.assert_array_equal(nodes.model(), saved.params_D)
+    run = load_run(nodes.folder / BROKER)
+    assert run.summary.status == "finished"
+    assert [record.round for record in run.rounds] == list(range(1, rounds + 1))
+    assert [len(record.accepted) for record in run.rounds] == [parties] * rounds
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_broker_that_is_killed_at_any_save_goes_on(tmp_path: Path, seed: int) -> None:
+    """Before a save it forgets what it has not told; after it, it has told nobody yet."""
+    chance = Random(seed)
+    crashes = [Crash(chance.randint(1, 8), chance.choice(["before", "after"])) for _ in range(3)]
+    with brokered(write_tumours(tmp_path, LOOKED_AT), tmp_path) as nodes:
+        nodes.start_all(Crash(chance.randint(2, 8), "before"))
+        for crash in crashes:
+            nodes.nodes[BROKER].died()
+            nodes.start_broker(crash)
+        nodes.nodes[BROKER].died()
+        nodes.start_broker()
+        nodes.end()
+    check_nothing_lost(nodes)
+    assert nodes.witness().restarts == 4
+
+
+@pytest.mark.parametrize("round", [1, 3])
+def test_a_broker_that_is_killed_at_any_time_goes_on(tmp_path: Path, round: int) -> None:
+    """Not at a save, but when the signal comes; bulk synchronous, so the model is known."""
+    scenario = write_tumours(tmp_path, 'synchrony = "bulk_synchronous"\nverifiers = []')
+    with brokered(scenario, tmp_path) as nodes:
+        nodes.start_all()
+        while nodes.nodes[BROKER].event("round")["round"] < round:
+            pass
+        nodes.nodes[BROKER].kill()
+        nodes.start_broker()
+        nodes.end()
+    simulated = troth.simulate(scenario, progress=False)
+    np.testing.assert_allclose(nodes.model(), simulated.parameters, atol=1e-6, rtol=0)
+    assert len(nodes.witness().counted) == ROUNDS * PARTIES
+
+
+@pytest.mark.parametrize("crash", [AT_DEPLOYMENT, Crash(1, "before"), Crash(1, "after")], ids=str)
+def test_a_broker_that_is_killed_while_it_is_deployed(tmp_path: Path, crash: Crash) -> None:
+    """The curator has not heard that its broker runs, and asks again."""
+    with brokered(write_tumours(tmp_path, LOOKED_AT), tmp_path) as nodes:
+        nodes.start_broker(crash)
+        nodes.start(CURATOR)
+        nodes.nodes[BROKER].died()
+        broker = nodes.start_broker()
+        broker.event("deployed")
+        for name in nodes.providers:
+            nodes.start(name)
+        nodes.end()
+    check_nothing_lost(nodes)
+
+
+def test_a_broker_that_is_killed_while_it_hands_over(tmp_path: Path) -> None:
+    """The model is trained; nobody has been told."""
+    with brokered(write_tumours(tmp_path, LOOKED_AT, rounds=1), tmp_path) as nodes:
+        nodes.start_all(AT_FINISH)
+        nodes.nodes[BROKER].died()
+        nodes.start_broker()
+        nodes.end()
+    check_nothing_lost(nodes, rounds=1)
+
+
+def test_a_broker_that_has_handed_over_and_is_killed_does_not_wait_for_ever(
+    tmp_path: Path,
+) -> None:
+    """Everybody knows, and has gone, when it is started again."""
+    scenario = write_tumours(tmp_path, LOOKED_AT + "\ndeadline_s = 0.1", rounds=1)
+    with brokered(scenario, tmp_path) as nodes:
+        nodes.start_all(AT_THE_END)
+        nodes.nodes[BROKER].died()
+        for name in (CURATOR, *nodes.providers):
+            nodes.nodes[name].end()
+        nodes.start_broker()
+        nodes.end()
+    np.testing.assert_array_equal(nodes.model(BROKER), nodes.model())
+    assert load_run(tmp_path / BROKER).summary.status == "finished"
