@@ -17,6 +17,7 @@ from troth.privacy.events import SampledEvent
 from troth.privacy.ledger import BudgetExhaustedError
 from troth.privacy.noise import SimulatedSecret, SystemSecret
 from troth.privacy.own import own_privacy, party_privacy
+from troth.privacy.planning import mechanism
 from troth.privacy.spec import (
     DPSGD,
     Budgeted,
@@ -24,6 +25,7 @@ from troth.privacy.spec import (
     GaussianNoise,
     LaplaceNoise,
     NoPrivacy,
+    UpdateNoise,
 )
 from troth.streams import Stream
 
@@ -95,6 +97,18 @@ def test_updates_are_clipped_before_they_get_noise(table):
     ]
     # The bound is kept by rescaling, which leaves the last digits.
     np.testing.assert_allclose(*released, atol=1e-6)
+
+
+@pytest.mark.parametrize("table", TABLES[:-1], ids=lambda t: f"{t.__struct_config__.tag}")
+def test_noise_is_as_large_as_planned_and_never_used_twice(table):
+    privacy = own(table)
+    result = LocalResult(np.zeros(4000, np.float32), 40, 0.1)
+    first_D, second_D = (privacy.released(result, number, SECRET) for number in (1, 2))
+    assert isinstance(table, UpdateNoise)
+    scale = mechanism(table, privacy.planned.noise_multiplier).scale
+    deviation = scale * (np.sqrt(2) if isinstance(table, LaplaceNoise) else 1.0)
+    for noise_D in (first_D, second_D, (first_D - second_D) / np.sqrt(2)):
+        assert noise_D.std() == pytest.approx(deviation, rel=0.1)
 
 
 def test_a_request_is_the_mechanisms():

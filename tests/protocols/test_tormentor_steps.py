@@ -328,6 +328,28 @@ def test_which_updates_are_looked_at_is_drawn_per_provider_and_update():
     assert 150 < looked < 250
 
 
+def test_on_probation_every_update_is_looked_at():
+    endless = Training(rounds=99, learning_rate=1)
+    mine = plan((A,), verifiers=[RONI(share=1e-9)], probation=2, training=endless)
+    table = Table(mine)
+    table.join(A)
+
+    def looked_at():
+        update_D = np.ones(D, np.float32)
+        return len(
+            list(verification.examinations(table.state, mine, table.connection(A), update_D))
+        )
+
+    seen = []
+    for _ in range(3):
+        seen.append(looked_at())
+        table.send(A, 1.0)
+    candidate = steps.Candidate(table.connection(A), np.ones(D, np.float32))
+    table.state = steps.reject(table.state, candidate, "bad", harder=True)
+    table.go_on()
+    assert [*seen, looked_at()] == [1, 1, 0, 1]
+
+
 def test_shapley_sees_the_last_updates_that_were_applied():
     mine = plan((A,), verifiers=[ShapleyValue(share=1.0, window=2)])
     table = Table(mine)

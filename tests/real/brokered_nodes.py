@@ -48,7 +48,7 @@ FORKS.set_forkserver_preload(
     + ["troth.deployment.brokered.broker", "troth.deployment.brokered.parties", "sklearn.datasets"]
 )
 
-WAIT_S = 60.0
+WAIT_S = 20.0
 """Longer than anything here takes, so that a test which hangs ends."""
 
 LINGER_S = 2.0
@@ -143,10 +143,11 @@ class NodeProcess:
 class Brokered:
     """The nodes of a scenario with a broker, each in a process and in a folder of its own."""
 
-    def __init__(self, scenario: Path, folder: Path) -> None:
+    def __init__(self, scenario: Path, folder: Path, changes: Sequence[str]) -> None:
         self.scenario = scenario
         self.folder = folder
-        loaded = load_scenario(scenario)
+        loaded = load_scenario(scenario, overrides=changes)
+        self.changes = [word for change in changes for word in ("--set", change)]
         self.charter = of_scenario(loaded.scenario)
         self.providers = [f"party-{i}" for i in range(loaded.scenario.parties.count)]
         self.nodes: dict[str, NodeProcess] = {}
@@ -165,14 +166,18 @@ class Brokered:
     def start(self, name: str, crash: Crash | None = None) -> NodeProcess:
         """Start a node, or start it again where it was."""
         identity = ["--identity", self.folder / f"{name}.pem"]
-        rows = ["--scenario", self.scenario, "--as", name]
+        rows = ["--scenario", self.scenario, "--as", name, *self.changes]
         verb = {
-            BROKER: ["broker", "--listen", self.listen, *identity],
-            CURATOR: ["curate", self.scenario, "--broker", self.address, *identity],
+            BROKER: ["broker", *self.listening(), *identity],
+            CURATOR: ["curate", self.scenario, "--broker", self.address, *identity, *self.changes],
         }.get(name, ["join", self.joining, *rows])
         verb += ["--into", self.folder / name, "--format", "json", *self.further.get(name, [])]
         self.nodes[name] = NodeProcess(verb, self.trace(name), crash)
         return self.nodes[name]
+
+    def listening(self) -> list[object]:
+        """How the broker is told where to wait."""
+        return ["--listen", self.listen]
 
     def start_broker(self, crash: Crash | None = None) -> NodeProcess:
         """Start it, and know its address; it keeps that when it is started again."""
@@ -180,6 +185,12 @@ class Brokered:
         self.address = process.event("listening").split("/sha256:")[0]
         self.listen = self.address.split("@")[1]
         return process
+
+    def start_verb(self, name: str, *arguments: object, crash: Crash | None = None) -> NodeProcess:
+        """Start a node by a command line of its own."""
+        into = ["--into", self.folder / name, "--format", "json"]
+        self.nodes[name] = NodeProcess([*arguments, *into], self.trace(name), crash)
+        return self.nodes[name]
 
     def start_all(
         self, crash: Crash | None = None, crashes: dict[str, Crash] | None = None
@@ -219,8 +230,8 @@ class Brokered:
 
 
 @contextmanager
-def brokered(scenario: Path, folder: Path) -> Iterator[Brokered]:
-    nodes = Brokered(scenario, folder)
+def brokered(scenario: Path, folder: Path, *, changes: Sequence[str] = ()) -> Iterator[Brokered]:
+    nodes = Brokered(scenario, folder, changes)
     try:
         yield nodes
     finally:
@@ -229,7 +240,7 @@ def brokered(scenario: Path, folder: Path) -> Iterator[Brokered]:
 
 
 def write_tumours(
-    folder: Path, protocol: str = "", extra: str = "", *, rounds: int = 6, parties: int = 3
+    folder: Path, protocol: str = "", extra: str = "", *, rounds: int = 6, rate: float = 1.0
 ) -> Path:
     """A small scenario without chance: full batches, one model to start from."""
     path = folder / "tumours.toml"
@@ -248,7 +259,7 @@ model = "logistic"
 rounds = {rounds}
 update = "gradient"
 batch_size = "all"
-learning_rate = 1.0
+learning_rate = {rate}
 
 [protocol]
 name = "tormentor"
@@ -258,7 +269,7 @@ validation_fraction = 0.3
 {protocol}
 
 [parties]
-count = {parties}
+count = 3
 
 {extra}
 """

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from brokers import (
     CHARTER,
+    CODEC,
     MODEL_ID,
     OTHER_ID,
     RunningBroker,
@@ -27,6 +28,7 @@ from troth.protocols.tormentor.messages import (
     MESSAGES,
     Admission,
     Answer,
+    Delivery,
     Finished,
     Join,
     Progress,
@@ -209,6 +211,48 @@ def test_the_broker_learns_nothing_of_who_asks(tmp_path: Path) -> None:
             ]
 
     asyncio.run(run())
+
+
+def test_another_pseudonym_comes_over_another_connection(tmp_path: Path) -> None:
+    opened: list[object] = []
+
+    async def test(broker: RunningBroker) -> None:
+        protocol = broker.server._server._config.http_protocol_class
+        original = protocol.connection_made
+
+        def connection_made(self: object, transport: object) -> None:
+            opened.append(transport)
+            original(self, transport)
+
+        protocol.connection_made = connection_made
+        bob = Join(MODEL_ID, provider_key("bob").public)
+        await Asker(tmp_path, Status(MODEL_ID), JOIN, JOIN, bob).run(broker.address)
+        assert len(opened) == 2
+
+    with_broker(tmp_path, test, curated=True)
+
+
+def test_a_model_that_has_arrived_need_not_be_confirmed_for_ever(tmp_path: Path) -> None:
+    """The broker has gone on: nobody waits for its answer, and nothing has failed."""
+
+    async def done(node: Node) -> None:
+        await node.sleep(0.0)
+
+    async def test(broker: RunningBroker) -> None:
+        assert broker.host is not None
+        asker = Asker(tmp_path)
+        await asker.host.run()
+        asker.host.line.ask(CODEC.encode(Delivery(MODEL_ID, bytes(64))))
+        calling = asyncio.create_task(Caller(asker.host, broker.address).run())
+        async with asyncio.timeout(20.0):
+            while asker.host.line.question is not None:
+                await asyncio.sleep(0.01)
+                assert not calling.done()
+        calling.cancel()
+        await asyncio.gather(calling, return_exceptions=True)
+        asker.journal.close()
+
+    with_broker(tmp_path, test, role=done)
 
 
 def _head_lines(data: bytes) -> list[bytes]:

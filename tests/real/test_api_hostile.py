@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import tracemalloc
 from pathlib import Path
 
 import msgspec
@@ -26,8 +27,22 @@ from brokers import (
     with_broker,
 )
 
-from troth.protocols.tormentor.messages import Admission, Join, Leave, Next, Progress, Status
+from troth.errors import PeerError
+from troth.protocols.tormentor.messages import (
+    Admission,
+    Curate,
+    Delivered,
+    GradientUpdate,
+    Join,
+    Leave,
+    Next,
+    Progress,
+    Question,
+    Status,
+)
+from troth.roles.node import Node
 from troth.wire import MAX_ELEMENTS
+from troth.worlds.real.api.forms import decode
 from troth.worlds.real.api.paths import path_of
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.tls import stranger_context
@@ -433,3 +448,61 @@ def test_an_integer_that_the_wire_cannot_say_is_refused(tmp_path: Path) -> None:
         await check_serves(broker)
 
     with_broker(tmp_path, test, curated=True)
+
+
+async def counts(node: Node) -> None:
+    """Answer an update with little, and whatever else is asked with a model."""
+    params_D = np.ones(BIG, np.float32)
+    while True:
+        received = await node.receive(Question)
+        assert received is not None
+        small = isinstance(received.message, GradientUpdate)
+        answer = Progress(1, 1, 1) if small else Delivered(MODEL_ID, 1, params_D)
+        await node.send(received.sender, answer)
+        del received
+
+
+BIG = 1_000_000
+
+
+@pytest.mark.parametrize("kind", ["update", "model"])
+def test_a_model_is_in_memory_twice_at_most_on_its_way(tmp_path: Path, kind: str) -> None:
+    question = Status(MODEL_ID)
+    if kind == "update":
+        update_D = np.ones(BIG, np.float32)
+        question = GradientUpdate(MODEL_ID, bytes(32), bytes(32), b"", 0, update_D)
+    data = CODEC.encode(question)
+
+    async def test(broker: RunningBroker) -> None:
+        reader, writer = await connect(broker)
+
+        async def exchange() -> None:
+            """By pieces, so that nothing of it is held on this side."""
+            writer.write(head(path_of(question), len(data)))
+            for place in range(0, len(data), 2**16):
+                writer.write(data[place : place + 2**16])
+                await writer.drain()
+            lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
+            assert lines[0] == b"HTTP/1.1 200 OK"
+            (left,) = [int(line.split(b":")[1]) for line in lines if b"content-length" in line]
+            assert left >= (4 * BIG if kind == "model" else 4)
+            while left:
+                left -= len(await reader.read(2**16))
+
+        await exchange()
+        tracemalloc.start()
+        try:
+            await exchange()
+            _, peak_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        writer.close()
+        assert peak_bytes < 2 * 4 * BIG
+
+    with_broker(tmp_path, test, role=counts, limits=Limits(body_bytes=2**24))
+
+
+def test_json_has_no_more_values_than_the_wire() -> None:
+    body = bytearray(b'{"shape": [%s1]}' % (b"1," * MAX_ELEMENTS))
+    with pytest.raises(PeerError, match=f"more than {MAX_ELEMENTS} values"):
+        decode(Curate, body, JSON, CODEC)

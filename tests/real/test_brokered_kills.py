@@ -39,13 +39,13 @@ def check_nothing_lost(nodes: Brokered, *, rounds: int = ROUNDS, parties: int = 
     assert [len(record.accepted) for record in run.rounds] == [parties] * rounds
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_broker_that_is_killed_at_any_save_goes_on(tmp_path: Path, seed: int) -> None:
     """Before a save it forgets what it has not told; after it, it has told nobody yet."""
     chance = Random(seed)
-    crashes = [Crash(chance.randint(1, 8), chance.choice(["before", "after"])) for _ in range(3)]
+    crashes = [Crash(chance.randint(1, 5), chance.choice(["before", "after"])) for _ in range(3)]
     with brokered(write_tumours(tmp_path, LOOKED_AT), tmp_path) as nodes:
-        nodes.start_all(Crash(chance.randint(2, 8), "before"))
+        nodes.start_all(Crash(chance.randint(2, 5), "before"))
         for crash in crashes:
             nodes.nodes[BROKER].died()
             nodes.start_broker(crash)
@@ -101,7 +101,7 @@ def test_a_broker_that_has_handed_over_and_is_killed_does_not_wait_for_ever(
     tmp_path: Path,
 ) -> None:
     """Everybody knows, and has gone, when it is started again."""
-    scenario = write_tumours(tmp_path, LOOKED_AT + "\ndeadline_s = 0.1", rounds=1)
+    scenario = write_tumours(tmp_path, LOOKED_AT + "\ndeadline_s = 2.0", rounds=1)
     with brokered(scenario, tmp_path) as nodes:
         nodes.start_all(AT_THE_END)
         nodes.nodes[BROKER].died()

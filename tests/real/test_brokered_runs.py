@@ -46,12 +46,11 @@ def test_a_bulk_synchronous_run_is_the_simulation(tmp_path: Path, verifiers: str
     for name in (CURATOR, *nodes.providers):
         np.testing.assert_allclose(nodes.model(name), simulated.parameters, atol=1e-6, rtol=0)
     check_rounds(nodes)
-    assert len(nodes.witness().counted) == ROUNDS * 3
 
 
 def test_an_asynchronous_run_comes_to_the_error_of_the_simulation(tmp_path: Path) -> None:
     """Orders differ, and with them the models. On 114 test rows, two rows more or less."""
-    scenario = write_tumours(tmp_path, "verifiers = []", rounds=20)
+    scenario = write_tumours(tmp_path, "verifiers = []", rounds=40, rate=0.3)
     with brokered(scenario, tmp_path) as nodes:
         nodes.start_all()
         nodes.end()
@@ -59,8 +58,8 @@ def test_an_asynchronous_run_comes_to_the_error_of_the_simulation(tmp_path: Path
     final = load_run(tmp_path / CURATOR).summary.final
     assert final.examples == simulated.examples == 114
     assert abs(final.error - simulated.error) <= 2 / 114
-    check_rounds(nodes, rounds=20)
-    assert len(nodes.witness().counted) == 20 * 3
+    check_rounds(nodes, rounds=40)
+    assert len(nodes.witness().counted) == 40 * 3
 
 
 def test_what_one_knows_the_others_do_not(tmp_path: Path) -> None:
@@ -157,7 +156,7 @@ def test_one_that_never_comes_back_does_not_hold_up_the_others(
     tmp_path: Path, synchrony: str
 ) -> None:
     scenario = write_tumours(
-        tmp_path, f'synchrony = "{synchrony}"\nverifiers = []\ndeadline_s = 0.5'
+        tmp_path, f'synchrony = "{synchrony}"\nverifiers = []\ndeadline_s = 2.0'
     )
     with brokered(scenario, tmp_path) as nodes:
         nodes.start_all(crashes={"party-2": Crash(4, "before")})

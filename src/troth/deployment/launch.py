@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ from troth.report.folder import RunFolder
 from troth.report.progress import Progress
 from troth.worlds.real.peers import peers_text
 from troth.worlds.real.stage import check_honest, hub_of, node_names
+from troth.worlds.real.tor.socks import tor_client
 
 MAX_LAUNCHED = 64
 """Most nodes on one machine: each one is a process with PyTorch in it."""
@@ -53,6 +55,7 @@ EVENT_BYTES = 64 * 2**20
 
 NODES = "nodes"
 PEERS = "peers.toml"
+SHARED_TOR = "tor"
 
 _ERRORS: dict[int, type[LocalError]] = {
     ExitCode.USAGE: UsageError,
@@ -63,18 +66,31 @@ _ERRORS: dict[int, type[LocalError]] = {
 
 
 @dataclass(frozen=True)
+class ThroughTor:
+    """By Tor and no other way.
+
+    Args:
+      config: more lines for tor.
+    """
+
+    config: Path | None = None
+
+
+@dataclass(frozen=True)
 class Launch:
     """One launch.
 
     Args:
       loaded: the scenario, `file` with `changes` applied.
       changes: `key=value`, which every node applies too.
+      tor: None: straight, over loopback.
     """
 
     loaded: LoadedScenario
     file: Path
     changes: Sequence[str]
     progress: Progress
+    tor: ThroughTor | None = None
 
     def run(self, into: Path) -> Path:
         """Run all nodes to their ends; the run's folder.
@@ -92,6 +108,13 @@ class Launch:
                 hub, names = BROKER, (BROKER, CURATOR, *parties)
             else:
                 hub, names = hub_of(scenario), node_names(scenario)
+                if self.tor is not None:
+                    raise CharterError(
+                        "has nodes that know each other, which are not reached by Tor",
+                        key="protocol.name",
+                        value=str(scenario.charter.protocol.__struct_config__.tag),
+                        hint='leave --tor out, or take name = "tormentor"',
+                    )
         except CharterError as error:
             raise error.in_file(error.file or self.loaded.path) from None
         if len(names) > MAX_LAUNCHED:
@@ -160,7 +183,8 @@ class Launch:
         parties = [
             msgspec.structs.replace(party, own=own.get(party.party)) for party in summary.parties
         ]
-        notes = [*summary.notes, f"{len(names)} processes on one machine, over TLS on loopback"]
+        way = "over TLS on loopback" if self.tor is None else "over TLS, by Tor"
+        notes = [*summary.notes, f"{len(names)} processes on one machine, {way}"]
         peak = Bytes(sum(summary.peak_rss_bytes for summary in summaries.values()))
         return msgspec.structs.replace(summary, parties=parties, notes=notes, peak_rss_bytes=peak)
 
@@ -315,14 +339,37 @@ class _Nodes:
 class _Brokered(_Nodes):
     """A broker, its curator, and providers that know neither."""
 
+    _listening: Sequence[str] = ("--listen", "127.0.0.1:0")
+    """How the broker is told where to wait."""
+    _reaching: Sequence[str] = ()
+    """How the others are told by which way."""
+
+    async def play(self) -> None:
+        if self._launch.tor is None:
+            await super().play()
+            return
+        config = self._launch.tor.config
+        shared = self._place / SHARED_TOR
+        self._listening = ["--tor", *(("--tor-config", str(config)) if config else ())]
+        try:
+            # One tor for all who connect: each of them has circuits of its own all the same, by its
+            # SOCKS credentials, and the Tor network is not asked by dozens of tors for one run.
+            async with tor_client(shared, config=config, shared=True) as socks:
+                self._reaching = ["--tor-socks", f"{socks.host}:{socks.port}"]
+                await super().play()
+        finally:
+            # Guards and onion address were for this run only.
+            for folder in (shared, self._place / f"{BROKER}.tor"):
+                shutil.rmtree(folder, ignore_errors=True)
+
     async def _start_all(self) -> None:
-        broker = ["--listen", "127.0.0.1:0", *self._code()]
+        broker = [*self._listening, *self._code()]
         await self._start(BROKER, "broker", *self._identified(BROKER), *broker)
         address = (await self._said(BROKER, "listening")).listening
         assert address is not None
         file = str(self._launch.file)
         curate = [file, "--broker", address, *self._identified(CURATOR), *self._changes()]
-        await self._start(CURATOR, "curate", *curate)
+        await self._start(CURATOR, "curate", *curate, *self._reaching)
         deployed = asyncio.create_task(self._said(BROKER, "deployed"))
         # A curator that fails would leave the broker waiting for another.
         failed = self._watched(CURATOR)
@@ -335,7 +382,8 @@ class _Brokered(_Nodes):
         assert model is not None
         for name in self._names:
             if name not in (BROKER, CURATOR):
-                await self._start(name, "join", model, *self._scenario(name), *self._code())
+                joining = [model, *self._scenario(name), *self._code(), *self._reaching]
+                await self._start(name, "join", *joining)
 
     def _code(self) -> list[str]:
         # All of it is the user's own, who has named this scenario.

@@ -83,7 +83,7 @@ def _draw_bars(axes: Axes, column: Column, results: Results) -> None:
         axes.bar(place_V + 0.2, measured, 0.4, label="measured here", color=PALETTE[0]),
     )
     for drawn in bars:
-        axes.bar_label(drawn, fmt="%.3g", fontsize=8)
+        axes.bar_label(drawn, fmt=lambda v: f"{v:,.{0 if v >= 100 else 1}f}", fontsize=8)
     if column.unit == "seconds":
         axes.set_yscale("log")
     labels = [row.label.replace("$", r"\$") for row in results.rows]

@@ -114,7 +114,9 @@ class _Broker:
 
     async def run(self, where: Listen, publish: Publish) -> NodeResult:
         kept = self._kept()
-        server = BrokerServer(self._identity, self._limits, deploy=self._deploy)
+        server = BrokerServer(
+            self._identity, self._limits, deploy=self._deploy, resuming=kept is not None
+        )
         port = await server.open(where.address, where.port)
         try:
             async with publish(port) as self._address:

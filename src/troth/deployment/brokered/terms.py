@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 import tomlkit
@@ -139,9 +140,11 @@ def scenario_text(scenario: Scenario) -> str:
     return tomlkit.dumps(dict(ordered))
 
 
-def _without_none(value: dict[str, object]) -> dict[str, object]:
-    return {
-        name: _without_none(inner) if isinstance(inner, dict) else inner
-        for name, inner in value.items()
-        if inner is not None
-    }
+def _without_none(value: Any) -> Any:
+    match value:
+        case dict():
+            return {n: _without_none(inner) for n, inner in value.items() if inner is not None}
+        case list():
+            return [_without_none(inner) for inner in value]
+        case _:
+            return value

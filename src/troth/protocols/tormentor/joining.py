@@ -127,7 +127,7 @@ def begin(
     return BrokerState(
         secret,
         plan.initial_D,
-        np.zeros_like(plan.initial_D),
+        np.zeros(len(plan.initial_D) if plan.has_momentum else 1, np.float32),
         now_s,
         curator=curator,
         curated_for=curated_for,

@@ -8,7 +8,7 @@ import numpy as np
 from troth.crypto.puzzles import Solved, SolvePuzzle
 from troth.crypto.signatures import SEED_BYTES, SigningKey
 from troth.errors import PeerError, RoundFailedError
-from troth.ids import NodeId, Round
+from troth.ids import Round
 from troth.learning.requests import Evaluate
 from troth.privacy.ledger import BudgetExhaustedError
 from troth.privacy.own import OwnPrivacy
@@ -64,6 +64,9 @@ SECRET_BYTES = 32
 QUESTIONS_BETWEEN_SAVES = 256
 """Questions that change nothing, after which the broker's state is saved all the same."""
 
+SAVED_TOGETHER = 16
+"""Questions that are answered after one save, if so many wait."""
+
 
 # ------------------------------------------------------------------ curator
 
@@ -95,6 +98,19 @@ async def curator(
             )
         state = CuratorState(answer.message.address)
         await node.save(state)
+    if state.params_D is None:
+        state = msgspec.structs.replace(state, params_D=await _fetched(node, plan, key))
+        # Before the broker hears that it is here, and is gone.
+        await node.save(state)
+    await node.send(
+        BROKER, Delivery(plan.model_id, key.sign(joining.DELIVERY, plan.model_id.encode()))
+    )
+    assert state.params_D is not None
+    return state.params_D
+
+
+async def _fetched(node: Node, plan: Plan, key: SigningKey) -> Float32s:
+    """The model, as soon as it is trained."""
     fetch = Fetch(plan.model_id, key.sign(joining.FETCH, plan.model_id.encode()))
     delivered = None
     while delivered is None:
@@ -104,9 +120,6 @@ async def curator(
         )
     if isinstance(delivered.message, Refused):
         raise RoundFailedError(f"the broker refuses the model: {delivered.message.reason}")
-    await node.send(
-        BROKER, Delivery(plan.model_id, key.sign(joining.DELIVERY, plan.model_id.encode()))
-    )
     return delivered.message.params_D
 
 
@@ -132,6 +145,7 @@ async def broker(node: Node, plan: Plan) -> Float32s:
             plan, secret, curated.message.curator, curated.sender, await node.now()
         )
         await node.save(state)
+    was_finished = state.finished
     while not state.finished:
         if state.curated_for is not None:
             await node.send(state.curated_for, Curated(plan.model_id, plan.address))
@@ -140,10 +154,17 @@ async def broker(node: Node, plan: Plan) -> Float32s:
         for token in state.outbox:
             connection = state.connections[token]
             await node.send(connection.node, rounds.answer(state, connection))
-        state = await _serve(node, plan, joining.sent(state))
+        state = await _serve(node, plan, joining.sent(state), QUESTIONS_BETWEEN_SAVES)
         state = await _settle(node, plan, state)
+        for _ in range(SAVED_TOGETHER - 1):
+            # To save takes longer than to answer: who has asked meanwhile is answered with it.
+            more = await _serve(node, plan, state, 1, wait=False)
+            if more is state or state.finished:
+                break
+            state = await _settle(node, plan, more)
+        state = rounds.due(state)
         await node.save(state)
-    await _hand_over(node, plan, state)
+    await _hand_over(node, plan, state, again=was_finished)
     return state.params_D
 
 
@@ -162,15 +183,18 @@ async def _curated(node: Node, plan: Plan) -> Received[Curate]:
         return received
 
 
-async def _serve(node: Node, plan: Plan, state: BrokerState) -> BrokerState:
-    """Answer questions until one of them changes what must not be forgotten, or time passes.
+async def _serve(
+    node: Node, plan: Plan, state: BrokerState, most: int, *, wait: bool = True
+) -> BrokerState:
+    """Answer questions, `most` of them, until one changes what must not be forgotten, or time
+    passes. Without `wait`, only those that are here already.
 
     A refusal that changes nothing is not worth a save: whoever floods the broker with nonsense
     would make it write to disk. It is listed with the round's rejections all the same.
     """
     refusals: list[Rejection] = []
-    for _ in range(QUESTIONS_BETWEEN_SAVES):
-        wait_s = rounds.patience_s(state, plan, await node.now())
+    for _ in range(most):
+        wait_s = rounds.patience_s(state, plan, await node.now()) if wait else 0.0
         received = await node.receive(Question, deadline_s=wait_s)
         if received is None:
             break
@@ -183,15 +207,21 @@ async def _serve(node: Node, plan: Plan, state: BrokerState) -> BrokerState:
         if isinstance(done, BrokerState):
             state = done
             break
-        if done is not None:
+        if isinstance(done, Connection):
+            state = rounds.asked_again(state, done, sender=received.sender)
+            # What is not saved yet is answered when it is.
+            if not done.waits and done.token not in state.outbox:
+                await node.send(received.sender, rounds.answer(state, done))
+        else:
             await node.send(received.sender, done)
     return steps.note(state, *refusals)
 
 
 async def _handle(
     node: Node, plan: Plan, state: BrokerState, received: Received[Question]
-) -> BrokerState | Answer | None:
-    """The state with the question dealt with, or an answer for which nothing need be remembered.
+) -> BrokerState | Connection | Answer:
+    """The state with the question dealt with; or an answer for which nothing need be remembered; or
+    the connection whose answer it asks for again.
 
     Raises:
       PeerError: the question is refused.
@@ -202,14 +232,11 @@ async def _handle(
         case Join():
             return joining.admission(state, plan, question, sender=sender)
         case Solve():
-            admitted = joining.admit(state, plan, question, sender=sender, now_s=await node.now())
-            if isinstance(admitted, Connection):
-                return _repeat(state, admitted, sender)
-            return admitted
+            return joining.admit(state, plan, question, sender=sender, now_s=await node.now())
         case GradientUpdate():
             checked = steps.check_update(state, plan, question, sender=sender)
             if isinstance(checked, Connection):
-                return _repeat(state, checked, sender)
+                return checked
             return await _verify(node, plan, state, checked, question)
         case Leave(token=token):
             if token not in state.connections:
@@ -228,11 +255,6 @@ async def _handle(
             return msgspec.structs.replace(state, fetched_by=sender)
         case _:
             raise PeerError("cannot have the model yet", culprits=(sender,))
-
-
-def _repeat(state: BrokerState, connection: Connection, sender: NodeId) -> BrokerState | None:
-    """The answer once more, unless it is still held back."""
-    return None if connection.waits else rounds.repeat(state, connection, sender=sender)
 
 
 async def _verify(
@@ -282,11 +304,14 @@ async def _report(node: Node, state: BrokerState) -> None:
     )
 
 
-async def _hand_over(node: Node, plan: Plan, state: BrokerState) -> None:
+async def _hand_over(node: Node, plan: Plan, state: BrokerState, *, again: bool) -> None:
     """The curator gets the model until it says that it has it; providers are told that it is over.
 
     Whoever asks after that is told too, as long as the broker is still there: until all who had
     joined have asked, at most `plan.linger_s`.
+
+    Args:
+      again: the broker was started again; who waited for an answer before that has not had it.
     """
     shared = plan.parameters.model_to_providers
     over = Finished(
@@ -295,9 +320,11 @@ async def _hand_over(node: Node, plan: Plan, state: BrokerState) -> None:
     await node.broadcast([c.node for c in state.connections.values()], over)
     model = Delivered(plan.model_id, state.version, state.params_D)
     wait_s = plan.parameters.deadline_s or plan.linger_s or None
-    untold = {token for token, connection in state.connections.items() if not connection.waits}
-    fetched_by, delivered = state.fetched_by, False
+    untold = {token for token, c in state.connections.items() if again or not c.waits}
+    fetched_by, delivered = state.fetched_by, state.delivered
     for _ in range(MAX_DELIVERIES):
+        if delivered:
+            break
         if fetched_by is not None:
             await node.send(fetched_by, model)
         while not delivered and (received := await node.receive(Question, deadline_s=wait_s)):
@@ -314,10 +341,11 @@ async def _hand_over(node: Node, plan: Plan, state: BrokerState) -> None:
             if isinstance(question, Fetch):
                 fetched_by = sender
                 break
+            # Started again, the broker need not wait for a curator that has gone.
+            state = msgspec.structs.replace(state, delivered=True)
+            await node.save(state)
             await node.send(sender, Progress(state.round, state.version, len(untold)))
             delivered = True
-        if delivered:
-            break
     ends_s = await node.now() + plan.linger_s
     while plan.linger_s and untold and (left_s := ends_s - await node.now()) > 0:
         if received := await node.receive(Question, deadline_s=left_s):

@@ -167,10 +167,20 @@ def release(state: BrokerState, plan: Plan, now_s: float) -> BrokerState:
                 difficulty=connection.difficulty,
             ),
             version=state.version,
-            sent_version=state.version,
             turn_s=now_s,
         )
     return msgspec.structs.replace(state, connections=connections, outbox=(*state.outbox, *outbox))
+
+
+def due(state: BrokerState) -> BrokerState:
+    """Ready to be saved and answered: who has left since, or asked something else that has to wait,
+    is not answered."""
+    outbox = [
+        token
+        for token in dict.fromkeys(state.outbox)
+        if token in state.connections and not state.connections[token].waits
+    ]
+    return msgspec.structs.replace(state, outbox=tuple(outbox))
 
 
 def answer(state: BrokerState, connection: Connection) -> Joined | Next | Refused:
@@ -188,12 +198,10 @@ def answer(state: BrokerState, connection: Connection) -> Joined | Next | Refuse
     )
 
 
-def repeat(state: BrokerState, connection: Connection, *, sender: NodeId) -> BrokerState:
-    """Answer a connection once more. The answer carries the newest model, so its next update may be
-    of that one."""
-    connection = msgspec.structs.replace(connection, node=sender, sent_version=state.version)
-    return msgspec.structs.replace(
-        state,
-        connections=state.connections | {connection.token: connection},
-        outbox=(*state.outbox, connection.token),
-    )
+def asked_again(state: BrokerState, connection: Connection, *, sender: NodeId) -> BrokerState:
+    """Where the connection is now, if it has moved. Not worth a save: who is not answered asks
+    again."""
+    if connection.node == sender:
+        return state
+    moved = msgspec.structs.replace(connection, node=sender)
+    return msgspec.structs.replace(state, connections=state.connections | {connection.token: moved})

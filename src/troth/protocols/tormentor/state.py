@@ -50,6 +50,11 @@ class Plan:
         """How many have to join before training starts; so many accepted updates are a round."""
         return self.parameters.min_providers or len(self.parties)
 
+    @property
+    def has_momentum(self) -> bool:
+        """Whether the broker has a velocity to remember."""
+        return self.training.update == "gradient" and self.training.momentum > 0
+
     def name_of(self, sender: NodeId, provider: bytes | None = None) -> NodeId:
         """What reports call whoever has sent something: its pseudonym, if it has one, where the
         world does not know its senders."""
@@ -93,9 +98,7 @@ class Connection(msgspec.Struct, frozen=True):
     clock: int = 0
     """c of bounded staleness: `updates`, counted from where the slowest was when it joined."""
     version: int = 0
-    """Of the model that came with `puzzle`."""
-    sent_version: int = 0
-    """Of the newest model it was sent; a repeated answer carries the newest there is."""
+    """Of the model that first came with `puzzle`; an answer that is repeated carries the newest."""
     turn_s: float = 0.0
     """When it was last answered, on the broker's clock."""
     pending_D: Float32s | None = None
@@ -114,6 +117,7 @@ class BrokerState(msgspec.Struct, frozen=True):
     secret: Secret
     params_D: Float32s
     velocity_D: Float32s
+    """Shape (1,) where the training has no momentum: then nothing is remembered."""
     began_s: float
     version: int = 0
     round: Round = Round(0)
@@ -147,6 +151,8 @@ class BrokerState(msgspec.Struct, frozen=True):
     finished: bool = False
     fetched_by: NodeId | None = None
     """Where the curator waits for the model."""
+    delivered: bool = False
+    """The curator has said that it has the model."""
 
 
 class Deposit(msgspec.Struct, frozen=True, eq=False):
@@ -164,6 +170,8 @@ class CuratorState(msgspec.Struct, frozen=True):
     """A curator whose broker runs."""
 
     address: str
+    params_D: Float32s | None = None
+    """The model, once it is there."""
 
 
 class Admitting(msgspec.Struct, frozen=True):

@@ -82,8 +82,8 @@ def check_usable(
             f"its puzzle of round {connection.puzzle.round} has expired: "
             f"puzzle_rounds = {plan.parameters.puzzle_rounds}"
         )
-    if not connection.version <= update.version <= connection.sent_version:
-        return f"claims model {update.version}, which it was not sent"
+    if not connection.version <= update.version <= state.version:
+        return f"claims model {update.version}, which it cannot have"
     if update.update_D.shape != (dimension,):
         return f"sent an update of {update.update_D.size} values instead of {dimension}"
     if not np.isfinite(update.update_D).all():
@@ -104,13 +104,14 @@ def with_update(state: BrokerState, plan: Plan, update_D: Float32s) -> tuple[Flo
     """The model and the velocity with one more update."""
     # An absurd update overflows; the caller looks at the result.
     with np.errstate(over="ignore", invalid="ignore"):
-        return apply_update(
+        params_D, velocity_D = apply_update(
             state.params_D,
             update_D,
             state.velocity_D,
             training=plan.training,
             round=state.round + 1,
         )
+    return params_D, velocity_D if plan.has_momentum else state.velocity_D
 
 
 def accept(state: BrokerState, plan: Plan, candidate: Candidate) -> BrokerState:
@@ -158,6 +159,8 @@ def is_hopeless(state: BrokerState) -> bool:
 
 def note(state: BrokerState, *rejections: Rejection) -> BrokerState:
     """List refusals with the round."""
+    if not rejections:
+        return state
     listed = (*state.rejected, *rejections)[:MAX_REJECTIONS_PER_ROUND]
     return msgspec.structs.replace(state, rejected=listed)
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 from troth.errors import UsageError, VerificationError
 from troth.ids import NodeId
@@ -68,6 +69,9 @@ class Journal:
 
     def __init__(self, path: Path, *, node: NodeId, run: str) -> None:
         self.path = path
+        # A save goes on in its thread when whoever waits for it is cancelled; SQLite crashes if the
+        # database is closed meanwhile.
+        self._in_use = Lock()
         try:
             # It holds the node's secrets, so nobody else may read it; SQLite gives its log the
             # same mode.
@@ -134,7 +138,7 @@ class Journal:
           UsageError: the disk does not take it.
         """
         try:
-            with closing(self._database.cursor()) as cursor:
+            with self._in_use, closing(self._database.cursor()) as cursor:
                 cursor.execute("BEGIN IMMEDIATE")
                 try:
                     self._write(checkpoint)
@@ -147,8 +151,9 @@ class Journal:
         self._inbox, self._outbox = set(checkpoint.inbox), set(checkpoint.outbox)
 
     def close(self) -> None:
-        """Give the file back."""
-        self._database.close()
+        """Give the file back, as soon as a save that is under way has ended."""
+        with self._in_use:
+            self._database.close()
 
     def _write(self, checkpoint: Checkpoint) -> None:
         if checkpoint.state is not None:

@@ -29,7 +29,7 @@ FIRST_RETRY_S, LAST_RETRY_S = 0.1, 5.0
 LONGEST_WAIT_S = 60.0
 """How long a broker may tell us to wait."""
 
-NEVER_TAKEN = (400, 404, 405, 406, 411, 413, 415)
+NEVER_TAKEN = (400, 403, 404, 405, 406, 411, 413, 415)
 """Statuses of questions that would not be taken the next time either."""
 
 

@@ -87,6 +87,8 @@ class BrokerServer:
     Args:
       deploy: what to do with the first charter that comes.
       deployed: the broker, where it is known from the start.
+      resuming: it was known before this start, and `resume` will say it; until then everybody is
+        asked to wait.
     """
 
     def __init__(
@@ -96,11 +98,13 @@ class BrokerServer:
         *,
         deploy: Deploy | None = None,
         deployed: Deployed | None = None,
+        resuming: bool = False,
     ) -> None:
         assert (deploy is None) != (deployed is None), "either a charter is known, or one will come"
         self._limits = limits
         self._deploy = deploy
         self._deployed = deployed
+        self._resuming = resuming
         self._deploying = asyncio.Lock()
         self._curates = Codec(messages.MESSAGES, max_bytes=CURATE_BYTES)
         self._curates_memory = Memory(CURATES_AT_ONCE * CURATE_BYTES)
@@ -119,7 +123,8 @@ class BrokerServer:
     def resume(self, deployed: Deployed) -> None:
         """Go on with the model of before this start; before that, nobody has deployed another."""
         assert self._deployed is None
-        self._deployed = deployed
+        assert self._resuming
+        self._deployed, self._resuming = deployed, False
         self._memory.size_bytes = self._bytes_of(deployed)
 
     async def open(self, address: str, port: int) -> int:
@@ -197,6 +202,7 @@ class BrokerServer:
         self, request: Request, guest: Guest, curate: Curate, answer_form: str
     ) -> Response:
         async with self._deploying:
+            self._check_resumed()
             if self._deployed is None:
                 assert self._deploy is not None
                 try:
@@ -320,7 +326,12 @@ class BrokerServer:
         if wait_s:
             raise Later(429, "too many ask for what costs nothing, try again later", wait_s)
 
+    def _check_resumed(self) -> None:
+        if self._resuming:
+            raise Later(503, "the broker is being started", 1.0)
+
     def _known(self, request: Request) -> Deployed:
+        self._check_resumed()
         deployed = self._deployed
         if deployed is None or request.path_params["model_id"] != deployed.model_id:
             raise Refused(404, "no such model here")

@@ -28,7 +28,7 @@ from troth.worlds.real.tor.onion import SUFFIX, OnionAddress
 ClientPublicKey = NewType("ClientPublicKey", str)
 """An x25519 public key as Tor writes it: 52 base32 characters in upper case."""
 
-_MAKE = "make a client key with X25519, one for each provider, and keep it secret"
+_MAKE = "make one with: troth identity tor FILE"
 
 
 class ClientKey:

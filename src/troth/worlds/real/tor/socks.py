@@ -39,6 +39,7 @@ async def tor_client(
     *,
     authorised: tuple[OnionAddress, ClientKey] | None = None,
     config: Path | None = None,
+    shared: bool = False,
 ) -> AsyncIterator[Socks]:
     """A tor of our own that reaches onion addresses and nothing else, while the block runs.
 
@@ -46,6 +47,7 @@ async def tor_client(
       folder: of this tor alone; it keeps the guards, so take the same one next time.
       authorised: the service that asks for client authorisation, and the key for it.
       config: see `running_tor`.
+      shared: other nodes use it too, as one that runs already: `running_socks`.
 
     Raises:
       UsageError, UnreachableError: see `find_tor` and `running_tor`.
@@ -56,16 +58,24 @@ async def tor_client(
     if authorised is not None:
         address, key = authorised
         key.write_for_tor(keys, address)
-    async with running_tor(program, folder, client_options(keys), config=config) as tor:
+    options = client_options(keys, shared=shared)
+    async with running_tor(program, folder, options, config=config) as tor:
         (listeners, *_) = await tor.control.ask("GETINFO net/listeners/socks")
         # net/listeners/socks="127.0.0.1:PORT"
         yield Socks("127.0.0.1", int(listeners.rstrip('"').rpartition(":")[2]))
 
 
-def client_options(keys: Path) -> list[Option]:
-    """What makes a tor one that only reaches onion addresses; `keys` are for authorisation."""
+def client_options(keys: Path, *, shared: bool = False) -> list[Option]:
+    """What makes a tor one that only reaches onion addresses; `keys` are for authorisation.
+
+    Such a tor does not answer how `running_socks` asks, so a `shared` one is not bound to them: its
+    users have to look at addresses themselves, as our nodes do.
+    """
     return [
-        ("SocksPort", "127.0.0.1:auto IsolateSOCKSAuth OnionTrafficOnly"),
+        (
+            "SocksPort",
+            "127.0.0.1:auto IsolateSOCKSAuth" + ("" if shared else " OnionTrafficOnly"),
+        ),
         ("ClientOnionAuthDir", quoted(keys)),
     ]
 

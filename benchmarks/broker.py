@@ -1,0 +1,330 @@
+"""How many updates a broker takes in: over TLS, durably, from 8 provider processes.
+
+    .venv/bin/python benchmarks/broker.py
+
+For D = 25, 7,850 and 1,000,000 parameters: a broker process with everything on (puzzles checked,
+RONI on a tenth of the updates, one transaction on the disk before an answer leaves), and 8
+processes that send updates as fast as they are answered. They compute none, as that would measure
+them, and their puzzles are of difficulty 1 (16 hashes on average).
+
+The reference is what such a machine can do at all: an HTTPS server of the same libraries that
+reads the same number of bytes and answers as many, and does nothing else, asked by the same 8
+processes. Beside it: CPU time of the broker for each update, and the most memory it held, in
+updates (4 D bytes) above what it held when the model was deployed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from common import Row, row, write_results
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from troth.charter.charter import Charter, Task
+from troth.crypto.identity import Identity
+from troth.crypto.puzzles import Puzzle, SolvePuzzle
+from troth.crypto.signatures import SigningKey
+from troth.crypto.spec import Sha256Puzzle
+from troth.data.examples import Examples
+from troth.data.spec import NamedData
+from troth.deployment.brokered.parties import run_curator
+from troth.deployment.brokered.rows import Rows
+from troth.learning.spec import Logistic, Softmax
+from troth.learning.training import Training
+from troth.protocols.tormentor.joining import JOIN
+from troth.protocols.tormentor.messages import MESSAGES, GradientUpdate, Join, Question, Solve
+from troth.protocols.tormentor.parameters import RONI, Tormentor
+from troth.report.progress import QuietProgress
+from troth.wire import Codec, Message
+from troth.worlds.real.api.address import Address, parse_address
+from troth.worlds.real.api.client import make_client, read_answer
+from troth.worlds.real.api.forms import MSGPACK
+from troth.worlds.real.api.paths import path_of
+from troth.worlds.real.limits import Limits, body_bytes
+from troth.worlds.real.serving import Server, TimedProtocol
+from troth.worlds.real.tls import open_server_context
+
+PROVIDERS = 8
+SECONDS = 8.0
+WARM_UP_S = 3.0
+TARGET_PER_S = 300
+"""Accepted updates a second at D = 25."""
+CASES = {
+    "D = 25": (Logistic(), 24, 2, 1_000),
+    "D = 7,850": (Softmax(), 784, 10, 1_000),
+    "D = 1,000,000": (Softmax(), 99_999, 10, 32),
+}
+"""Model, features, classes and validation rows."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One server under load."""
+
+    per_s: float
+    cpu_s: float
+    """Of the server, for each update."""
+    peak_bytes: float
+    """Memory above what it held before."""
+
+
+class Process:
+    """A server process, as /proc (Linux) sees it."""
+
+    def __init__(self, pid: int) -> None:
+        self._folder = Path(f"/proc/{pid}")
+
+    def cpu_s(self) -> float:
+        fields = (self._folder / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_bytes(self, name: str) -> int:
+        lines = (self._folder / "status").read_text().splitlines()
+        (line,) = (line for line in lines if line.startswith(name))
+        return int(line.split()[1]) * 1024
+
+    def forget_peak(self) -> None:
+        (self._folder / "clear_refs").write_text("5")
+
+
+# ------------------------------------------------------------------ provider processes
+
+
+async def provide(address: Address, dimension: int) -> None:
+    """Join, then send updates; prints a line for each that is accepted, with its time."""
+    limits = Limits(body_bytes=body_bytes(dimension))
+    codec = Codec(MESSAGES, max_bytes=limits.body_bytes)
+    key = SigningKey(os.urandom(32))
+    assert address.model_id is not None
+    async with make_client(address, limits, None) as client:
+
+        async def ask(question: Question) -> Message:
+            while True:
+                data = codec.encode(question)
+                headers = {"content-type": MSGPACK, "accept": MSGPACK}
+                request = client.build_request(
+                    "POST", path_of(question), content=data, headers=headers
+                )
+                answer = await client.send(request, stream=True)
+                body = await read_answer(answer, codec.max_bytes)
+                await answer.aclose()
+                if answer.status_code in (200, 409):
+                    return codec.decode(body, sender=address.host)
+                assert answer.status_code in (202, 429, 503), (answer.status_code, body[:200])
+
+        puzzle = (await ask(Join(address.model_id, key.public))).puzzle
+        signature = key.sign(JOIN, puzzle.challenge())
+        solved = Solve(address.model_id, puzzle, solution(puzzle), signature)
+        answer = await ask(solved)
+        token = answer.token
+        # So small that no model gets worse by it.
+        update_D = (1e-9 * np.random.default_rng().standard_normal(dimension)).astype(np.float32)
+        while True:
+            puzzle = answer.puzzle
+            question = GradientUpdate(
+                address.model_id, token, puzzle.nonce, solution(puzzle), answer.version, update_D
+            )
+            answer = await ask(question)
+            print(f"{time.monotonic():.6f} {type(answer).__name__}", flush=True)
+
+
+def solution(puzzle: Puzzle) -> bytes:
+    return SolvePuzzle(Sha256Puzzle(), puzzle, None).run(None).solution
+
+
+async def knock(address: Address, dimension: int) -> None:
+    """The same to the reference server."""
+    data = os.urandom(4 * dimension)
+    async with make_client(address, Limits(), None) as client:
+        while True:
+            request = client.build_request("POST", "/", content=data)
+            answer = await client.send(request, stream=True)
+            await read_answer(answer, 2 * len(data) + 1)
+            await answer.aclose()
+            print(f"{time.monotonic():.6f} Next", flush=True)
+
+
+# ------------------------------------------------------------------ the reference server
+
+
+async def serve_reference(identity: Identity, dimension: int) -> None:
+    """Reads whatever comes, and answers as much."""
+    said = bytes(4 * dimension)
+
+    async def answer(request: Request) -> Response:
+        async for _ in request.stream():
+            pass
+        return Response(said)
+
+    class Timed(TimedProtocol):
+        request_s = 10.0
+
+    application = Starlette(routes=[Route("/", answer, methods=["POST"])])
+    server = Server(application, Timed, open_server_context(identity), Limits(), idle_s=60)
+    port = await server.open("127.0.0.1", 0)
+    print(Address(identity.public, "127.0.0.1", port), flush=True)
+    await asyncio.Event().wait()
+
+
+# ------------------------------------------------------------------ one case
+
+
+def measure(server: subprocess.Popen[str], address: Address, role: str, dimension: int) -> Measured:
+    """What `server` does for 8 processes that play `role`."""
+    command = [sys.executable, __file__, "--role", role, "--address", str(address)]
+    command += ["--dimension", str(dimension)]
+    drivers = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(PROVIDERS)
+    ]
+    process = Process(server.pid)
+    times: list[float] = []
+
+    def read(driver: subprocess.Popen[str]) -> None:
+        assert driver.stdout is not None
+        for line in driver.stdout:
+            when, kind = line.split()
+            assert kind == "Next", f"the broker said {kind}"
+            times.append(float(when))
+
+    readers = [threading.Thread(target=read, args=(driver,), daemon=True) for driver in drivers]
+    for reader in readers:
+        reader.start()
+    try:
+        while len(times) < 2 * PROVIDERS:
+            assert all(driver.poll() is None for driver in drivers), "a provider has ended"
+            time.sleep(0.05)
+        time.sleep(WARM_UP_S)
+        base = process.memory_bytes("VmRSS")
+        process.forget_peak()
+        began_s, cpu_s = time.monotonic(), process.cpu_s()
+        time.sleep(SECONDS)
+        ended_s, cpu_s = time.monotonic(), process.cpu_s() - cpu_s
+        peak = process.memory_bytes("VmHWM")
+    finally:
+        for driver in drivers:
+            driver.kill()
+            driver.wait()
+    for reader in readers:
+        reader.join()
+    done = sum(began_s <= when < ended_s for when in times)
+    return Measured(done / (ended_s - began_s), cpu_s / done, max(0, peak - base))
+
+
+def broker_of(case: str, folder: Path) -> tuple[subprocess.Popen[str], Address]:
+    """A broker process with a model, and the address of that."""
+    model, features, classes, rows = CASES[case]
+    charter = Charter(
+        name="benchmark",
+        task=Task(kind="classification", data=NamedData(name="credit"), model=model),
+        training=Training(rounds=1_000_000, update="gradient", learning_rate=1.0),
+        protocol=Tormentor(
+            min_providers=PROVIDERS, difficulty=1, admission_difficulty=1, verifiers=[RONI()]
+        ),
+    )
+    Identity.create().save(folder / "broker.pem")
+    command = [sys.executable, "-c", "from troth.cli import main; main()", "broker"]
+    command += ["--identity", str(folder / "broker.pem"), "--listen", "127.0.0.1:0"]
+    command += ["--into", str(folder / "broker"), "--format", "json", "--leash"]
+    broker = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder
+    )
+    assert broker.stdout is not None
+    address = parse_address(json.loads(broker.stdout.readline())["listening"])
+    generator = np.random.default_rng(0)
+    own = Examples(
+        generator.random((rows, features), np.float32), generator.integers(classes, size=rows)
+    )
+    validation = Rows(own, own, (features,), classes, "classification", 1e-6)
+    curator = threading.Thread(
+        target=run_curator,
+        args=(charter, Identity.create(), validation, address),
+        kwargs={"base": folder, "into": folder / "curator", "progress": QuietProgress()},
+        daemon=True,
+    )
+    curator.start()
+    deployed = parse_address(json.loads(broker.stdout.readline())["deployed"])
+    # It writes a line for every round, which somebody has to take.
+    threading.Thread(target=broker.stdout.read, daemon=True).start()
+    return broker, deployed
+
+
+def compare(case: str) -> list[Row]:
+    """Broker and reference, one after the other."""
+    _, features, classes, _ = CASES[case]
+    dimension = (features + 1) * (1 if classes == 2 else classes)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        broker, address = broker_of(case, folder)
+        try:
+            ours = measure(broker, address, "provider", dimension)
+        finally:
+            broker.kill()
+            broker.wait()
+    command = [sys.executable, __file__, "--role", "reference", "--dimension", str(dimension)]
+    reference = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert reference.stdout is not None
+        bare = measure(
+            reference, parse_address(reference.stdout.readline().strip()), "knock", dimension
+        )
+    finally:
+        reference.kill()
+        reference.wait()
+    size = 4.0 * dimension
+    rows = [
+        row(
+            f"{case}: accepted", "updates/s, reference: a bare HTTPS server", ours.per_s, bare.per_s
+        ),
+        row(f"{case}: CPU", "ms/update, reference: the same", 1e3 * ours.cpu_s, 1e3 * bare.cpu_s),
+    ]
+    if dimension == 25:
+        rows.append(
+            row(f"{case}: accepted", "updates/s, reference: target", ours.per_s, TARGET_PER_S)
+        )
+    else:
+        rows.append(
+            row(
+                f"{case}: memory",
+                "updates above idle, reference: 2 a provider",
+                ours.peak_bytes / size,
+                2.0 * PROVIDERS,
+            )
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--role", choices=["provider", "knock", "reference"], help=argparse.SUPPRESS
+    )
+    parser.add_argument("--address", type=parse_address, help=argparse.SUPPRESS)
+    parser.add_argument("--dimension", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    match arguments.role:
+        case "provider":
+            asyncio.run(provide(arguments.address, arguments.dimension))
+        case "knock":
+            asyncio.run(knock(arguments.address, arguments.dimension))
+        case "reference":
+            asyncio.run(serve_reference(Identity.create(), arguments.dimension))
+        case None:
+            write_results("broker", [line for case in CASES for line in compare(case)])
+
+
+if __name__ == "__main__":
+    main()
