@@ -26,6 +26,9 @@ JSON = b"application/json"
 Field = tuple[str, Any]
 """Where it is, `GradientUpdate.puzzle.nonce`, and the value: a number, text, bytes or array."""
 
+Headers = tuple[tuple[bytes, bytes], ...]
+"""Names as they were written, and values."""
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -33,17 +36,23 @@ class Heard:
 
     first: bytes
     """The line before the headers."""
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: Headers
     body: bytes
 
     def header(self, name: bytes) -> bytes:
-        return dict(self.headers).get(name, b"")
+        return _header(self.headers, name)
+
+    @property
+    def head(self) -> bytes:
+        """What stands before the body, but for the body's length, which whoever has it knows."""
+        others = [
+            name + b": " + value for name, value in self.headers if name.lower() != b"content-length"
+        ]
+        return b"\r\n".join((self.first, *others, b"", b""))
 
     @property
     def plain(self) -> bytes:
-        """All of it but the length of the body, which is known from the body."""
-        others = [name + b": " + value for name, value in self.headers if name != b"content-length"]
-        return b"\r\n".join((self.first, *others, b"", self.body))
+        return self.head + self.body
 
     def fields(self) -> list[Field]:
         """What the body says."""
@@ -62,11 +71,15 @@ def heard(data: bytes) -> list[Heard]:
     while data:
         head, _, rest = data.partition(b"\r\n\r\n")
         first, *lines = head.split(b"\r\n")
-        headers = tuple(tuple(re.split(rb": *", line, maxsplit=1)) for line in lines)
-        length = int(dict(headers).get(b"content-length", b"0"))
+        headers = tuple((name, value) for name, value in (re.split(rb": *", line, 1) for line in lines))
+        length = int(_header(headers, b"content-length") or b"0")
         messages.append(Heard(first, headers, rest[:length]))
         data = rest[length:]
     return messages
+
+
+def _header(headers: Headers, name: bytes) -> bytes:
+    return {own.lower(): value for own, value in headers}.get(name, b"")
 
 
 def said(message: Message) -> Heard:

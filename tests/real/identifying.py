@@ -16,34 +16,40 @@ import socket
 import struct
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from heard import Field, Heard
-
-from troth.worlds.real.tor.onion import SUFFIX
+from heard import Heard
 
 DAY_S = 86_400.0
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+FORMS_8 = tuple(order + kind for order in "<>" for kind in "qd")
+FORMS = tuple(order + kind for order in "<>" for kind in "Iqd")
 ALIKE = 3
-"""A number among random bytes counts if it is in so many different values, and in all of them."""
+"""Of so many different values, a number of four bytes that is near now in all is no chance."""
+SURE = 5
+"""Characters that are not found in random bytes by chance; shorter words are looked for in text."""
 
-PROGRAMS = ("troth", "python", "httpx", "httpcore", "h11", "uvicorn", "starlette", "openssl")
+PROGRAMS = ("troth", "python", "httpx", "httpcore", "h11/", "uvicorn", "starlette", "openssl")
 HEADERS = (b"date", b"server", b"user-agent", b"via", b"forwarded", b"x-forwarded-for", b"cookie",
            b"set-cookie", b"etag", b"last-modified", b"referer", b"origin", b"from", b"age",
            b"accept-language", b"authorization")  # fmt: skip
 
+MONTH = rb"(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 DATES = (
     rb"\d{4}-\d{2}-\d{2}",
-    rb"(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +\d{1,2}[ -](Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)",
-    rb"(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +\d{1,2},? +(\d{2}:\d{2}:\d{2}|\d{4})",
+    rb"(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +\d{1,2}[ -]" + MONTH,
+    MONTH + rb" +\d{1,2},? +(\d{2}:\d{2}:\d{2}|\d{4})",
     rb"\d{2}:\d{2}:\d{2}",
 )
 ADDRESS = re.compile(rb"(?<![0-9A-Za-z.])(?:\d{1,3}\.){3}\d{1,3}(?![0-9A-Za-z])")
-COLONS = re.compile(rb"(?<![0-9A-Za-z:.])[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?![0-9A-Za-z])")
+COLONS = re.compile(
+    rb"(?<![0-9A-Za-z:.])[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?![0-9A-Za-z])"
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class Secrets:
     """
 
     texts: Sequence[str] = ()
-    numbers: Sequence[int | float] = ()
+    numbers: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -87,10 +93,17 @@ def identifying(messages: Iterable[Heard], machine: Machine, secrets: Secrets) -
     found: list[str] = []
     by_place: dict[str, set[bytes]] = defaultdict(set)
     for message in messages:
-        found += _in_headers(message)
-        found += _in_bytes(message.plain, machine, secrets)
-        for place, value in message.fields():
-            found += _in_field(place, value, secrets)
+        fields = message.fields()
+        text = message.head + b" ".join(v.encode() for _, v in fields if isinstance(v, str))
+        found += [
+            f"a header {name.decode()}" for name, _ in message.headers if name.lower() in HEADERS
+        ]
+        found += _addresses(message.plain, text, machine)
+        found += _words(message.plain, text, (*machine.texts, *secrets.texts, *PROGRAMS))
+        found += _dates(message.plain)
+        found += _numbers(message.plain, text, secrets.numbers)
+        for place, value in fields:
+            found += [f"{place}: {what}" for what in _in_field(value, secrets)]
             if isinstance(value, bytes):
                 by_place[place].add(value)
     for place, values in by_place.items():
@@ -99,87 +112,76 @@ def identifying(messages: Iterable[Heard], machine: Machine, secrets: Secrets) -
 
 
 def clocks_in(values: Sequence[bytes]) -> list[str]:
-    """Binary clocks at one place of all of these values, of one kind."""
+    """Binary clocks that stand at one place of all these values, which differ."""
     found = []
-    shortest = min(map(len, values))
-    for name, size, read in _FORMATS:
-        for place in range(shortest - size + 1):
-            near = all(_near_now(read(value[place : place + size])) for value in values)
-            # Of four bytes, one value may be near by chance.
-            if near and (size == 8 or len(values) >= ALIKE):
-                found.append(f"a clock at byte {place}, {name}")
+    sure = len(values) >= ALIKE
+    units = UNITS if sure else {"s": 1.0, "ms": 1e3, "us": 1e6}
+    for form in FORMS if sure else FORMS_8:
+        size = struct.calcsize(form)
+        for place in range(min(map(len, values)) - size + 1):
+            read = [float(struct.unpack_from(form, value, place)[0]) for value in values]
+            if all(_near_now(number, units) for number in read):
+                found.append(f"a clock at byte {place}, {form}")
     return found
 
 
-def _reader(form: str) -> tuple[str, int, Callable[[bytes], float]]:
-    return form, struct.calcsize(form), lambda data: float(struct.unpack(form, data)[0])
+def _near_now(value: float, units: Mapping[str, float] = UNITS) -> bool:
+    return any(abs(value / unit - time.time()) < DAY_S for unit in units.values())
 
 
-_FORMATS = [_reader(order + kind) for order in "<>" for kind in "Iqd"]
-
-
-def _near_now(value: float) -> bool:
-    return any(abs(value / unit - time.time()) < DAY_S for unit in UNITS.values())
-
-
-def _in_headers(message: Heard) -> list[str]:
-    return [f"a header {name.decode()}" for name, _ in message.headers if name.lower() in HEADERS]
-
-
-def _in_bytes(data: bytes, machine: Machine, secrets: Secrets) -> Iterator[str]:
+def _addresses(data: bytes, text: bytes, machine: Machine) -> Iterator[str]:
     for match in ADDRESS.finditer(data):
         yield f"an address {match[0].decode()}"
     for match in COLONS.finditer(data):
-        try:
-            yield f"an address {ipaddress.IPv6Address(match[0].decode())}"
-        except ValueError:
-            continue
+        if len(match[0]) >= SURE or match[0] in text:
+            with suppress(ValueError):
+                yield f"an address {ipaddress.IPv6Address(match[0].decode())}"
     for address in machine.addresses:
         if ipaddress.ip_address(address).packed in data:
             yield f"the packed address {address}"
-    low = data.lower()
-    for text in (*machine.texts, *secrets.texts, *PROGRAMS):
-        # A short one is looked for as a word: three letters stand in any digest.
-        if re.search(rb"(?<![0-9a-z])" + re.escape(text.lower().encode()), low):
-            yield f"the text {text}"
+
+
+def _words(data: bytes, text: bytes, words: Iterable[str]) -> Iterator[str]:
+    for word in words:
+        where = data if len(word) >= SURE else text
+        if re.search(rb"(?<![0-9a-z])" + re.escape(word.lower().encode()), where.lower()):
+            yield f"the text {word}"
+
+
+def _dates(data: bytes) -> Iterator[str]:
     for pattern in DATES:
         for match in re.finditer(pattern, data):
             yield f"a date {match[0].decode()}"
     for match in re.finditer(rb"(?<![0-9A-Za-z])\d{10,19}(\.\d+)?", data):
         if _near_now(float(match[0])):
             yield f"a clock {match[0].decode()}"
-    for number in secrets.numbers:
-        if re.search(rb"(?<![0-9A-Za-z.])%s(?![0-9A-Za-z])" % re.escape(str(number).encode()), data):
+
+
+def _numbers(data: bytes, text: bytes, numbers: Iterable[float]) -> Iterator[str]:
+    for number in numbers:
+        decimal = str(number).encode()
+        where = data if len(decimal) >= SURE else text
+        if re.search(rb"(?<![0-9A-Za-z.])" + re.escape(decimal) + rb"(?![0-9A-Za-z])", where):
             yield f"the number {number} in decimal"
-        for form, packed in _packed(number):
-            if packed in data:
-                yield f"the number {number} as {form}"
+        if any(packed in data for packed in _packed(number)):
+            yield f"the number {number} in binary"
 
 
-def _packed(number: int | float) -> Iterator[tuple[str, bytes]]:
+def _packed(number: float) -> list[bytes]:
     """The number in binary, where that is long enough to be nothing else."""
-    for order in "<>":
-        if isinstance(number, float):
-            yield f"{order}d", struct.pack(f"{order}d", number)
-        elif number >= 2**31:
-            size = max(8, math.ceil(number.bit_length() / 8))
-            yield f"{order}{size} bytes", number.to_bytes(size, "little" if order == "<" else "big")
+    if isinstance(number, float):
+        return [struct.pack(form, number) for form in ("<d", ">d")]
+    if number < 2**31:
+        return []
+    size = max(8, math.ceil(number.bit_length() / 8))
+    return [number.to_bytes(size, "little"), number.to_bytes(size, "big")]
 
 
-def _in_field(place: str, value: object, secrets: Secrets) -> list[str]:
-    numbers = [value] if isinstance(value, int | float) else []
+def _in_field(value: object, secrets: Secrets) -> Iterator[str]:
     if isinstance(value, np.ndarray):
-        numbers = [float(number) for number in value if abs(number) > 1e6]
-    found = [f"{place}: a clock {number}" for number in numbers if _near_now(number)]
-    if isinstance(value, int | float):
-        found += [f"{place}: the number {value}" for number in secrets.numbers if value == number]
-    return found
-
-
-def of_messages(messages: Iterable[Heard]) -> list[Field]:
-    """All fields of all messages."""
-    return [item for message in messages for item in message.fields()]
-
-
-def is_onion(host: bytes) -> bool:
-    return host.endswith(SUFFIX.encode())
+        yield from (f"a clock {number}" for number in value if _near_now(float(number)))
+    elif isinstance(value, int | float):
+        if _near_now(value):
+            yield f"a clock {value}"
+        if value in secrets.numbers:
+            yield f"the number {value}"

@@ -25,7 +25,7 @@ class OnionBrokered(Brokered):
         super().__init__(scenario, folder)
         own: list[object] = ["--tor", "--tor-config", config]
         reach = own if socks is None else ["--tor-socks", socks]
-        self.further = {name: reach for name in (CURATOR, *self.providers)} | {BROKER: own}
+        self.further = dict.fromkeys((CURATOR, *self.providers), reach) | {BROKER: own}
 
     def listening(self) -> list[object]:
         return []

@@ -39,7 +39,7 @@ from troth.protocols.tormentor.state import BROKER
 from troth.roles.node import Node
 from troth.wire import Codec, Message
 from troth.worlds.real.api.address import Address, parse_address
-from troth.worlds.real.api.caller import Caller
+from troth.worlds.real.api.caller import PIECE_BYTES, Caller, _pieces
 from troth.worlds.real.api.fetch import fetch_charter, fetch_status
 from troth.worlds.real.host import Host
 from troth.worlds.real.journal import Journal
@@ -182,6 +182,18 @@ def test_a_broker_that_is_not_there_is_missed(tmp_path: Path) -> None:
             await fetch_status(address)
 
     asyncio.run(run())
+
+
+def test_while_a_question_goes_out_somebody_is_there() -> None:
+    """A large one may take longer, by Tor, than a broker may be silent."""
+    question, heard = bytes(range(256)) * (PIECE_BYTES // 100), []
+
+    async def run() -> bytes:
+        pieces = _pieces(question, lambda: heard.append(len(heard)))
+        return b"".join([bytes(piece) async for piece in pieces])
+
+    assert asyncio.run(run()) == question
+    assert len(heard) == -(-len(question) // PIECE_BYTES) > 1
 
 
 def test_the_broker_learns_nothing_of_who_asks(tmp_path: Path) -> None:

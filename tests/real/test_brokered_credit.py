@@ -18,15 +18,17 @@ from troth.report.read import load_run
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("TROTH_DATA") or ROOT.parent / "shared" / "data")
-ROUNDS, PROVIDERS = 40, 8
+ROUNDS, PROVIDERS = 120, 8
 CHANGES = (
     f"training.rounds={ROUNDS}",
     "protocol.difficulty=1",
     "protocol.admission_difficulty=1",
 )
-BOUND = 0.015
-"""Test errors are those of 6,000 rows: at an error of 0.2 two models that are equally good differ by
-two standard errors, sqrt(2 * 0.2 * 0.8 / 6000) each, or less."""
+BOUND = 0.006
+"""One standard error of the difference of two test errors of 0.2 on 9,000 rows."""
+
+NOTHING_LEARNT = 0.2209
+"""The error of whoever predicts that everybody will pay."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -91,4 +93,4 @@ def test_ten_processes_train_the_credit_model_whoever_is_killed(
     print(errors)
     assert killed.witness().restarts == 1
     assert max(errors.values()) - min(errors.values()) <= BOUND
-    assert max(errors.values()) < 0.22
+    assert max(errors.values()) < NOTHING_LEARNT - BOUND

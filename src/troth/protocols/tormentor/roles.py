@@ -158,8 +158,10 @@ async def broker(node: Node, plan: Plan) -> Float32s:
         state = await _settle(node, plan, state)
         for _ in range(SAVED_TOGETHER - 1):
             # To save takes longer than to answer: who has asked meanwhile is answered with it.
+            if state.finished:
+                break
             more = await _serve(node, plan, state, 1, wait=False)
-            if more is state or state.finished:
+            if more is state:
                 break
             state = await _settle(node, plan, more)
         state = rounds.due(state)

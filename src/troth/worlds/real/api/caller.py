@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 
 import anyio
 import httpx
@@ -28,6 +29,8 @@ FIRST_RETRY_S, LAST_RETRY_S = 0.1, 5.0
 
 LONGEST_WAIT_S = 60.0
 """How long a broker may tell us to wait."""
+
+PIECE_BYTES = 64 * 2**10
 
 NEVER_TAKEN = (400, 403, 404, 405, 406, 411, 413, 415)
 """Statuses of questions that would not be taken the next time either."""
@@ -110,8 +113,12 @@ class Caller:
         request = self._client.build_request(
             "POST",
             path_of(message),
-            content=question,
-            headers={"content-type": MSGPACK, "accept": MSGPACK},
+            content=_pieces(question, line.heard),
+            headers={
+                "content-type": MSGPACK,
+                "accept": MSGPACK,
+                "content-length": str(len(question)),
+            },
         )
         answer = await self._client.send(request, stream=True)
         try:
@@ -154,6 +161,14 @@ class Caller:
             await self._host.blame(error)
             raise BadAnswerError(error.message) from None
         self._line.answered(question)
+
+
+async def _pieces(question: bytes, sent: Callable[[], None]) -> AsyncIterator[bytes]:
+    """The question bit by bit: while it goes out somebody takes it, and by Tor that may be long."""
+    data = memoryview(question)
+    for place in range(0, len(data), PIECE_BYTES):
+        yield bytes(data[place : place + PIECE_BYTES])
+        sent()
 
 
 def _wait_s(answer: httpx.Response) -> float:

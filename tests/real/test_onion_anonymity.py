@@ -1,0 +1,249 @@
+"""Nothing but the onion address identifies anyone: what is said is recorded, and looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import pytest
+from brokered_nodes import write_tumours
+from client_hello import EARLY_DATA, PRE_SHARED_KEY, ClientHello, parse_client_hello
+from cryptography import x509
+from heard import Heard, heard
+from identifying import Machine, Secrets, clocks_in, identifying
+from onion_nodes import OnionBrokered
+from onion_relay import Recorded, recorded
+from test_brokered_command_line import free_port
+
+from troth.crypto.identity import Identity
+from troth.deployment.brokered.terms import charter_text
+from troth.protocols.tormentor.messages import Curated, GradientUpdate, Progress
+from troth.protocols.tormentor.state import BROKER, CURATOR
+from troth.report.folder import RunFolder
+from troth.report.read import load_run
+from troth.worlds.real.api.address import Address, parse_address
+from troth.worlds.real.api.fetch import fetch_status
+from troth.worlds.real.journal import Journal
+from troth.worlds.real.tls import stranger_context
+from troth.worlds.real.tor.transport import TorTransport
+
+pytestmark = pytest.mark.tor
+
+ROUNDS, PARTIES = 4, 3
+SEED = 8_046_029_254_386_353
+EPSILON, DELTA, CLIP = 8.125, 1.25e-4, 1.0625
+PRIVACY = f"""
+[privacy]
+mechanism = "laplace"
+epsilon = {EPSILON}
+delta = {DELTA}
+clip = {CLIP}
+"""
+
+QUESTION = ("Host", "Accept", "Connection", "accept-encoding", "content-type", "Content-Length")
+
+
+class RecordedNodes(OnionBrokered):
+    """As in `OnionBrokered`, but the broker's onion service is the relay's."""
+
+    def __init__(self, scenario: Path, folder: Path, config: Path, relay: Recorded) -> None:
+        super().__init__(
+            scenario, folder, config, socks=f"{relay.socks.host}:{relay.socks.port}"
+        )
+        self._address = f"{relay.address}:443"
+        self.port = free_port()
+        self.further[BROKER] = []
+
+    def listening(self) -> list[object]:
+        return ["--listen", f"127.0.0.1:{self.port}", "--address", self._address]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """All that was said in one training, and what must not have been."""
+
+    nodes: RecordedNodes
+    relay: Recorded
+    pids: list[int]
+    status: Progress
+
+    def asked(self) -> list[Heard]:
+        return [one for each in self.relay.clear.connections for one in heard(bytes(each.asked))]
+
+    def answered(self) -> list[Heard]:
+        return [one for each in self.relay.clear.connections for one in heard(bytes(each.answered))]
+
+    def hellos(self) -> list[ClientHello]:
+        return [parse_client_hello(bytes(each.asked)) for each in self.relay.before.connections]
+
+    def secrets(self) -> Secrets:
+        nodes = self.nodes
+        folders = [nodes.folder / name for name in (BROKER, CURATOR, *nodes.providers)]
+        numbers: list[float] = [SEED, EPSILON, DELTA, CLIP, *self.pids]
+        for name in nodes.providers:
+            folder = RunFolder.open(nodes.folder / name)
+            (seed,) = re.findall(r"^seed = (\d+)$", folder.scenario_text(), re.MULTILINE)
+            (party,) = folder.summary().parties
+            numbers += [int(seed), party.examples]
+        for folder in folders:
+            journal = Journal(
+                folder / "journal.sqlite", node=folder.name, run=nodes.joining.split("/")[-1]
+            )
+            numbers.append(journal.secret_seed)
+            journal.close()
+        texts = [*nodes.providers, nodes.scenario.stem, *map(str, folders), "journal", ".toml"]
+        return Secrets(texts, numbers)
+
+
+@pytest.fixture(scope="module")
+def recording(
+    tor_network: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Recording]:
+    folder = tmp_path_factory.mktemp("anonymity")
+    scenario = folder / "hospital-of-ann.toml"
+    # Bulk synchronous, all updates looked at: some are refused, and told why.
+    text = write_tumours(
+        folder,
+        'synchrony = "bulk_synchronous"\n'
+        'verifiers = [{ kind = "roni", share = 1.0, threshold = 0.0001 }]',
+        rounds=ROUNDS,
+        parties=PARTIES,
+    ).read_text()
+    scenario.write_text(text.replace("seed = 3", f"seed = {SEED}"))
+    (folder / "privacy.toml").write_text(PRIVACY)
+    Identity.create().save(folder / "relayed.pem")
+    identity = Identity.load(folder / "relayed.pem")
+    with recorded(identity, folder / "relay", tor_network) as relay:
+        with _nodes(RecordedNodes(scenario, folder, tor_network, relay)) as nodes:
+            (folder / f"{BROKER}.pem").unlink()
+            (folder / "relayed.pem").rename(folder / f"{BROKER}.pem")
+            relay.leads_to(nodes.port)
+            nodes.further["party-1"] += ["--privacy", folder / "privacy.toml"]
+            broker = nodes.start_broker()
+            nodes.start(CURATOR)
+            deployed = broker.event("deployed")
+            for name in nodes.providers:
+                nodes.start(name)
+            status = asyncio.run(_ask_around(parse_address(deployed), relay))
+            nodes.end()
+            pids = [os.getpid(), *(node.pid for node in nodes.nodes.values())]
+        yield Recording(nodes, relay, pids, status)
+
+
+@contextmanager
+def _nodes(nodes: RecordedNodes) -> Iterator[RecordedNodes]:
+    try:
+        yield nodes
+    finally:
+        for node in nodes.nodes.values():
+            node.stop()
+
+
+async def _ask_around(address: Address, relay: Recorded) -> Progress:
+    """What else can be asked, rightly and wrongly."""
+    assert address.model_id is not None
+    tls = stranger_context(address.public)
+    base = f"https://{address.host}"
+    async with httpx.AsyncClient(transport=TorTransport(relay.socks, tls), timeout=60) as http:
+        del http.headers["user-agent"]
+        path = f"{base}/v1/models/{address.model_id}"
+        json = {"content-type": "application/json", "accept": "application/json"}
+        answers = [
+            await http.get(f"{base}/nothing"),
+            await http.get(f"{base}/v1/models/sha256:{'0' * 64}"),
+            await http.put(f"{path}/join", headers=json),
+            await http.post(f"{path}/join", content=b"{}", headers=json),
+            await http.post(f"{path}/join", content=b"\xff" * 40, headers=json),
+            await http.get(f"{path}/charter", headers={"accept": "text/html"}),
+        ]
+        assert [answer.status_code for answer in answers] == [404, 404, 405, 400, 400, 406]
+    return await fetch_status(address, socks=relay.socks)
+
+
+def test_the_training_went_on_as_always(recording: Recording) -> None:
+    """Or else there was nothing to look at."""
+    assert load_run(recording.nodes.folder / CURATOR).summary.status == "finished"
+    places = {place.partition(".")[0] for one in _all(recording) for place, _ in one.fields()}
+    expected = {"Curate", "Curated", "Join", "Admission", "Solve", "Joined", "GradientUpdate"}
+    expected |= {"Next", "Refused", "Finished", "Delivered", "Delivery", "Fetch", "Progress", "json"}
+    assert expected <= places
+
+
+def test_no_message_identifies_anyone(recording: Recording) -> None:
+    assert not identifying(_all(recording), Machine(), recording.secrets())
+
+
+def test_the_broker_has_no_other_address_than_its_onion(recording: Recording) -> None:
+    onion = f"https://{recording.nodes.address.split('//')[1]}"
+    assert recording.relay.address in onion
+    (address,) = {
+        value for one in recording.answered() for place, value in one.fields()
+        if place == f"{Curated.__name__}.address"
+    }  # fmt: skip
+    assert address == onion
+    assert {one.header(b"host") for one in recording.asked()} == {recording.relay.address.encode()}
+
+
+def test_the_charter_is_what_was_signed_and_no_more(recording: Recording) -> None:
+    charters = [
+        one.body for one in recording.answered() if one.body.startswith(b'{"') and b'"task"' in one.body
+    ]
+    assert len(charters) == PARTIES
+    assert set(charters) == {charter_text(recording.nodes.charter)}
+
+
+def test_headers_are_the_same_for_all(recording: Recording) -> None:
+    """Their names, order and values; lengths are those of the bodies."""
+    kinds = {}
+    for one in recording.asked():
+        if not one.fields():
+            continue
+        name = one.first.rpartition(b"/v1")[0] + one.first.split(b"/")[-2]
+        kinds.setdefault(name, set()).add(_headers(one))
+    updates = {
+        _headers(one) for one in recording.asked() if one.first.endswith(b"/update HTTP/1.1")
+    }
+    assert len(updates) == 1
+    (headers,) = updates
+    assert [name.lower() for name, _ in headers] == [
+        b"host", b"accept-encoding", b"connection", b"content-type", b"accept", b"content-length",
+    ]  # fmt: skip
+
+
+def _headers(one: Heard) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((n, b"" if n.lower() == b"content-length" else v) for n, v in one.headers)
+
+
+def test_tls_tells_no_two_apart(recording: Recording) -> None:
+    hellos = recording.hellos()
+    assert len(hellos) > 2 * PARTIES
+    assert len({hello.fingerprint() for hello in hellos}) == 1
+    assert len({hello.random for hello in hellos}) == len(hellos)
+    assert len({hello.session_id for hello in hellos}) == len(hellos)
+    assert not clocks_in([hello.random for hello in hellos])
+    for hello in hellos:
+        assert not {PRE_SHARED_KEY, EARLY_DATA} & set(hello.kinds), "a session is resumed"
+
+
+def test_what_the_broker_shows_tells_its_key_only(recording: Recording) -> None:
+    (shown,) = {each.certificate for each in recording.relay.clear.connections}
+    assert shown is not None
+    certificate = x509.load_der_x509_certificate(shown)
+    assert (certificate.not_valid_before_utc.year, certificate.not_valid_after_utc.year) == (2000, 9999)
+    public = recording.nodes.address.split("//")[1].split("@")[0]
+    names = [certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()]
+    assert names == ["CN=node.invalid", f"CN={public}"]
+    raw = [
+        Heard(bytes(each.answered), (), b"") for each in recording.relay.behind.connections
+    ]
+    assert not identifying(raw, replace(Machine(), addresses=()), Secrets())
+
+
+def _all(recording: Recording) -> list[Heard]:
+    return [*recording.asked(), *recording.answered()]
