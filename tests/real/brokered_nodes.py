@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -30,7 +30,6 @@ from troth.cli import run
 from troth.crypto.identity import Identity
 from troth.deployment.brokered import broker as broker_module
 from troth.deployment.brokered import parties as parties_module
-from troth.deployment.brokered import stage as stage_module
 from troth.deployment.brokered.terms import of_scenario
 from troth.protocols.tormentor.claims import Witness
 from troth.protocols.tormentor.messages import GradientUpdate, Next
@@ -44,15 +43,23 @@ from troth.worlds.states import decode_state, encode_state
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
-    ["troth.cli.broker", "troth.cli.curate", "troth.cli.join", "troth.data.bundled"]
-    + ["troth.deployment.brokered.broker", "troth.deployment.brokered.parties", "sklearn.datasets"]
+    [
+        "sklearn.datasets",
+        "troth.charter.loading",
+        "troth.data.bundled",
+        "troth.deployment.brokered.broker",
+        "troth.deployment.brokered.parties",
+    ]
 )
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 """Longer than anything here takes, so that a test which hangs ends."""
 
-LINGER_S = 2.0
-"""How long a broker stays for providers that were killed."""
+LINGER_S = 20.0
+"""How long a broker stays for those who have not heard that it is over: longer than they take."""
+
+SHORT_LINGER: list[object] = ["--linger", 5.0]
+"""The same where one is killed for good."""
 
 KILLED = -signal.SIGKILL
 
@@ -88,7 +95,7 @@ class NodeProcess:
         self._log = traced.with_suffix(".log")
         self._process = FORKS.Process(
             target=_play,
-            args=([*map(str, arguments)], theirs, self._log, traced, crash),
+            args=([*map(str, arguments)], dict(os.environ), theirs, self._log, traced, crash),
             daemon=True,
         )
         self._process.start()
@@ -109,6 +116,11 @@ class NodeProcess:
             if kind in event:
                 return event[kind]
         raise AssertionError(f"it ended without saying {kind}: {self.said}")
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
 
     @property
     def said(self) -> str:
@@ -168,7 +180,7 @@ class Brokered:
         identity = ["--identity", self.folder / f"{name}.pem"]
         rows = ["--scenario", self.scenario, "--as", name, *self.changes]
         verb = {
-            BROKER: ["broker", *self.listening(), *identity],
+            BROKER: ["broker", *self.listening(), *identity, "--linger", LINGER_S],
             CURATOR: ["curate", self.scenario, "--broker", self.address, *identity, *self.changes],
         }.get(name, ["join", self.joining, *rows])
         verb += ["--into", self.folder / name, "--format", "json", *self.further.get(name, [])]
@@ -222,16 +234,21 @@ class Brokered:
 
     def witness(self) -> Witness:
         """Has seen what the broker did, over all its starts, and found nothing wrong with it."""
-        witness = Witness(self.plan())
-        for done in starts(self.trace(BROKER)):
-            _replay(witness, done)
-        witness.check_end()
-        return witness
+        return replayed(self.plan(), starts(self.trace(BROKER)))
 
 
 @contextmanager
 def brokered(scenario: Path, folder: Path, *, changes: Sequence[str] = ()) -> Iterator[Brokered]:
-    nodes = Brokered(scenario, folder, changes)
+    with stopping(Brokered(scenario, folder, changes)) as nodes:
+        yield nodes
+
+
+N = TypeVar("N", bound=Brokered)
+
+
+@contextmanager
+def stopping(nodes: N) -> Iterator[N]:
+    """No process of these nodes outlives the block."""
     try:
         yield nodes
     finally:
@@ -240,7 +257,12 @@ def brokered(scenario: Path, folder: Path, *, changes: Sequence[str] = ()) -> It
 
 
 def write_tumours(
-    folder: Path, protocol: str = "", extra: str = "", *, rounds: int = 6, rate: float = 1.0
+    folder: Path,
+    protocol: str = "",
+    extra: str = "",
+    *,
+    rounds: int = 6,
+    rate: float = 1.0,
 ) -> Path:
     """A small scenario without chance: full batches, one model to start from."""
     path = folder / "tumours.toml"
@@ -280,10 +302,18 @@ count = 3
 # ---------------------------------------------------------------- in the process
 
 
-def _play(arguments: list[str], out: Pipe, log: Path, traced: Path, crash: Crash | None) -> None:
+def _play(
+    arguments: list[str],
+    environ: dict[str, str],
+    out: Pipe,
+    log: Path,
+    traced: Path,
+    crash: Crash | None,
+) -> None:
+    # The fork server has the environment of the test that it was started in.
+    os.environ.update(environ)
     sys.stdout = os.fdopen(os.dup(out.fileno()), "w")
     sys.stderr = log.open("a")
-    stage_module.LINGER_S = LINGER_S
     for module, name in ((broker_module, BROKER), (parties_module, "provider")):
         setattr(module, name, _traced(getattr(module, name), traced))
     if crash is not None:
@@ -363,6 +393,18 @@ def starts(path: Path) -> list[list[Done]]:
         if kind != "saving":
             kept[-1].append((kind, what))
     return kept
+
+
+def replayed(plan: Plan, done: Sequence[Sequence[Done]]) -> Witness:
+    """A witness that has seen all of it.
+
+    Raises `AssertionError` where a promise was broken.
+    """
+    witness = Witness(plan)
+    for start in done:
+        _replay(witness, start)
+    witness.check_end()
+    return witness
 
 
 def _replay(witness: Witness, done: Sequence[Done]) -> None:

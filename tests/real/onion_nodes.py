@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from brokered_nodes import Brokered
@@ -12,32 +11,18 @@ from troth.protocols.tormentor.state import BROKER, CURATOR
 
 
 class OnionBrokered(Brokered):
-    """A broker that is an onion service; the others reach it by Tor.
+    """A broker that is an onion service; curator and providers reach it by tors of their own.
 
     Args:
       config: of the private Tor network.
-      socks: HOST:PORT of the tor that curator and providers share; None: each has one of its own.
     """
 
     def __init__(
-        self, scenario: Path, folder: Path, config: Path, *, socks: str | None = None
+        self, scenario: Path, folder: Path, changes: Sequence[str], *, config: Path
     ) -> None:
-        super().__init__(scenario, folder)
-        own: list[object] = ["--tor", "--tor-config", config]
-        reach = own if socks is None else ["--tor-socks", socks]
-        self.further = dict.fromkeys((CURATOR, *self.providers), reach) | {BROKER: own}
+        super().__init__(scenario, folder, changes)
+        for name in (BROKER, CURATOR, *self.providers):
+            self.further[name] = ["--tor", "--tor-config", config]
 
     def listening(self) -> list[object]:
         return []
-
-
-@contextmanager
-def onion_brokered(
-    scenario: Path, folder: Path, config: Path, *, socks: str | None = None
-) -> Iterator[OnionBrokered]:
-    nodes = OnionBrokered(scenario, folder, config, socks=socks)
-    try:
-        yield nodes
-    finally:
-        for node in nodes.nodes.values():
-            node.stop()

@@ -179,7 +179,7 @@ def test_a_broker_that_is_not_there_is_missed(tmp_path: Path) -> None:
         with pytest.raises(UnreachableError, match="has not heard of broker for 1 s"):
             await Asker(tmp_path, JOIN, limits=Limits(unreachable_s=1.0)).run(address)
         with pytest.raises(UnreachableError, match="does not answer"):
-            await fetch_status(address)
+            await fetch_status(address, limits=Limits(unreachable_s=1.0))
 
     asyncio.run(run())
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong with `troth broker`, `curate` or `join` is said in one line, with its exit code."""
+"""What is wrong with `troth broker`, `curate` or `join` is said in one line, with its code."""
 
 from __future__ import annotations
 
@@ -127,8 +127,8 @@ def test_a_provider_needs_rows_from_one_place(failed: Failed, rows: list[str]) -
 
 def test_a_broker_that_is_not_there(failed: Failed, own: Path) -> None:
     address = f"https://{KEY}@127.0.0.1:{free_port()}"
-    said = failed(4, "join", f"{address}/{MODEL_ID}", "--data", own / "rows.csv")
-    assert "does not answer" in said
+    join = ["join", f"{address}/{MODEL_ID}", "--data", own / "rows.csv"]
+    assert "does not answer" in failed(4, *join, "--give-up-after", "1")
     curate = ["curate", own / "charter.toml", "--identity", own / "own.pem", "--broker", address]
     curate += ["--validation", own / "rows.csv", "--into", own / "curator"]
     assert "has not heard of broker for 1 s" in failed(4, *curate, "--give-up-after", "1")

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from brokered_nodes import Brokered, brokered
+from brokered_nodes import SHORT_LINGER, Brokered, brokered
 
 import troth
 from troth.protocols.tormentor.state import BROKER, CURATOR
@@ -62,6 +62,7 @@ def train(scenario: Path, folder: Path, *, kill: bool) -> Brokered:
             while broker.event("round")["round"] < ROUNDS // 2:
                 pass
             broker.kill()
+            nodes.further[BROKER] = SHORT_LINGER
             nodes.start_broker()
         nodes.end()
     return nodes

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
+import msgspec
 import numpy as np
 import pytest
 from brokered_nodes import (
     AT_DEPLOYMENT,
     AT_FINISH,
     AT_THE_END,
+    SHORT_LINGER,
     Brokered,
     Crash,
     brokered,
+    replayed,
     starts,
     write_tumours,
 )
@@ -101,13 +105,37 @@ def test_a_broker_that_has_handed_over_and_is_killed_does_not_wait_for_ever(
     tmp_path: Path,
 ) -> None:
     """Everybody knows, and has gone, when it is started again."""
-    scenario = write_tumours(tmp_path, LOOKED_AT + "\ndeadline_s = 2.0", rounds=1)
+    scenario = write_tumours(tmp_path, LOOKED_AT, rounds=1)
     with brokered(scenario, tmp_path) as nodes:
         nodes.start_all(AT_THE_END)
         nodes.nodes[BROKER].died()
         for name in (CURATOR, *nodes.providers):
             nodes.nodes[name].end()
+        nodes.further[BROKER] = SHORT_LINGER
         nodes.start_broker()
         nodes.end()
     np.testing.assert_array_equal(nodes.model(BROKER), nodes.model())
     assert load_run(tmp_path / BROKER).summary.status == "finished"
+
+
+@pytest.mark.parametrize("wrong", ["lost", "twice"])
+def test_a_broker_that_loses_an_update_would_be_found_out(tmp_path: Path, wrong: str) -> None:
+    """What it has saved, with one model altered as if it had."""
+    with brokered(write_tumours(tmp_path, LOOKED_AT, rounds=2), tmp_path) as nodes:
+        nodes.start_all()
+        nodes.end()
+    plan, done = nodes.plan(), starts(nodes.trace(BROKER))
+    replayed(plan, done)
+    saves = [i for i, (kind, _) in enumerate(done[0]) if kind == "saved"]
+    changing = [
+        (before, now)
+        for before, now in pairwise(saves)
+        if done[0][before][1].version < done[0][now][1].version
+    ]
+    before, now = changing[0]
+    old, new = done[0][before][1], done[0][now][1]
+    change_D = new.params_D - old.params_D
+    params_D = old.params_D if wrong == "lost" else new.params_D + change_D
+    done[0][now] = "saved", msgspec.structs.replace(new, params_D=params_D)
+    with pytest.raises(AssertionError, match="not equal"):
+        replayed(plan, done)

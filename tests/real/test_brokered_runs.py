@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from brokered_nodes import (
+    SHORT_LINGER,
     Brokered,
     Crash,
     brokered,
@@ -159,6 +160,7 @@ def test_one_that_never_comes_back_does_not_hold_up_the_others(
         tmp_path, f'synchrony = "{synchrony}"\nverifiers = []\ndeadline_s = 2.0'
     )
     with brokered(scenario, tmp_path) as nodes:
+        nodes.further[BROKER] = SHORT_LINGER
         nodes.start_all(crashes={"party-2": Crash(4, "before")})
         nodes.nodes.pop("party-2").died()
         nodes.end()

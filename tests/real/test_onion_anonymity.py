@@ -6,24 +6,22 @@ import asyncio
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
-from brokered_nodes import write_tumours
+from brokered_nodes import Brokered, stopping, write_tumours
 from client_hello import EARLY_DATA, PRE_SHARED_KEY, ClientHello, parse_client_hello
 from cryptography import x509
-from heard import Heard, heard
-from identifying import Machine, Secrets, clocks_in, identifying
-from onion_nodes import OnionBrokered
+from heard import MSGPACK, Headers, Heard, heard
+from identifying import ALIKE, Machine, Secrets, clocks_in, identifying
 from onion_relay import Recorded, recorded
 from test_brokered_command_line import free_port
 
 from troth.crypto.identity import Identity
 from troth.deployment.brokered.terms import charter_text
-from troth.protocols.tormentor.messages import Curated, GradientUpdate, Progress
+from troth.protocols.tormentor.messages import Curated
 from troth.protocols.tormentor.state import BROKER, CURATOR
 from troth.report.folder import RunFolder
 from troth.report.read import load_run
@@ -33,9 +31,11 @@ from troth.worlds.real.journal import Journal
 from troth.worlds.real.tls import stranger_context
 from troth.worlds.real.tor.transport import TorTransport
 
-pytestmark = pytest.mark.tor
+pytestmark = [pytest.mark.tor, pytest.mark.slow]
 
 ROUNDS, PARTIES = 4, 3
+BULK = 'synchrony = "bulk_synchronous"\n'
+LOOKED_AT = 'verifiers = [{ kind = "roni", share = 1.0, threshold = 0.0001 }]'
 SEED = 8_046_029_254_386_353
 EPSILON, DELTA, CLIP = 8.125, 1.25e-4, 1.0625
 PRIVACY = f"""
@@ -46,22 +46,23 @@ delta = {DELTA}
 clip = {CLIP}
 """
 
-QUESTION = ("Host", "Accept", "Connection", "accept-encoding", "content-type", "Content-Length")
 
+class RecordedNodes(Brokered):
+    """A broker whose onion service is the relay's; the others share the relay's tor."""
 
-class RecordedNodes(OnionBrokered):
-    """As in `OnionBrokered`, but the broker's onion service is the relay's."""
-
-    def __init__(self, scenario: Path, folder: Path, config: Path, relay: Recorded) -> None:
-        super().__init__(
-            scenario, folder, config, socks=f"{relay.socks.host}:{relay.socks.port}"
-        )
-        self._address = f"{relay.address}:443"
+    def __init__(self, scenario: Path, folder: Path) -> None:
+        super().__init__(scenario, folder, ())
         self.port = free_port()
-        self.further[BROKER] = []
+        self.identity = Identity.load(folder / f"{BROKER}.pem")
 
     def listening(self) -> list[object]:
-        return ["--listen", f"127.0.0.1:{self.port}", "--address", self._address]
+        return ["--listen", f"127.0.0.1:{self.port}"]
+
+    def come_by(self, relay: Recorded) -> None:
+        relay.leads_to(self.port)
+        self.further[BROKER] = ["--address", f"{relay.address}:443"]
+        for name in (CURATOR, *self.providers):
+            self.further[name] = ["--tor-socks", f"{relay.socks.host}:{relay.socks.port}"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,6 @@ class Recording:
     nodes: RecordedNodes
     relay: Recorded
     pids: list[int]
-    status: Progress
 
     def asked(self) -> list[Heard]:
         return [one for each in self.relay.clear.connections for one in heard(bytes(each.asked))]
@@ -102,50 +102,30 @@ class Recording:
 
 
 @pytest.fixture(scope="module")
-def recording(
-    tor_network: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Recording]:
+def recording(tor_network: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
     folder = tmp_path_factory.mktemp("anonymity")
     scenario = folder / "hospital-of-ann.toml"
-    # Bulk synchronous, all updates looked at: some are refused, and told why.
-    text = write_tumours(
-        folder,
-        'synchrony = "bulk_synchronous"\n'
-        'verifiers = [{ kind = "roni", share = 1.0, threshold = 0.0001 }]',
-        rounds=ROUNDS,
-        parties=PARTIES,
-    ).read_text()
+    # Every update is looked at: some are refused, and told why.
+    text = write_tumours(folder, f"{BULK}{LOOKED_AT}", rounds=ROUNDS).read_text()
     scenario.write_text(text.replace("seed = 3", f"seed = {SEED}"))
     (folder / "privacy.toml").write_text(PRIVACY)
-    Identity.create().save(folder / "relayed.pem")
-    identity = Identity.load(folder / "relayed.pem")
-    with recorded(identity, folder / "relay", tor_network) as relay:
-        with _nodes(RecordedNodes(scenario, folder, tor_network, relay)) as nodes:
-            (folder / f"{BROKER}.pem").unlink()
-            (folder / "relayed.pem").rename(folder / f"{BROKER}.pem")
-            relay.leads_to(nodes.port)
-            nodes.further["party-1"] += ["--privacy", folder / "privacy.toml"]
+    nodes = RecordedNodes(scenario, folder)
+    with recorded(nodes.identity, folder / "relay", tor_network) as relay:
+        nodes.come_by(relay)
+        nodes.further["party-1"] += ["--privacy", folder / "privacy.toml"]
+        with stopping(nodes):
             broker = nodes.start_broker()
             nodes.start(CURATOR)
             deployed = broker.event("deployed")
             for name in nodes.providers:
                 nodes.start(name)
-            status = asyncio.run(_ask_around(parse_address(deployed), relay))
+            asyncio.run(_ask_around(parse_address(deployed), relay))
             nodes.end()
-            pids = [os.getpid(), *(node.pid for node in nodes.nodes.values())]
-        yield Recording(nodes, relay, pids, status)
+        pids = [os.getpid(), *(node.pid for node in nodes.nodes.values())]
+        yield Recording(nodes, relay, pids)
 
 
-@contextmanager
-def _nodes(nodes: RecordedNodes) -> Iterator[RecordedNodes]:
-    try:
-        yield nodes
-    finally:
-        for node in nodes.nodes.values():
-            node.stop()
-
-
-async def _ask_around(address: Address, relay: Recorded) -> Progress:
+async def _ask_around(address: Address, relay: Recorded) -> None:
     """What else can be asked, rightly and wrongly."""
     assert address.model_id is not None
     tls = stranger_context(address.public)
@@ -159,11 +139,11 @@ async def _ask_around(address: Address, relay: Recorded) -> Progress:
             await http.get(f"{base}/v1/models/sha256:{'0' * 64}"),
             await http.put(f"{path}/join", headers=json),
             await http.post(f"{path}/join", content=b"{}", headers=json),
-            await http.post(f"{path}/join", content=b"\xff" * 40, headers=json),
-            await http.get(f"{path}/charter", headers={"accept": "text/html"}),
+            await http.post(f"{path}/join", content=b"[1]", headers=json),
+            await http.get(path, headers={"accept": "text/html"}),
         ]
         assert [answer.status_code for answer in answers] == [404, 404, 405, 400, 400, 406]
-    return await fetch_status(address, socks=relay.socks)
+    assert (await fetch_status(address, socks=relay.socks)).round <= ROUNDS
 
 
 def test_the_training_went_on_as_always(recording: Recording) -> None:
@@ -171,7 +151,16 @@ def test_the_training_went_on_as_always(recording: Recording) -> None:
     assert load_run(recording.nodes.folder / CURATOR).summary.status == "finished"
     places = {place.partition(".")[0] for one in _all(recording) for place, _ in one.fields()}
     expected = {"Curate", "Curated", "Join", "Admission", "Solve", "Joined", "GradientUpdate"}
-    expected |= {"Next", "Refused", "Finished", "Delivered", "Delivery", "Fetch", "Progress", "json"}
+    expected |= {
+        "Next",
+        "Refused",
+        "Finished",
+        "Delivered",
+        "Delivery",
+        "Fetch",
+        "Progress",
+        "json",
+    }
     assert expected <= places
 
 
@@ -192,31 +181,32 @@ def test_the_broker_has_no_other_address_than_its_onion(recording: Recording) ->
 
 def test_the_charter_is_what_was_signed_and_no_more(recording: Recording) -> None:
     charters = [
-        one.body for one in recording.answered() if one.body.startswith(b'{"') and b'"task"' in one.body
+        one.body
+        for one in recording.answered()
+        if one.body.startswith(b'{"') and b'"task"' in one.body
     ]
     assert len(charters) == PARTIES
     assert set(charters) == {charter_text(recording.nodes.charter)}
 
 
 def test_headers_are_the_same_for_all(recording: Recording) -> None:
-    """Their names, order and values; lengths are those of the bodies."""
-    kinds = {}
-    for one in recording.asked():
-        if not one.fields():
-            continue
-        name = one.first.rpartition(b"/v1")[0] + one.first.split(b"/")[-2]
-        kinds.setdefault(name, set()).add(_headers(one))
-    updates = {
-        _headers(one) for one in recording.asked() if one.first.endswith(b"/update HTTP/1.1")
-    }
-    assert len(updates) == 1
-    (headers,) = updates
-    assert [name.lower() for name, _ in headers] == [
-        b"host", b"accept-encoding", b"connection", b"content-type", b"accept", b"content-length",
-    ]  # fmt: skip
+    """Their names, order and values, of curator and providers; lengths are those of the bodies."""
+    questions = [one for one in recording.asked() if one.header(b"content-type") == MSGPACK]
+    assert len(questions) > PARTIES * ROUNDS
+    (headers,) = {_headers(one) for one in questions}
+    assert headers == (
+        (b"Host", recording.relay.address.encode()),
+        (b"Connection", b"keep-alive"),
+        (b"accept-encoding", b"identity"),
+        (b"content-type", MSGPACK),
+        (b"accept", MSGPACK),
+        (b"content-length", b""),
+    )
+    answers = {name for one in recording.answered() for name, _ in one.headers}
+    assert answers <= {b"content-type", b"content-length", b"retry-after", b"allow", b"connection"}
 
 
-def _headers(one: Heard) -> tuple[tuple[bytes, bytes], ...]:
+def _headers(one: Heard) -> Headers:
     return tuple((n, b"" if n.lower() == b"content-length" else v) for n, v in one.headers)
 
 
@@ -235,14 +225,17 @@ def test_what_the_broker_shows_tells_its_key_only(recording: Recording) -> None:
     (shown,) = {each.certificate for each in recording.relay.clear.connections}
     assert shown is not None
     certificate = x509.load_der_x509_certificate(shown)
-    assert (certificate.not_valid_before_utc.year, certificate.not_valid_after_utc.year) == (2000, 9999)
+    assert (certificate.not_valid_before_utc.year, certificate.not_valid_after_utc.year) == (
+        2000,
+        9999,
+    )
     public = recording.nodes.address.split("//")[1].split("@")[0]
     names = [certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()]
     assert names == ["CN=node.invalid", f"CN={public}"]
-    raw = [
-        Heard(bytes(each.answered), (), b"") for each in recording.relay.behind.connections
-    ]
-    assert not identifying(raw, replace(Machine(), addresses=()), Secrets())
+    # RFC 8446, 4.1.3: record and handshake headers, version, random.
+    randoms = [bytes(each.answered[11:43]) for each in recording.relay.behind.connections]
+    assert len(set(randoms)) > ALIKE
+    assert not clocks_in(randoms)
 
 
 def _all(recording: Recording) -> list[Heard]:

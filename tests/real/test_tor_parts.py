@@ -414,6 +414,24 @@ def test_a_way_through_tor_that_takes_too_long_is_given_up() -> None:
     asyncio.run(run())
 
 
+def test_after_a_failure_other_circuits_are_taken() -> None:
+    """A tor that waits for a service which died would let all that come after wait with it."""
+    tls = client_context(Identity.create(), Identity.create().public)
+
+    async def run() -> list[bytes]:
+        async with socks_server(*TAKES_PASSWORD) as (port, heard):
+            transport = TorTransport(Socks("127.0.0.1", port), tls)
+            async with httpx.AsyncClient(transport=transport) as client:
+                for _ in range(2):
+                    with pytest.raises(httpx.ProxyError):
+                        await client.get(f"https://{ONION}/")
+            return heard
+
+    _, first, _, _, second, _ = asyncio.run(run())
+    assert len(first) == len(second)
+    assert first != second
+
+
 def test_names_are_resolved_by_the_proxy_and_never_here(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_up = []
     real = socket.getaddrinfo

@@ -53,6 +53,14 @@ from troth.errors import UsageError
     show_default=True,
     help="Where the broker keeps its model and journal; one that is there is gone on with.",
 )
+@click.option(
+    "--linger",
+    type=click.FloatRange(min=0.0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to stay, at most, until all providers have heard that the training is over.",
+)
 @tor_options
 @click.option(
     "--tor-client",
@@ -71,6 +79,7 @@ def broker(
     curators: tuple[str, ...],
     code: Path | None,
     into: Path,
+    linger: float,
     tor: bool,
     tor_config: Path | None,
     clients: tuple[str, ...],
@@ -117,7 +126,7 @@ def broker(
     result = run_broker(
         who,
         where,
-        BrokerOptions(into, tuple(PublicId(curator) for curator in curators), code),
+        BrokerOptions(into, tuple(PublicId(curator) for curator in curators), code, linger),
         publish,
         told=Told(progress, events),
         progress=progress,

@@ -107,6 +107,12 @@ def reach_of(
 
     if tor and socks is not None:
         raise UsageError("--tor and --tor-socks are two ways to Tor", hint="leave one of them out")
+    if socks is not None and (config is not None or key is not None):
+        raise UsageError(
+            "--tor-config and --tor-key cannot change a tor that runs already",
+            hint="give --tor in place of --tor-socks, or write them into that tor's own "
+            "configuration: a key belongs into its ClientOnionAuthDir",
+        )
     if not tor and (config is not None or key is not None):
         raise UsageError(
             "--tor-config and --tor-key are for the tor that --tor starts", hint="add --tor"

@@ -50,6 +50,10 @@ MAX_LAUNCHED = 64
 STOP_S = 5.0
 """How long a node may take to stop when it is asked to."""
 
+LINGER_S = 3600
+"""How long a broker waits for its providers to hear that all is done: one that solves a hard puzzle
+asks late. None is waited for that has ended, as the launch ends then."""
+
 EVENT_BYTES = 64 * 2**20
 """Longest line of a node: a round record names its parties."""
 
@@ -363,7 +367,7 @@ class _Brokered(_Nodes):
                 shutil.rmtree(folder, ignore_errors=True)
 
     async def _start_all(self) -> None:
-        broker = [*self._listening, *self._code()]
+        broker = [*self._listening, *self._code(), "--linger", str(LINGER_S)]
         await self._start(BROKER, "broker", *self._identified(BROKER), *broker)
         address = (await self._said(BROKER, "listening")).listening
         assert address is not None

@@ -43,6 +43,8 @@ from troth.worlds.real.stage import NodeStage
 CURATED = "curated.msgpack"
 """The curator's question, as it came: charter, validation set, signature."""
 
+LINGER_S = 60.0
+
 CURATOR_ASKS = NodeId("a curator")
 
 
@@ -53,11 +55,13 @@ class BrokerOptions:
     Args:
       curators: whose charters it deploys, by public id; empty: anybody's.
       code: folder of the code that charters may name; None: they may name none.
+      linger_s: how long it stays for providers who have not heard yet that all is done.
     """
 
     into: Path
     curators: Collection[PublicId] = ()
     code: Path | None = None
+    linger_s: float = LINGER_S
 
 
 def run_broker(
@@ -191,6 +195,7 @@ class _Broker:
             seed=0,
             base=base,
             address=str(self._address),
+            linger_s=options.linger_s,
         )
         folder = open_folder(stage, scenario_text(stage.scenario), options.into)
         _keep(folder, curate)
@@ -238,7 +243,7 @@ class _Broker:
 
 def _keep(folder: RunFolder, curate: Curate) -> None:
     """On the disk before the broker says that it has it."""
+    folder.path.chmod(0o700)  # It will hold the curator's validation rows.
     path = folder.path / CURATED
     if not path.exists():
         replace_file(path, Codec((Curate,), max_bytes=CURATE_BYTES).encode(curate))
-        path.chmod(0o600)  # It holds the curator's validation rows.

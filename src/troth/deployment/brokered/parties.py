@@ -140,7 +140,9 @@ def run_provider(
     async def ask() -> NodeResult:
         async with reach(broker) as socks:
             assert broker.model_id is not None
-            charter = read_charter(await fetch_charter(broker, socks=socks), broker.model_id)
+            charter = read_charter(
+                await fetch_charter(broker, socks=socks, limits=limits), broker.model_id
+            )
             check_code(charter, trusted=options.code is not None)
             stage = _provider_stage(charter, rows_of(charter), options)
             return await _play(stage, broker, socks, options.into, progress, limits or Limits())

@@ -19,6 +19,7 @@ from troth.ids import NodeId, PartyId
 from troth.protocols.tormentor.state import CURATOR, Deposit
 from troth.wire import Float32s, Int64s
 from troth.worlds.dealing import deal_rows
+from troth.worlds.real.stage import check_honest
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +71,7 @@ def rows_of_scenario(loaded: LoadedScenario, id: NodeId) -> Rows:
       CharterError, DataError, VerificationError: the data cannot be had or dealt.
     """
     try:
+        check_honest(loaded.scenario)
         dealt = deal_rows(loaded.scenario, base=loaded.base, root=data_root())
     except CharterError as error:
         raise error.in_file(error.file or loaded.path) from error

@@ -28,9 +28,6 @@ from troth.roles.node import Cast, Role
 from troth.worlds.dealing import make_bench
 from troth.worlds.real.stage import NodeStage
 
-LINGER_S = 60.0
-"""How long a broker stays for providers who have not heard yet that all is done."""
-
 MAX_PARAMETERS = 2**25
 """Largest model that a broker trains for somebody else; a charter of a few bytes may name one that
 fills any memory."""
@@ -68,6 +65,7 @@ def brokered_stage(
     seed: int,
     base: Path,
     address: str = BROKER,
+    linger_s: float = 0.0,
     privacy: OwnPrivacy | None = None,
 ) -> NodeStage:
     """Rows, model and role of one node.
@@ -76,6 +74,7 @@ def brokered_stage(
       role: what it does by a plan.
       seed: of its batches.
       address: where the broker can be reached, if this is the broker.
+      linger_s: how long it stays for providers who have not heard yet that all is done.
       privacy: of a provider that has one of its own.
       base: folder in which code that the charter names is looked up.
 
@@ -116,7 +115,7 @@ def brokered_stage(
         model_id,
         base,
         address=address,
-        linger_s=LINGER_S,
+        linger_s=linger_s,
     )
     return NodeStage(
         scenario=scenario,

@@ -322,7 +322,12 @@ async def _hand_over(node: Node, plan: Plan, state: BrokerState, *, again: bool)
     await node.broadcast([c.node for c in state.connections.values()], over)
     model = Delivered(plan.model_id, state.version, state.params_D)
     wait_s = plan.parameters.deadline_s or plan.linger_s or None
-    untold = {token for token, c in state.connections.items() if again or not c.waits}
+    # Who was about to be answered waits as well as who has to wait.
+    untold = {
+        token
+        for token, connection in state.connections.items()
+        if again or not (connection.waits or token in state.outbox)
+    }
     fetched_by, delivered = state.fetched_by, state.delivered
     for _ in range(MAX_DELIVERIES):
         if delivered:

@@ -16,8 +16,9 @@ from troth.worlds.real.tls import stranger_context
 from troth.worlds.real.tor.socks import Socks
 from troth.worlds.real.tor.transport import TorTransport
 
-CONNECT_S = 60.0
-"""How long connecting may take; by Tor, the first time, it takes a while."""
+CONNECT_S = 30.0
+"""How long connecting may take; by Tor, the first time, it takes a while. Half of what a broker may
+be silent for, so that there is time for another attempt."""
 
 ANSWER_MARGIN_S = 10.0
 """What an answer may take beyond the time that a broker may hold it."""

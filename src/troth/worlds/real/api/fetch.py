@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import time
 
 import httpx
 
@@ -18,6 +20,7 @@ from troth.protocols.tormentor.messages import MAX_CHARTER_BYTES, MESSAGES, Prog
 from troth.wire import Codec
 from troth.worlds.real.api import paths
 from troth.worlds.real.api.address import Address
+from troth.worlds.real.api.caller import FIRST_RETRY_S, LAST_RETRY_S
 from troth.worlds.real.api.client import (
     BadAnswerError,
     check_proof,
@@ -41,7 +44,7 @@ async def fetch_charter(
       UnreachableError: nobody answers.
       RoundFailedError: the broker has no such charter.
     """
-    charter = await _get(address, paths.CHARTER, JSON, MAX_CHARTER_BYTES, socks, limits)
+    charter = await _persist(address, paths.CHARTER, JSON, MAX_CHARTER_BYTES, socks, limits)
     if f"sha256:{hashlib.sha256(charter).hexdigest()}" != address.model_id:
         raise VerificationError(
             f"the broker at {address.url} sent another charter than its address names",
@@ -58,7 +61,7 @@ async def fetch_status(
     Raises:
       As `fetch_charter`.
     """
-    body = await _get(address, paths.MODEL, MSGPACK, MIN_BODY_BYTES, socks, limits)
+    body = await _persist(address, paths.MODEL, MSGPACK, MIN_BODY_BYTES, socks, limits)
     try:
         progress = Codec(MESSAGES).decode(body, sender=NodeId("broker"))
     except PeerError as error:
@@ -68,7 +71,7 @@ async def fetch_status(
     return progress
 
 
-async def _get(
+async def _persist(
     address: Address,
     path: str,
     form: str,
@@ -76,13 +79,34 @@ async def _get(
     socks: Socks | None,
     limits: Limits | None,
 ) -> bytes:
+    """Ask until there is an answer, as long as a node waits for those that it does not hear of."""
+    limits = limits or Limits()
+    ends_s, wait_s = time.monotonic() + limits.unreachable_s, FIRST_RETRY_S
+    while True:
+        try:
+            return await _get(address, path, form, most_bytes, socks, limits)
+        except UnreachableError:
+            if time.monotonic() + wait_s >= ends_s:
+                raise
+        await asyncio.sleep(wait_s)
+        wait_s = min(2 * wait_s, LAST_RETRY_S)
+
+
+async def _get(
+    address: Address,
+    path: str,
+    form: str,
+    most_bytes: int,
+    socks: Socks | None,
+    limits: Limits,
+) -> bytes:
     if address.model_id is None:
         raise UsageError(
             f"{address} names no model", hint="ask the broker's curator for the whole address"
         )
     try:
         async with (
-            make_client(address, limits or Limits(), socks) as client,
+            make_client(address, limits, socks) as client,
             client.stream(
                 "GET", path.format(model_id=address.model_id), headers={"accept": form}
             ) as answer,
@@ -96,6 +120,11 @@ async def _get(
         ) from None
     except BadAnswerError as error:
         raise RoundFailedError(f"the broker at {address.url} {error}") from None
+    if answer.status_code in (429, 503):
+        raise UnreachableError(
+            f"the broker at {address.url} has no time: {reason_in(answer, body)}",
+            hint="try again later",
+        )
     if answer.status_code != 200:
         raise RoundFailedError(
             f"the broker at {address.url} refuses: {reason_in(answer, body)}",

@@ -19,7 +19,7 @@ class TorTransport(httpx.AsyncHTTPTransport):
 
     Tor gives streams with different SOCKS user names and passwords different circuits
     (`IsolateSOCKSAuth`, its default). Each transport has random ones of its own, so what goes
-    through one shares no circuit with what goes through another.
+    through one shares no circuit with what goes through another. After a failure it takes new ones.
 
     Host names go to tor as they are and are never looked up on this machine; nothing of the
     environment is looked at; httpx's connect timeout covers the way through Tor as well.
@@ -29,14 +29,14 @@ class TorTransport(httpx.AsyncHTTPTransport):
         super().__init__(verify=tls, trust_env=False)
         # httpx has no argument for how connections are made. The pool above is not open yet.
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls, network_backend=_ThroughTor(socks, secrets.token_hex(16))
+            ssl_context=tls, network_backend=_ThroughTor(socks)
         )
 
 
 class _ThroughTor(httpcore.AsyncNetworkBackend):
-    def __init__(self, socks: Socks, credentials: str) -> None:
+    def __init__(self, socks: Socks) -> None:
         self._socks = socks
-        self._credentials = credentials
+        self._credentials = secrets.token_hex(16)
         self._local = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -55,6 +55,9 @@ class _ThroughTor(httpcore.AsyncNetworkBackend):
             with anyio.fail_after(timeout):
                 await ask(stream, self._credentials, Command.CONNECT, host, port)
         except BaseException as error:
+            # Next time on other circuits. Tor waits two minutes for a service that was introduced
+            # to it and died before it came, and everybody who asks in between waits with it.
+            self._credentials = secrets.token_hex(16)
             with anyio.CancelScope(shield=True):
                 await stream.aclose()
             match error:
