@@ -9,6 +9,7 @@ import click
 from troth.cli.nodes import (
     give_up_option,
     leash_option,
+    patience_s,
     progress_of,
     reach_of,
     reach_options,
@@ -50,7 +51,7 @@ def curate(
     validation: Path | None,
     changes: tuple[str, ...],
     into: Path | None,
-    give_up_after: float,
+    give_up_after: float | None,
     tor: bool,
     tor_config: Path | None,
     tor_socks: str | None,
@@ -89,7 +90,7 @@ def curate(
         base=file.parent,
         into=place,
         progress=progress,
-        limits=Limits(unreachable_s=give_up_after),
+        limits=Limits(unreachable_s=patience_s(give_up_after, by_tor=tor or tor_socks is not None)),
         reach=reach_of(tor, tor_config, tor_socks, tor_key, place.with_name(f"{place.name}.tor")),
     )
     if events is None:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from troth.cli.nodes import give_up_option, leash_option, parse_listen, progress_of, show
+from troth.cli.nodes import (
+    give_up_option,
+    leash_option,
+    parse_listen,
+    patience_s,
+    progress_of,
+    show,
+)
 from troth.cli.verb import FILE, Format, Verb, format_option, set_option
 from troth.errors import UsageError
 
@@ -55,7 +62,7 @@ def node(
     connect: str | None,
     changes: tuple[str, ...],
     into: Path | None,
-    give_up_after: float,
+    give_up_after: float | None,
     patience: float,
     quiet: bool,
     format: Format,
@@ -105,7 +112,7 @@ def node(
         where,
         into=into or Path("runs") / f"{loaded.scenario.charter.name}.{name}",
         progress=progress,
-        limits=Limits(unreachable_s=give_up_after, patience=patience),
+        limits=Limits(unreachable_s=patience_s(give_up_after), patience=patience),
     )
     if events is None:
         show(result.folder)

@@ -56,11 +56,17 @@ def give_up_option(command: C) -> C:
     return click.option(
         "--give-up-after",
         type=click.FloatRange(min=1.0),
-        default=60.0,
-        show_default=True,
         metavar="SECONDS",
-        help="How long to wait for nodes that are not heard of at all.",
+        help="How long to wait for nodes that are not heard of at all.  [default: 60; by Tor, "
+        "where one attempt to connect may take half a minute, 300]",
     )(command)
+
+
+def patience_s(give_up_after: float | None, *, by_tor: bool = False) -> float:
+    """What `--give-up-after` comes to."""
+    if give_up_after is not None:
+        return give_up_after
+    return 300.0 if by_tor else 60.0
 
 
 def tor_options(command: C) -> C:

@@ -181,7 +181,8 @@ class Launch:
         summary = msgspec.structs.replace(summaries[hub], final=summaries[owner].final)
         if hub == BROKER:
             own_records = [party for each in summaries.values() for party in each.parties]
-            summary = msgspec.structs.replace(summary, parties=own_records)
+            seed = self.loaded.scenario.seed
+            summary = msgspec.structs.replace(summary, parties=own_records, seed=seed)
         if summary.privacy is not None:
             folder.write_privacy(summary.privacy)
         parties = [
