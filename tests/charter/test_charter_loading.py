@@ -20,11 +20,13 @@ from troth.charter.explain import explain, not_finite
 from troth.charter.file import ScenarioFile
 from troth.charter.keys import Key, dotted, parse_key
 from troth.charter.loading import LoadedScenario, load_charter, load_scenario, scenario_of
+from troth.charter.own_privacy import read_own_privacy
 from troth.charter.shorthand import SHORT_FORMS, short_form, spell_out
 from troth.data.spec import CallableData, CallablePartition, Equal, NamedData
 from troth.engines.spec import EngineSpec
 from troth.errors import CharterError
 from troth.learning.spec import Module, Softmax
+from troth.privacy.spec import NoPrivacy
 from troth.protocols.federated.parameters import Federated
 from troth.robustness.spec import CallableRule, MultiKrum
 from troth.worlds.simulated.spec import ConstantLatency, ZeroCost
@@ -192,6 +194,8 @@ network.partitions = [{ from_s = 0, until_s = 1, groups = [
 def test_examples_are_valid(path: Path) -> None:
     if path.name == "charter.toml":
         assert charter_digest(load_charter(path)).startswith("sha256:")
+    elif path.name == "privacy.toml":
+        assert not isinstance(read_own_privacy(path), NoPrivacy)
     else:
         loaded = load_scenario(path)
         assert loaded.scenario.charter.name

@@ -21,13 +21,17 @@ from test_brokered_command_line import free_port
 
 from troth.crypto.identity import Identity
 from troth.deployment.brokered.terms import charter_text
-from troth.protocols.tormentor.messages import Curated
+from troth.protocols.tormentor.messages import NOTHING, Curated, GradientUpdate
 from troth.protocols.tormentor.state import BROKER, CURATOR
 from troth.report.folder import RunFolder
 from troth.report.read import load_run
+from troth.wire import Codec
 from troth.worlds.real.api.address import Address, parse_address
+from troth.worlds.real.api.client import make_client
 from troth.worlds.real.api.fetch import fetch_status
+from troth.worlds.real.api.paths import path_of
 from troth.worlds.real.journal import Journal
+from troth.worlds.real.limits import Limits
 from troth.worlds.real.tls import stranger_context
 from troth.worlds.real.tor.transport import TorTransport
 
@@ -144,6 +148,12 @@ async def _ask_around(address: Address, relay: Recorded) -> None:
         ]
         assert [answer.status_code for answer in answers] == [404, 404, 405, 400, 400, 406]
     assert (await fetch_status(address, socks=relay.socks)).round <= ROUNDS
+    forged = GradientUpdate(address.model_id, bytes(32), bytes(32), b"", 0, NOTHING)
+    async with make_client(address, Limits(), relay.socks) as client:
+        data = Codec((GradientUpdate,)).encode(forged)
+        headers = {"content-type": MSGPACK, "accept": MSGPACK, "content-length": str(len(data))}
+        refused = await client.post(path_of(forged), content=data, headers=headers)
+    assert refused.status_code == 422
 
 
 def test_the_training_went_on_as_always(recording: Recording) -> None:
