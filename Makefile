@@ -47,6 +47,7 @@ fuzz: $(VENV)/.fuzz  ## fuzz the wire codec, then the broker, for FUZZ_S seconds
 bench: install $(BENCH_VENV)/.installed  ## measure beside other libraries; wants TROTH_DATA
 	$(BIN)/python benchmarks/robust.py
 	$(BIN)/python benchmarks/simulation.py
+	$(BIN)/python benchmarks/broker.py
 
 clean:  ## remove environments, runs and caches
 	rm -rf $(VENV) $(BENCH_VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
