@@ -377,8 +377,8 @@ def test_a_file_that_is_too_large_is_not_read(
     [
         (b"", "is empty"),
         (b"not gzip", "not a sound gzip file"),
-        (gzip.compress(CSV.encode())[:-9], "is cut short"),
-        (gzip.compress(CSV.encode())[:-8] + b"\0" * 8, "not a sound gzip file"),
+        (gzip.compress(CSV.encode(), mtime=0)[:-9], "is cut short"),
+        (gzip.compress(CSV.encode(), mtime=0)[:-8] + b"\0" * 8, "not a sound gzip file"),
     ],
 )
 def test_damaged_gzip_is_refused(data: bytes, said: str, tmp_path: Path) -> None:
@@ -496,3 +496,10 @@ def test_what_your_own_callable_gives_is_checked(problem: str, said: str, tmp_pa
         load(spec, root=None, base=tmp_path, stream=STREAM)
     assert said in caught.value.message
     assert caught.value.exit_code is ExitCode.CHARTER
+
+
+def test_a_charter_for_strangers_has_no_rows_to_deal(tmp_path: Path) -> None:
+    with pytest.raises(CharterError) as caught:
+        load_files(FileData(schema=SCHEMA), base=tmp_path, stream=STREAM)
+    assert caught.value.key == "task.data.train"
+    assert "troth join" in caught.value.hint

@@ -26,7 +26,6 @@ model = "logistic"
 
 [task.data]
 source = "files"
-train = "own.csv"
 
 [task.data.schema]
 target = "worse"
@@ -192,7 +191,6 @@ def test_a_provider_whose_charter_describes_no_file(
             "is for parties that know each other",
         ),
         (('"bmi"', '"weight"'), 3, "weight"),
-        (('train = "own.csv"', ""), 3, "train"),
     ],
 )
 def test_a_charter_that_is_not_for_strangers(

@@ -42,6 +42,12 @@ def load_files(spec: FileData, *, base: Path, stream: Stream) -> DataSet:
       DataError: a file does not hold what the schema says, or nothing is left to train or test on.
       CharterError: the schema and the kind of file do not go together.
     """
+    if spec.train is None:
+        raise CharterError(
+            "is missing, so there are no rows to deal",
+            key="task.data.train",
+            hint='write train = "rows.csv"; strangers who have rows of their own use: troth join',
+        )
     schema = spec.schema
     paths = [base / name for name in ([spec.train] if isinstance(spec.train, str) else spec.train)]
     parts = [_read(path, schema) for path in paths]

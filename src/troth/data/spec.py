@@ -162,15 +162,16 @@ class FileData(Table, frozen=True, tag_field="source", tag="files", kw_only=True
 
     schema: Schema
     """What every row must hold."""
-    train: str | list[str]
-    """A file or several: `.csv`, `.csv.gz`, `.parquet` or `.npz`."""
+    train: str | list[str] | None = None
+    """A file or several: `.csv`, `.csv.gz`, `.parquet` or `.npz`. Only a charter for strangers, who
+    name their own to `troth join`, leaves it out."""
     test: str | None = None
     """A file of rows to test on."""
     test_fraction: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.2
     """Share of the training rows held out when there is no `test` file."""
 
     def check(self) -> None:
-        if not self.train:
+        if self.train is not None and not self.train:
             raise CharterError(
                 "names no file", key="train", value=self.train, hint='write train = "rows.csv"'
             )
