@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -173,6 +174,18 @@ def test_a_provider_whose_charter_describes_no_file(
 ) -> None:
     said = failed(2, "join", deployed.joining, "--data", own / "rows.csv", "--into", own / "p")
     assert "names a published data set" in said
+
+
+def test_anybody_may_ask_how_far_it_is(
+    failed: Failed, deployed: Brokered, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["status", deployed.joining]) == 0
+    assert capsys.readouterr().out.split() == ["round", "0", "version", "0", "providers", "0"]
+    assert run(["status", deployed.joining, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"round": 0, "version": 0, "providers": 0}
+    assert "names no model" in failed(2, "status", deployed.address)
+    away = deployed.joining.replace(deployed.listen, f"127.0.0.1:{free_port()}")
+    assert "does not answer" in failed(4, "status", away, "--give-up-after", "1")
 
 
 # ---------------------------------------------------------------- what a curator brings

@@ -22,6 +22,7 @@ from troth.cli.report import report
 from troth.cli.reproduce import reproduce
 from troth.cli.schema import schema
 from troth.cli.simulate import simulate
+from troth.cli.status import status
 from troth.cli.verb import Verbs
 from troth.errors import ExitCode
 
@@ -37,7 +38,7 @@ def troth() -> None:
 
 for verb in (
     simulate, check, report, reproduce, data, new, schema,
-    launch, node, broker, curate, join, identity,
+    launch, node, broker, curate, join, status, identity,
 ):  # fmt: skip
     troth.add_command(verb)
 
