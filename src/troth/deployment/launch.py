@@ -368,7 +368,8 @@ class _Brokered(_Nodes):
                 shutil.rmtree(folder, ignore_errors=True)
 
     async def _start_all(self) -> None:
-        broker = [*self._listening, *self._code(), "--linger", str(LINGER_S)]
+        curator = Identity.load(self._identity(CURATOR)).public
+        broker = [*self._listening, *self._code(), "--linger", str(LINGER_S), "--curator", curator]
         await self._start(BROKER, "broker", *self._identified(BROKER), *broker)
         address = (await self._said(BROKER, "listening")).listening
         assert address is not None

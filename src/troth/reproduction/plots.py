@@ -19,6 +19,9 @@ from troth.reproduction.spec import Curves, Experiment
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+INSIDE = 6
+"""Curves that are named inside the plot; the names of more would hide them."""
+
 _LINES = ("-", "--", ":", "-.")
 
 
@@ -40,7 +43,10 @@ def save_plot(experiment: Experiment, results: Results, runs: Mapping[str, Run],
             (column,) = [column for column in results.columns if column.name == reading]
             _draw_bars(axes, column, results)
         axes.set_title(f"{results.title}\n{results.source}", fontsize=10)
-        axes.legend()
+        if len(axes.get_legend_handles_labels()[1]) > INSIDE:
+            figure.legend(loc="outside right upper", fontsize=8)
+        else:
+            axes.legend()
         for ending, metadata in ((".png", {}), (".svg", {"Date": None})):
             image = io.BytesIO()
             figure.savefig(image, format=ending[1:], dpi=150, metadata=metadata)
@@ -78,10 +84,10 @@ def _draw_bars(axes: Axes, column: Column, results: Results) -> None:
     scale = 100.0 if column.unit == "share" else 1.0
     paper = [np.nan if pair.paper is None else scale * pair.paper for pair in pairs]
     measured = [np.nan if pair.measured is None else scale * pair.measured for pair in pairs]
-    bars = (
-        axes.bar(place_V - 0.2, paper, 0.4, label="paper", color=PALETTE[7]),
-        axes.bar(place_V + 0.2, measured, 0.4, label="measured here", color=PALETTE[0]),
-    )
+    beside = 0.0 if np.isnan(paper).all() else 0.2
+    bars = [axes.bar(place_V + beside, measured, 0.4, label="measured here", color=PALETTE[0])]
+    if beside:
+        bars.append(axes.bar(place_V - beside, paper, 0.4, label="paper", color=PALETTE[7]))
     for drawn in bars:
         axes.bar_label(drawn, fmt=lambda v: f"{v:,.{0 if v >= 100 else 1}f}", fontsize=8)
     if column.unit == "seconds":

@@ -36,8 +36,9 @@ DELIVERY = "delivery"
 JOIN = "join"
 """Purposes of signatures and puzzles."""
 
-MAX_CONNECTIONS = 100_000
-"""Providers of one broker; each has paid for its place with an admission puzzle."""
+MAX_CONNECTIONS = 10_000
+"""Providers of one broker; each has paid for its place with an admission puzzle, and is written to
+the disk with every save."""
 
 
 class FinalError(PeerError):
