@@ -173,6 +173,9 @@ def _toml(value: object) -> str:
         table = tomlkit.inline_table()
         table.update(value)
         return table.as_string()
+    if isinstance(value, list | tuple):
+        # tomlkit would make tables of their own of tables in a list, which an override cannot hold.
+        return f"[{', '.join(map(_toml, value))}]"
     return tomlkit.item(value).as_string()
 
 

@@ -44,6 +44,15 @@ def test_a_result_holds_model_rounds_and_summary(scenario_file):
         ),
         ({"task__model": "softmax"}, lambda s: s.charter.task.model.l2 == 0),
         ({"task__model__l2": 0.1}, lambda s: s.charter.task.model.l2 == 0.1),
+        (
+            {
+                "attacks": [
+                    {"kind": "sign_flip", "fraction": 0.2},
+                    {"kind": "scaled", "fraction": 0.2},
+                ]
+            },
+            lambda scenario: [attack.fraction for attack in scenario.attacks] == [0.2, 0.2],
+        ),
     ],
 )
 def test_overrides_reach_the_scenario(scenario_file, tmp_path, overrides, read):
