@@ -37,17 +37,20 @@ lint: $(VENV)/.dev  ## check style and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-fuzz: $(VENV)/.fuzz  ## fuzz the wire codec, then the broker, for FUZZ_S seconds in all
-	mkdir -p build/fuzz/corpus build/fuzz/broker
+fuzz: $(VENV)/.fuzz  ## fuzz the wire codec, the broker, then blocks, for FUZZ_S seconds in all
+	mkdir -p build/fuzz/wire build/fuzz/broker build/fuzz/block
 	cd build/fuzz && $(abspath $(BIN))/python $(CURDIR)/tests/fuzz/fuzz_wire.py \
-	  -max_total_time=$$(($(FUZZ_S) / 2)) corpus $(CURDIR)/tests/fuzz/corpus/wire
+	  -max_total_time=$$(($(FUZZ_S) / 3)) wire $(CURDIR)/tests/fuzz/corpus/wire
 	cd build/fuzz && $(abspath $(BIN))/python $(CURDIR)/tests/fuzz/fuzz_broker.py \
-	  -max_total_time=$$(($(FUZZ_S) / 2)) broker
+	  -max_total_time=$$(($(FUZZ_S) / 3)) broker
+	cd build/fuzz && $(abspath $(BIN))/python $(CURDIR)/tests/fuzz/fuzz_block.py \
+	  -max_total_time=$$(($(FUZZ_S) / 3)) block
 
 bench: install $(BENCH_VENV)/.installed  ## measure beside other libraries; wants TROTH_DATA
 	$(BIN)/python benchmarks/robust.py
 	$(BIN)/python benchmarks/simulation.py
 	$(BIN)/python benchmarks/broker.py
+	$(BIN)/python benchmarks/sharing.py
 
 clean:  ## remove environments, runs and caches
 	rm -rf $(VENV) $(BENCH_VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

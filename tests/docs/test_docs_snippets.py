@@ -9,7 +9,7 @@ import pytest
 from snippets import EXECUTED, SnippetError, blocks_of, run_all, same_output
 
 PROJECT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("**/*.md"))]
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from troth.cli.broker import broker
+from troth.cli.chain import chain
 from troth.cli.check import check
 from troth.cli.curate import curate
 from troth.cli.data import data
@@ -38,7 +39,7 @@ def troth() -> None:
 
 for verb in (
     simulate, check, report, reproduce, data, new, schema,
-    launch, node, broker, curate, join, status, identity,
+    launch, node, broker, curate, join, status, identity, chain,
 ):  # fmt: skip
     troth.add_command(verb)
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from troth.errors import LocalError
-from troth.privacy.noise import RandomBits
+from troth.privacy.noise import RandomBits, UInt64s
 from troth.wire import Int64s
 
 Booleans = npt.NDArray[np.bool_]
@@ -101,13 +101,7 @@ def below(bits: RandomBits, bound_N: Int64s) -> Int64s:
     As many bits as the largest candidate has are drawn again until they are below the bound.
     """
     values_N = np.zeros(len(bound_N), dtype=np.int64)
-    top_N = bound_N - 1
-    width_N = np.zeros(len(bound_N), dtype=np.uint64)
-    for step in (32, 16, 8, 4, 2, 1):
-        larger_N = (top_N >> np.int64(step)) > 0
-        width_N[larger_N] += np.uint64(step)
-        top_N = np.where(larger_N, top_N >> np.int64(step), top_N)
-    width_N += (top_N > 0).astype(np.uint64)
+    width_N = _bit_lengths(bound_N - 1)
     open_N = np.flatnonzero(bound_N > 1)
     while len(open_N):
         drawn_N = (bits.words(len(open_N)) >> (np.uint64(64) - width_N[open_N])).astype(np.int64)
@@ -115,3 +109,15 @@ def below(bits: RandomBits, bound_N: Int64s) -> Int64s:
         values_N[open_N[fits_N]] = drawn_N[fits_N]
         open_N = open_N[~fits_N]
     return values_N
+
+
+def _bit_lengths(values_N: Int64s) -> UInt64s:
+    """How many binary digits each has; 0 has none."""
+    if len(values_N) and (values_N == values_N[0]).all():
+        return np.full(len(values_N), int(values_N[0]).bit_length(), dtype=np.uint64)
+    width_N = np.zeros(len(values_N), dtype=np.uint64)
+    for step in (32, 16, 8, 4, 2, 1):
+        larger_N = (values_N >> np.int64(step)) > 0
+        width_N[larger_N] += np.uint64(step)
+        values_N = np.where(larger_N, values_N >> np.int64(step), values_N)
+    return width_N + (values_N > 0).astype(np.uint64)

@@ -1,0 +1,278 @@
+"""Checking a chain file that somebody else wrote, from the file alone.
+
+Two passes over the blocks, by height. The first compares all bytes with the digests beside them, so
+what was altered after it was written is named by block and field. The second follows the links and
+checks what `chain.link` does, and whatever the protocol's own `verify` adds to it.
+
+What a file cannot show by itself: that it is the chain of the right genesis, and that its last
+blocks were not cut off. For this compare the chain's id and the hash of its tip with what peers
+say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from troth.chain.block import Block, CertifiedBlock, read_block, read_certificate
+from troth.chain.genesis import CheckedGenesis, Genesis, GenesisError, check_named, read_genesis
+from troth.chain.link import BlockError, ChainState, check_link, first_state, signers_of
+from troth.chain.sealed import ENTRY_BYTES, altered_field, field_names, index_digest, index_of
+from troth.chain.store import ChainFile, Facts, Row, Tip
+from troth.errors import PeerError, VerificationError
+from troth.ids import NodeId, Round
+from troth.wire import Message, check_elements
+
+S = TypeVar("S")
+
+Verify = Callable[[CertifiedBlock, ChainState, S], S]
+"""The protocol's checks of a block: given the block, the chain's state below it and its own state
+there, gives its own state after it, or raises a `PeerError`."""
+
+
+class BadChainError(VerificationError):
+    """A chain file is not what it claims to be.
+
+    Args:
+      height: of the first block that is wrong; 0 is the genesis.
+      field: of it.
+      problem: what is wrong with it.
+    """
+
+    def __init__(self, file: Path, height: int, field: str, problem: str) -> None:
+        place = "genesis" if height == 0 else f"block {height}"
+        super().__init__(
+            f"{file}: {place}: {field}: {problem}",
+            hint="ask another peer for its chain; blocks below this one are sound"
+            if height
+            else "ask another peer for its chain",
+        )
+        self.height, self.field = height, field
+
+
+@dataclass(frozen=True)
+class DoubleSignature:
+    """Peers that signed two blocks of one round, and so have broken the protocol."""
+
+    round: Round
+    blocks: tuple[bytes, bytes]
+    """Hashes, in the file's order."""
+    peers: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True)
+class Audit(Generic[S]):
+    """What a sound chain file holds."""
+
+    genesis: CheckedGenesis
+    tip: Tip
+    """Of the winning chain."""
+    state: ChainState
+    """There."""
+    protocol_state: S
+    """There, as `verify` left it."""
+    line: tuple[bytes, ...]
+    """Hashes of the winning chain's blocks, ascending."""
+    blocks: int
+    """In the file, on all branches."""
+    branches: int
+    double_signatures: tuple[DoubleSignature, ...]
+
+
+@dataclass(frozen=True)
+class _Branch(Generic[S]):
+    tip: Tip
+    state: ChainState
+    protocol_state: S
+
+
+def audit_structure(file: ChainFile) -> Audit[None]:
+    """Check a chain file without any protocol: see `chain.link` for what that covers.
+
+    Raises:
+      BadChainError: names the first block and field that are wrong.
+      VerificationError: the file is damaged as a database.
+    """
+    return audit(file, begin=_nothing, verify=_nothing)
+
+
+def audit(
+    file: ChainFile, *, begin: Callable[[CheckedGenesis, Facts], S], verify: Verify[S]
+) -> Audit[S]:
+    """Check a chain file, replaying it through the protocol's own checks.
+
+    Args:
+      begin: gives the protocol's state before the first block, and may raise a `PeerError`.
+      verify: see `Verify`.
+
+    Raises:
+      BadChainError: names the first block and field that are wrong.
+      VerificationError: the file is damaged as a database.
+    """
+    path = file.path
+    file.check_pages()
+    genesis = _genesis(path, file.facts)
+    for row in file.rows():
+        _check_row(path, row)
+    root = _root(path, genesis, file.facts, begin)
+    tips = {genesis.id: root}
+    links: dict[bytes, bytes] = {}
+    witness = _Witness(genesis)
+    # Of one height; what the height below left is all that the next one needs.
+    below, here, height = {genesis.id: root}, dict[bytes, _Branch[S]](), 1
+    for row in file.rows():
+        if row.height != height:
+            below, here, height = here, {}, height + 1
+        block = _certified(path, row)
+        parent = below.get(row.previous)
+        if parent is None or row.height != height:
+            raise BadChainError(path, row.height, "previous", "is no block of this file")
+        here[row.hash] = _follow(path, genesis, parent, block, row, verify)
+        tips.pop(row.previous, None)
+        tips[row.hash] = here[row.hash]
+        links[row.hash] = row.previous
+        witness.see(block)
+    best = max(tips.values(), key=lambda branch: branch.tip.preference())
+    return Audit(
+        genesis=genesis,
+        tip=best.tip,
+        state=best.state,
+        protocol_state=best.protocol_state,
+        line=_line(links, best.tip),
+        blocks=len(links),
+        branches=len(tips),
+        double_signatures=tuple(witness.doubles),
+    )
+
+
+class _Witness:
+    """Remembers who signed what, in bytes rather than blocks."""
+
+    def __init__(self, genesis: CheckedGenesis) -> None:
+        self.doubles: list[DoubleSignature] = []
+        self._genesis = genesis
+        self._seen: dict[Round, list[tuple[bytes, frozenset[NodeId]]]] = {}
+
+    def see(self, block: CertifiedBlock) -> None:
+        """Take note of a block whose certificate was checked."""
+        round, signers = block.block.content.round, frozenset(signers_of(self._genesis, block))
+        others = self._seen.setdefault(round, [])
+        self.doubles += [
+            DoubleSignature(round, (other, block.hash), tuple(sorted(both)))
+            for other, before in others
+            if (both := before & signers)
+        ]
+        others.append((block.hash, signers))
+
+
+def _line(links: Mapping[bytes, bytes], tip: Tip) -> tuple[bytes, ...]:
+    """The hashes from the genesis, left out, to the tip."""
+    line: list[bytes] = []
+    while len(line) < tip.height:
+        line.append(links[line[-1]] if line else tip.hash)
+    return tuple(reversed(line))
+
+
+def _root(
+    path: Path,
+    genesis: CheckedGenesis,
+    facts: Facts,
+    begin: Callable[[CheckedGenesis, Facts], S],
+) -> _Branch[S]:
+    try:
+        return _Branch(Tip(genesis.id, 0, 0), first_state(genesis), begin(genesis, facts))
+    except PeerError as error:
+        raise BadChainError(path, 0, "contents", f"are refused: {error.message}") from None
+
+
+def _nothing(*_: object) -> None:
+    """No protocol's state."""
+
+
+def _follow(
+    path: Path,
+    genesis: CheckedGenesis,
+    below: _Branch[S],
+    certified: CertifiedBlock,
+    row: Row,
+    verify: Verify[S],
+) -> _Branch[S]:
+    """Check one block on top of its parent."""
+    height = row.height
+    try:
+        state = check_link(genesis, below.state, certified, sender=NodeId(path.name))
+        protocol_state = verify(certified, below.state, below.protocol_state)
+    except BlockError as error:
+        raise BadChainError(path, height, error.field, error.problem) from None
+    except PeerError as error:
+        raise BadChainError(path, height, "contents", f"are refused: {error.message}") from None
+    tip = Tip(row.hash, height, below.tip.certified + (certified.certificate is not None))
+    if row.certified != tip.certified:
+        raise BadChainError(path, height, "certified", f"counts {row.certified} certificates")
+    return _Branch(tip, state, protocol_state)
+
+
+def _genesis(path: Path, facts: Facts) -> CheckedGenesis:
+    altered = _altered(Genesis, facts.genesis, facts.index, facts.id)
+    # Peers have signed their entries, so reading them can say whose it is.
+    if altered not in (None, "peers"):
+        raise BadChainError(path, 0, altered, "was altered")
+    try:
+        genesis = read_genesis(facts.genesis, source=NodeId(path.name))
+        check_named(genesis, facts.charter, facts.model)
+    except GenesisError as error:
+        raise BadChainError(path, 0, altered or error.field, error.problem) from None
+    if altered is not None:
+        raise BadChainError(path, 0, altered, "was altered")
+    return genesis
+
+
+def _check_row(path: Path, row: Row) -> None:
+    """Compare a row's bytes with its own digests, and its columns with the block in it."""
+    altered = _altered(Block, row.data, row.index, row.hash)
+    if altered is not None:
+        raise BadChainError(path, row.height, altered, "was altered")
+    block = _certified(path, row).block.content
+    if block.height != row.height:
+        raise BadChainError(path, block.height, "height", f"is filed as {row.height}")
+    if block.previous != row.previous:
+        raise BadChainError(path, block.height, "previous", "is filed as another block's hash")
+
+
+def _certified(path: Path, row: Row) -> CertifiedBlock:
+    source = NodeId(path.name)
+    field = "encoding"
+    try:
+        block = read_block(row.data, sender=source)
+        field = "certificate"
+        certificate = (
+            None if row.certificate is None else read_certificate(row.certificate, sender=source)
+        )
+    except PeerError as error:
+        raise BadChainError(path, row.height, field, f"is wrong: {error.message}") from None
+    return CertifiedBlock(block, certificate)
+
+
+def _altered(kind: type[Message], data: bytes, index: bytes, digest: bytes) -> str | None:
+    """Which of a stored record's three parts is not what the other two say: a field of the data, an
+    entry of the index, or the digest. If several are, one of them."""
+    names = field_names(kind)
+    place = altered_field(data, index) if len(index) == len(names) * ENTRY_BYTES else None
+    if index_digest(index) == digest:
+        if len(index) != len(names) * ENTRY_BYTES:
+            return "index"
+        return None if place is None else names[place]
+    try:
+        check_elements(data, 1)
+        fresh = index_of(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        fresh = b""
+    if fresh == index:
+        return "hash"
+    if index_digest(fresh) == digest or place is None:
+        return "index"
+    return names[place]

@@ -1,0 +1,252 @@
+"""The block: what one round of Biscotti came to, and what others need to check it.
+
+Section 4.2 of the paper and its figure 2 list the contents. Ours differ in this:
+
+- The aggregate is the sum of fixed-point integers, which is exact, and w_t is named by its digest:
+  w_t = w_{t-1} + sum, so the chain determines it, and 100 copies of a model would be most of it.
+- A verifier signs the list of all updates it accepts once, not each of them.
+- The block carries a seed for the next committees, so that whoever makes the block cannot choose
+  them by choosing its contents.
+- A round that fails leaves an empty block, the same at every peer.
+
+A certificate is no part of a block: it signs the block's hash, and certificates by different
+majorities may certify the same block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, NewType
+
+import msgspec
+
+from troth.chain.sealed import Sealed, seal, unseal
+from troth.crypto import certificates
+from troth.crypto.merkle import MAX_PATH
+from troth.crypto.puzzles import DIGEST_BYTES, Digest
+from troth.crypto.signatures import SIGNATURE_BYTES
+from troth.ids import NodeId, Round
+from troth.specification import NAME_PATTERN
+from troth.wire import Codec, Int64s, Message
+
+MAX_PEERS = 1024
+"""Peers of one chain. A block names each of them several times, and stays below the wire's
+`MAX_ELEMENTS` values."""
+MAX_BLOCK_BYTES = 64 * 2**20
+MAX_CERTIFICATE_BYTES = 1024
+MAX_COMMITMENT_BYTES = 2**20
+"""Row commitments of one update, 48 bytes each."""
+MAX_SEED_PROOF_BYTES = 128
+MAX_OPENINGS = 8 * MAX_PEERS
+"""Noise slots opened in one block: as many as all peers have in a round by default."""
+MAX_EVIDENCE = 64
+MAX_EVIDENCE_BYTES = 2**20
+
+DEALING_BYTES = 2 * DIGEST_BYTES
+VERDICT = "biscotti verdict"
+ACKNOWLEDGEMENT = "biscotti acknowledgement"
+
+PeerName = Annotated[NodeId, msgspec.Meta(pattern=NAME_PATTERN)]
+Height = Annotated[int, msgspec.Meta(ge=1, le=2**32 - 1)]
+RoundNumber = Annotated[Round, msgspec.Meta(ge=1, le=2**32 - 1)]
+Signature = Annotated[bytes, msgspec.Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
+Bitmap = Annotated[bytes, msgspec.Meta(max_length=2 * MAX_PEERS // 8)]
+"""Some of a list's entries, as `bitmap.of` writes them."""
+Reason = Literal["contributed", "verified", "aggregated", "penalty"]
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A line of a block."""
+
+
+class Contribution(Part, frozen=True):
+    """One update of the sum. Its id is what verifiers sign and commitments bind."""
+
+    contributor: PeerName
+    update: Digest
+    """The update's id: SHA-256 of its commitments."""
+    commitments: Annotated[bytes, msgspec.Meta(max_length=MAX_COMMITMENT_BYTES)]
+    """COMM(dw): commitments to the data rows, compressed points one after another. The block's sum
+    is checked against their sum."""
+    dealing: Digest
+    """Digest of all row commitments that the shares were dealt with, random rows included."""
+
+
+class Acknowledgement(Part, frozen=True):
+    """An aggregator's word that it holds good shares of these updates."""
+
+    aggregator: PeerName
+    held: Bitmap
+    """Which of the block's dealings."""
+    signature: Signature
+    """For `ACKNOWLEDGEMENT`, of `signed_list` of what `held` means."""
+
+
+class Verdict(Part, frozen=True):
+    """Which updates a verifier accepts, signed once over all of them."""
+
+    verifier: PeerName
+    accepted: Bitmap
+    """Which of the block's candidates."""
+    signature: Signature
+    """For `VERDICT`, of `signed_list` of what `accepted` means."""
+
+
+class NoiseOpening(Part, frozen=True):
+    """A noise slot that nobody used, opened for everybody to check."""
+
+    noiser: PeerName
+    slot: Annotated[int, msgspec.Meta(ge=0, lt=2**16)]
+    seed: Digest
+    blinding_seed: Digest
+    path: Annotated[bytes, msgspec.Meta(max_length=MAX_PATH * DIGEST_BYTES)]
+    """From the slot's leaf to the noiser's root in the genesis, one digest after another."""
+
+
+class Evidence(Part, frozen=True):
+    """What a peer did wrong, in a form that anybody can check and nobody can make up."""
+
+    kind: Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
+    """Which of the protocol's offences; says what `data` holds."""
+    accused: PeerName
+    round: RoundNumber
+    """When it happened. A peer is punished once for each kind and round."""
+    data: Annotated[bytes, msgspec.Meta(max_length=MAX_EVIDENCE_BYTES)]
+
+
+class StakeChange(Part, frozen=True):
+    """What the block adds to a peer's stake, or takes from it."""
+
+    peer: PeerName
+    amount: Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+    reason: Reason
+
+
+class Block(Message, frozen=True):
+    """One block, as its proposer built it. `sealed.digest` of the sealed block is its hash."""
+
+    chain: Digest
+    """The genesis it stands on."""
+    height: Height
+    """The round it ends: every round leaves one block, from 1 on."""
+    previous: Digest
+    """Hash of the block below, or the chain's id at height 1."""
+    proposer: PeerName | None
+    """Who built it; nobody built an empty one."""
+    seed: Digest
+    """Draws the committees of the next round."""
+    seed_proof: Annotated[bytes, msgspec.Meta(max_length=MAX_SEED_PROOF_BYTES)]
+    """The proposer's proof that it did not choose the seed."""
+    model: Digest
+    """Of w_t, in the protocol's encoding."""
+    aggregate: Int64s | None
+    """The sum of the contributions, fixed-point integers of shape (D,); None if there is none."""
+    contributions: Annotated[tuple[Contribution, ...], msgspec.Meta(max_length=MAX_PEERS)]
+    """The agreed set U, by contributor."""
+    dealings: Annotated[bytes, msgspec.Meta(max_length=2 * MAX_PEERS * DEALING_BYTES)]
+    """What an acknowledgement speaks of: update id and dealing, ascending, one after another."""
+    acknowledgements: Annotated[tuple[Acknowledgement, ...], msgspec.Meta(max_length=MAX_PEERS)]
+    """By aggregator."""
+    candidates: Annotated[bytes, msgspec.Meta(max_length=MAX_PEERS * DIGEST_BYTES)]
+    """The ids of all updates that a verdict accepts, ascending, one after another."""
+    verdicts: Annotated[tuple[Verdict, ...], msgspec.Meta(max_length=MAX_PEERS)]
+    """By verifier."""
+    openings: Annotated[tuple[NoiseOpening, ...], msgspec.Meta(max_length=MAX_OPENINGS)]
+    """By noiser and slot."""
+    evidence: Annotated[tuple[Evidence, ...], msgspec.Meta(max_length=MAX_EVIDENCE)]
+    """By accused, kind and round."""
+    stake_changes: Annotated[tuple[StakeChange, ...], msgspec.Meta(max_length=4 * MAX_PEERS)]
+    """By peer and reason."""
+    stake: Digest
+    """Of the stake table with these changes in it."""
+
+    @property
+    def round(self) -> Round:
+        """The same as its height."""
+        return Round(self.height)
+
+    @property
+    def empty(self) -> bool:
+        """Whether its round failed: nothing was added to the model."""
+        return self.aggregate is None
+
+
+class Certificate(Message, frozen=True):
+    """Signatures of a majority under a block's hash."""
+
+    signers: Bitmap
+    """Which of the genesis' peers."""
+    signature: Annotated[
+        bytes,
+        msgspec.Meta(
+            min_length=certificates.SIGNATURE_BYTES, max_length=certificates.SIGNATURE_BYTES
+        ),
+    ]
+    """Their BLS signatures of `certified_text`, added up."""
+
+
+_BLOCKS = Codec([Block], max_bytes=MAX_BLOCK_BYTES)
+_CERTIFICATES = Codec([Certificate], max_bytes=MAX_CERTIFICATE_BYTES)
+
+
+@dataclass(frozen=True)
+class CertifiedBlock:
+    """A block with its certificate, as somebody sent or stored it."""
+
+    block: Sealed[Block]
+    certificate: Certificate | None
+    """None of an empty block only, which follows from the block below and needs nobody's word."""
+
+    @property
+    def hash(self) -> bytes:
+        """The block's."""
+        return self.block.digest
+
+
+VerifiedBlock = NewType("VerifiedBlock", CertifiedBlock)
+"""One whose checks, the structure's and the protocol's, have all passed."""
+
+
+def seal_block(block: Block) -> Sealed[Block]:
+    """The block's record; its digest is the block's hash.
+
+    Raises:
+      LocalError: it is larger than a block may be.
+    """
+    return seal(_BLOCKS, block)
+
+
+def read_block(data: bytes, *, sender: NodeId) -> Sealed[Block]:
+    """The block that a peer sent, not verified.
+
+    Raises:
+      PeerError: `data` is no block in its canonical encoding; the culprit is `sender`.
+    """
+    return unseal(_BLOCKS, Block, data, sender=sender)
+
+
+def read_certificate(data: bytes, *, sender: NodeId) -> Certificate:
+    """The certificate that a peer sent, not verified.
+
+    Raises:
+      PeerError: `data` is no certificate in its canonical encoding; the culprit is `sender`.
+    """
+    return unseal(_CERTIFICATES, Certificate, data, sender=sender).content
+
+
+def encode_certificate(certificate: Certificate) -> bytes:
+    """The certificate's bytes."""
+    return _CERTIFICATES.encode(certificate)
+
+
+def signed_list(chain: bytes, round: Round, entries: bytes) -> bytes:
+    """What a verifier or aggregator signs: entries of `candidates` or `dealings`, in their order.
+
+    It needs nothing of the block, which comes later and may speak of more.
+    """
+    return chain + round.to_bytes(8) + entries
+
+
+def certified_text(block_hash: bytes) -> bytes:
+    """What the signers of a certificate sign; the hash binds chain and height."""
+    return b"troth-block-certificate\0" + block_hash

@@ -1,0 +1,392 @@
+"""A peer's chain in one SQLite file: the genesis, what it names, and every verified block.
+
+Blocks are only ever added, each after the block below it, each in a transaction of its own: after a
+kill at any point the file holds a chain, which is at worst short of its last block. One process
+writes at a time. A file that was closed stands alone: it can be copied and audited anywhere.
+
+Forks. The paper expects them to be rare, as all committees follow from the last block, and gives no
+rule. Ours: the chain with the most certified blocks wins, then the longer one, then the one whose
+last hash is smaller. So an empty block that a peer made for itself, when it heard nothing in time,
+gives way to the certified block of that round; and whatever a majority did not sign counts nothing.
+Two certified blocks of one height need members who signed both (`chain.link.double_signers`): this
+convicts them, and the rule still makes all peers who see both choose the same one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from threading import Lock
+from types import NoneType, TracebackType
+from typing import Any
+from urllib.parse import quote
+
+from troth.chain.block import (
+    CertifiedBlock,
+    VerifiedBlock,
+    encode_certificate,
+    read_block,
+    read_certificate,
+)
+from troth.chain.genesis import CheckedGenesis, check_named
+from troth.errors import LocalError, PeerError, UsageError, VerificationError
+from troth.ids import NodeId
+
+FORMAT = b"troth chain 1"
+TABLES = (
+    "CREATE TABLE facts (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT",
+    "CREATE TABLE blocks (hash BLOB PRIMARY KEY, height INTEGER NOT NULL, previous BLOB NOT NULL, "
+    'certified INTEGER NOT NULL, "index" BLOB NOT NULL, data BLOB NOT NULL, certificate BLOB) '
+    "STRICT",
+    "CREATE INDEX by_height ON blocks (height, hash)",
+    "CREATE INDEX by_previous ON blocks (previous)",
+)
+_COLUMNS = 'hash, height, previous, certified, "index", data, certificate'
+_LINE = (
+    "WITH RECURSIVE line (hash, height, previous) AS ("
+    "SELECT hash, height, previous FROM blocks WHERE hash = ?1 UNION ALL "
+    "SELECT below.hash, below.height, below.previous FROM blocks AS below "
+    "JOIN line ON below.hash = line.previous WHERE below.height > ?2) "
+)
+"""A branch from its tip down to a height."""
+MAX_VALUE_BYTES = 2**28
+"""Largest value that is read out of a file: somebody else may have written it."""
+
+
+@dataclass(frozen=True)
+class Tip:
+    """The last block of one branch; the genesis where there is none."""
+
+    hash: bytes
+    height: int
+    certified: int
+    """Certified blocks from the genesis to it."""
+
+    def preference(self) -> tuple[int, int, int]:
+        """The fork choice: of two tips, the one with the larger preference."""
+        return self.certified, self.height, -int.from_bytes(self.hash)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A stored block as it lies there: nothing of it was checked."""
+
+    hash: bytes
+    height: int
+    previous: bytes
+    certified: int
+    index: bytes
+    data: bytes
+    certificate: bytes | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file says besides its blocks: nothing of it was checked."""
+
+    genesis: bytes
+    index: bytes
+    id: bytes
+    charter: bytes
+    """Canonical JSON."""
+    model: bytes
+    """w_0, in the protocol's encoding."""
+
+
+class ChainStore:
+    """A peer's own chain, open for writing.
+
+    Args:
+      path: made where there is none.
+      genesis: what the chain stands on; a file goes on with the same one only.
+      charter: its charter as canonical JSON.
+      model: w_0 in the protocol's encoding.
+
+    Raises:
+      UsageError: another process has it open, or it cannot be written.
+      VerificationError: it is no chain, or one with another genesis; or `charter` or `model` is not
+        what the genesis names.
+    """
+
+    def __init__(
+        self, path: Path, genesis: CheckedGenesis, *, charter: bytes, model: bytes
+    ) -> None:
+        check_named(genesis, charter, model)
+        self.path, self.genesis = path, genesis
+        # Whoever calls may do so from a thread, to go on with something else meanwhile.
+        self._in_use = Lock()
+        try:
+            self._database = sqlite3.connect(
+                path, timeout=0.0, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._open(charter, model)
+            except BaseException:
+                self._database.close()
+                raise
+        except sqlite3.DatabaseError as error:
+            raise _failed(path, error) from None
+
+    def __enter__(self) -> ChainStore:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the file back, with everything in it and nothing beside it.
+
+        Raises:
+          UsageError: the disk does not take it; what was appended is safe all the same.
+        """
+        try:
+            self._rows("PRAGMA journal_mode = DELETE")
+        finally:
+            with self._in_use:
+                self._database.close()
+
+    def append(self, certified: VerifiedBlock) -> Tip:
+        """Add a block, and give the tip of the chain that then wins. It is on the disk when this
+        returns. A block that is there already changes nothing.
+
+        Raises:
+          UsageError: the disk does not take it.
+          LocalError: the block below it is not here; fetch that first.
+        """
+        block = certified.block.content
+        below = self._tip(block.previous)
+        if below is None or block.height != below.height + 1:
+            raise LocalError(f"block {block.height} has no block below it in {self.path}")
+        certificate = certified.certificate
+        row = (
+            certified.hash,
+            block.height,
+            block.previous,
+            below.certified + (certificate is not None),
+            certified.block.index,
+            certified.block.data,
+            None if certificate is None else encode_certificate(certificate),
+        )
+        self._rows("INSERT OR IGNORE INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
+        return self.tip()
+
+    def tip(self) -> Tip:
+        """Of the winning chain, by the fork choice above."""
+        return max(self.tips(), key=Tip.preference)
+
+    def tips(self) -> tuple[Tip, ...]:
+        """Of all branches, by hash."""
+        rows = self._rows(
+            "SELECT hash, height, certified FROM blocks AS here WHERE NOT EXISTS "
+            "(SELECT 1 FROM blocks WHERE previous = here.hash) ORDER BY hash"
+        )
+        return tuple(Tip(*row) for row in rows) or (self._root(),)
+
+    def get(self, block_hash: bytes) -> CertifiedBlock | None:
+        """The block of that hash; None where it is not here."""
+        found = self._rows(f"SELECT {_COLUMNS} FROM blocks WHERE hash = ?", block_hash)
+        return _block(self.path, Row(*found[0])) if found else None
+
+    def at_height(self, height: int) -> tuple[CertifiedBlock, ...]:
+        """The blocks of that height on all branches, by hash."""
+        found = self._rows(f"SELECT {_COLUMNS} FROM blocks WHERE height = ? ORDER BY hash", height)
+        return tuple(_block(self.path, Row(*row)) for row in found)
+
+    def hashes(self, tip: bytes, *, above: int = 0) -> tuple[bytes, ...]:
+        """The hashes of a branch from its tip down to the first above that height, ascending."""
+        found = self._rows(
+            _LINE + "SELECT hash FROM line WHERE height > ?2 ORDER BY height", tip, above
+        )
+        return tuple(row[0] for row in found)
+
+    def blocks(self, *, above: int, most: int) -> tuple[CertifiedBlock, ...]:
+        """The first blocks of the winning chain above that height, at most `most`: what a peer that
+        comes back asks for."""
+        wanted = self.hashes(self.tip().hash, above=above)[:most]
+        found = (self.get(block_hash) for block_hash in wanted)
+        return tuple(block for block in found if block is not None)
+
+    def _open(self, charter: bytes, model: bytes) -> None:
+        # Exclusive, so a peer that is started twice is noticed; full, so that a power cut loses
+        # nothing that was said to be on the disk.
+        for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
+            self._database.execute(f"PRAGMA {pragma}")
+        record = self.genesis.record
+        facts = Facts(record.data, record.index, record.digest, charter, model)
+        self._database.execute("BEGIN IMMEDIATE")
+        with self._database:  # ends the transaction
+            if not self._rows("SELECT 1 FROM sqlite_schema"):
+                for statement in TABLES:
+                    self._database.execute(statement)
+                self._database.executemany(
+                    "INSERT INTO facts VALUES (?, ?)",
+                    {"format": FORMAT, **asdict(facts)}.items(),
+                )
+        _check_tables(self.path, self._database)
+        if _facts(self.path, self._database) != facts:
+            raise VerificationError(
+                f"{self.path}: is the chain of another genesis",
+                hint="give this chain a file of its own",
+            )
+
+    def _root(self) -> Tip:
+        return Tip(self.genesis.id, height=0, certified=0)
+
+    def _tip(self, block_hash: bytes) -> Tip | None:
+        if block_hash == self.genesis.id:
+            return self._root()
+        found = self._rows("SELECT hash, height, certified FROM blocks WHERE hash = ?", block_hash)
+        return Tip(*found[0]) if found else None
+
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        try:
+            with self._in_use:
+                return self._database.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _failed(self.path, error) from None
+
+
+class ChainFile:
+    """Anybody's chain file, open for reading. Nothing that comes out of it is trusted.
+
+    Raises:
+      UsageError: it cannot be read, or the process that writes it has it open.
+      VerificationError: it is no chain.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_file():
+            raise UsageError(f"{path}: there is no such file")
+        try:
+            self._database = sqlite3.connect(
+                f"file:{quote(str(path.absolute()))}?mode=ro",
+                timeout=0.0,
+                isolation_level=None,
+                uri=True,
+            )
+            try:
+                self._database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+                for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
+                    self._database.execute(f"PRAGMA {pragma}")
+                # One transaction, so that all that is read is of one moment.
+                self._database.execute("BEGIN")
+                _check_tables(path, self._database)
+                self.facts = _facts(path, self._database)
+                """Unchecked, as everything here."""
+            except BaseException:
+                self._database.close()
+                raise
+        except sqlite3.DatabaseError as error:
+            raise _failed(path, error) from None
+
+    def __enter__(self) -> ChainFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._database.close()
+
+    def rows(self) -> Iterator[Row]:
+        """All blocks, by height and hash, one in memory at a time.
+
+        Raises:
+          VerificationError: the file is damaged here.
+        """
+        try:
+            yield from (
+                _row(self.path, values)
+                for values in self._database.execute(
+                    f"SELECT {_COLUMNS} FROM blocks ORDER BY height, hash"
+                )
+            )
+        except sqlite3.DatabaseError as error:
+            raise _failed(self.path, error) from None
+
+    def check_pages(self) -> None:
+        """Check that the file is sound as a database: that no block is hidden in it.
+
+        Raises:
+          VerificationError: it is not.
+        """
+        try:
+            said = [row[0] for row in self._database.execute("PRAGMA integrity_check(1)")]
+        except sqlite3.DatabaseError as error:
+            raise _failed(self.path, error) from None
+        if said != ["ok"]:
+            raise VerificationError(f"{self.path}: the file is damaged: {' '.join(said)[:200]}")
+
+
+def _check_tables(path: Path, database: sqlite3.Connection) -> None:
+    """The file holds our tables and nothing else: no view, no trigger."""
+    found = [
+        row[0]
+        for row in database.execute(
+            "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
+        )
+    ]
+    if found != list(TABLES):
+        raise _not_a_chain(path, "other tables than a chain's")
+
+
+def _facts(path: Path, database: sqlite3.Connection) -> Facts:
+    found = dict(database.execute("SELECT key, value FROM facts"))
+    if found.pop("format", None) != FORMAT:
+        raise _not_a_chain(path, f"no format {FORMAT.decode()!r}")
+    names = [field.name for field in fields(Facts)]
+    if sorted(found) != sorted(names) or not all(type(found[name]) is bytes for name in names):
+        raise _not_a_chain(path, f"other facts than {', '.join(names)}")
+    return Facts(**found)
+
+
+def _row(path: Path, values: tuple[Any, ...]) -> Row:
+    row = Row(*values)
+    kinds = [bytes, int, bytes, int, bytes, bytes]
+    if [type(value) for value in values[:6]] != kinds or type(row.certificate) not in (
+        bytes,
+        NoneType,
+    ):
+        raise _not_a_chain(path, "values of other types than a chain's")
+    return row
+
+
+def _block(path: Path, row: Row) -> CertifiedBlock:
+    """One of our own blocks, which was verified before it went in."""
+    try:
+        block = read_block(row.data, sender=NodeId(path.name))
+        certificate = (
+            None
+            if row.certificate is None
+            else read_certificate(row.certificate, sender=NodeId(path.name))
+        )
+    except PeerError as error:
+        raise VerificationError(f"{path}: block {row.height}: {error.message}") from None
+    if block.digest != row.hash:
+        raise VerificationError(f"{path}: block {row.height}: its hash is another one")
+    return CertifiedBlock(block, certificate)
+
+
+def _not_a_chain(path: Path, found: str) -> VerificationError:
+    return VerificationError(f"{path}: is not a chain: it has {found}")
+
+
+def _failed(path: Path, error: sqlite3.DatabaseError) -> UsageError | VerificationError:
+    if isinstance(error, sqlite3.OperationalError):
+        if "locked" in str(error):
+            return UsageError(
+                f"{path}: the peer that writes this chain has it open",
+                hint="wait until it has ended, or stop it",
+            )
+        return UsageError(f"{path}: cannot be opened or written: {error}")
+    return VerificationError(f"{path}: is not a chain: {error}")

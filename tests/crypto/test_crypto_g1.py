@@ -1,0 +1,169 @@
+"""Points and generators: vectors, and everything a peer's bytes must not get away with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from py_arkworks_bls12381 import G1Point, Scalar
+
+from troth.crypto import g1
+from troth.crypto.field import elements, from_unsigned
+from troth.crypto.generators import Generators
+from troth.errors import LocalError, PeerError, VerificationError
+from troth.ids import NodeId
+
+VECTORS = Path(__file__).parent / "vectors"
+HASHES = json.loads((VECTORS / "rfc9380.json").read_text(encoding="utf-8"))
+POINTS = json.loads((VECTORS / "g1_points.json").read_text(encoding="utf-8"))
+PEER = NodeId("party-1")
+ID = bytes(range(32))
+
+
+@pytest.mark.parametrize("vector", HASHES["vectors"], ids=lambda vector: vector["message"][:10])
+def test_rfc_9380(vector):
+    point = g1.hash_to_curve(vector["message"].encode(), HASHES["dst"].encode())
+    assert point.to_xy_bytes_be().hex() == vector["x"] + vector["y"]
+
+
+@pytest.mark.parametrize("tag", [b"", b"fifteen bytes!!", b"x" * 256])
+def test_a_tag_has_a_sound_length(tag):
+    with pytest.raises(ValueError, match="tag"):
+        g1.hash_to_curve(b"message", tag)
+
+
+def test_good_points_come_back():
+    data = bytes.fromhex("".join(POINTS["good"].values()))
+    points = g1.parse_points(data, len(POINTS["good"]), sender=PEER)
+    assert g1.encode_points(points) == data
+    assert points[0] == G1Point()
+    assert points[1] == -G1Point()
+
+
+@pytest.mark.parametrize("why", POINTS["bad"])
+@pytest.mark.parametrize("infinity", [False, True])
+def test_bad_points_are_refused(why, infinity):
+    good = bytes.fromhex(POINTS["good"]["generator"])
+    data = good + bytes.fromhex(POINTS["bad"][why])
+    with pytest.raises(PeerError) as caught:
+        g1.parse_points(data, 2, sender=PEER, infinity=infinity)
+    assert caught.value.culprits == (PEER,)
+
+
+def test_the_vector_off_the_subgroup_is_on_the_curve():
+    (encoded,) = (data for why, data in POINTS["bad"].items() if why.startswith("on the curve"))
+    assert not G1Point.from_compressed_bytes_unchecked(bytes.fromhex(encoded)).is_in_subgroup()
+
+
+def test_infinity_only_where_allowed():
+    data = bytes.fromhex(POINTS["infinity"])
+    with pytest.raises(PeerError, match="infinity"):
+        g1.parse_points(data, 1, sender=PEER)
+    assert g1.parse_points(data, 1, sender=PEER, infinity=True) == (g1.IDENTITY,)
+
+
+@given(st.lists(st.tuples(st.integers(1, 1000), st.integers(0, 2**128)), max_size=6))
+def test_msm_is_the_sum_of_products(pairs):
+    points = [G1Point() * Scalar(place) for place, _ in pairs]
+    factors = [factor for _, factor in pairs]
+    expected = g1.sum_points(
+        [point * Scalar(factor) for point, factor in zip(points, factors, strict=True)]
+    )
+    assert g1.msm(points, g1.scalars(elements(factors))) == expected
+
+
+@pytest.mark.parametrize(("points", "factors"), [(3, 2), (2, 3), (0, 1), (1, 0)])
+def test_msm_drops_no_tail(points, factors):
+    with pytest.raises(ValueError, match="points and"):
+        g1.msm([G1Point()] * points, [Scalar(1)] * factors)
+
+
+def test_short_elements_are_scalars_too():
+    values = [0, 1, 2**16, 2**31 - 1]
+    short = from_unsigned(np.array(values, dtype=np.int64))[..., :2]
+    assert [int(scalar) for scalar in g1.scalars(short)] == values
+
+
+def test_generators_follow_from_the_genesis_and_nothing_else():
+    generators = Generators.derive(ID, 5)
+    assert generators.coordinates_L == Generators.derive(ID, 7).coordinates_L[:5]
+    assert generators.blinding == Generators.derive(ID, 7).blinding
+    assert generators.digest() == Generators.derive(ID, 5).digest()
+    assert generators.digest() != Generators.derive(bytes(32), 5).digest()
+    assert generators.sum == g1.sum_points(generators.coordinates_L)
+    with pytest.raises(ValueError, match="32 bytes"):
+        Generators.derive(b"short", 5)
+    with pytest.raises(ValueError, match="0 generators"):
+        Generators.derive(ID, 0)
+
+
+def test_generators_are_hashes_of_their_names():
+    tag = b"TROTH-PEDERSEN-V01-with-BLS12381G1_XMD:SHA-256_SSWU_RO_-" + ID.hex().encode()
+    generators = Generators.derive(ID, 2)
+    assert generators.coordinates_L[1] == G1Point.hash_to_curve(b"G\0\0\0\2", tag)
+    assert generators.blinding == G1Point.hash_to_curve(b"H", tag)
+
+
+def test_no_generator_is_twice_another_nor_stands_in_for_it():
+    """Biscotti's released key has G_i = 2^i G: every next generator is the last one doubled."""
+    generators = Generators.derive(ID, 8)
+    points = [*generators.coordinates_L, generators.blinding]
+    assert len({g1.encode_points([point]) for point in points}) == len(points)
+    for point in points:
+        multiples = {g1.encode_points([point * Scalar(k)]) for k in range(2, 200)}
+        assert not multiples & {g1.encode_points([other]) for other in points}
+        assert g1.encode_points([-point]) not in {g1.encode_points([other]) for other in points}
+
+
+def test_a_saved_file_gives_the_same_generators(tmp_path):
+    generators = Generators.derive(ID, 4)
+    path = tmp_path / "folder" / "generators"
+    generators.save(path)
+    loaded = Generators.load(path, generators.digest())
+    assert loaded.coordinates_L == generators.coordinates_L
+    assert loaded.blinding == generators.blinding
+    assert path.stat().st_size == 5 * 96
+
+
+def test_cached_derives_once(tmp_path):
+    path, digest = tmp_path / "generators", Generators.derive(ID, 4).digest()
+    first = Generators.cached(path, digest, ID, 4)
+    path.chmod(0o400)
+    second = Generators.cached(path, digest, ID, 4)
+    assert second.digest() == first.digest() == digest
+    with pytest.raises(VerificationError, match="do not have SHA-256"):
+        Generators.cached(tmp_path / "other", digest, ID, 5)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("at", [0, 100, 479])
+def test_a_file_with_one_bit_changed_is_refused(tmp_path, at):
+    generators = Generators.derive(ID, 4)
+    path = tmp_path / "generators"
+    generators.save(path)
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(VerificationError, match="does not hold the generators"):
+        Generators.load(path, generators.digest())
+
+
+def test_a_truncated_or_absent_file_is_refused(tmp_path):
+    generators = Generators.derive(ID, 4)
+    path = tmp_path / "generators"
+    with pytest.raises(VerificationError, match="cannot be read"):
+        Generators.load(path, generators.digest())
+    generators.save(path)
+    path.write_bytes(path.read_bytes()[:-96])
+    with pytest.raises(VerificationError, match="does not hold"):
+        Generators.load(path, generators.digest())
+
+
+def test_where_nothing_can_be_written_that_is_said(tmp_path):
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    with pytest.raises(LocalError, match="cannot be written"):
+        Generators.derive(ID, 1).save(tmp_path / "file" / "generators")
