@@ -34,6 +34,11 @@ from troth.chain.store import ChainFile, ChainStore, Tip
 from troth.errors import LocalError, UsageError, VerificationError
 from troth.ids import Round
 
+pytestmark = pytest.mark.filterwarnings(
+    # Python 3.12 warns of it where threads run; the children here use none of them.
+    "ignore:.*use of fork.*:DeprecationWarning"
+)
+
 FIRST = first_state(small_genesis())
 
 

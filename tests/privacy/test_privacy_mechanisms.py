@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -117,6 +117,7 @@ def test_what_the_discrete_gaussian_releases_is_on_its_grid(
     seed=st.integers(0, 2**32),
     size=st.integers(1, 30),
 )
+@example(clip=0.21875, z=0.2, seed=0, size=5)
 def test_cutting_to_the_grid_lengthens_nothing(clip: float, z: float, seed: int, size: int) -> None:
     """In whole numbers and fractions, so that the stated sensitivity holds to the last digit."""
     mechanism = DiscreteGaussian(clip, z)
@@ -126,8 +127,13 @@ def test_cutting_to_the_grid_lengthens_nothing(clip: float, z: float, seed: int,
     assert (
         sum(k * k for k in whole_D.tolist()) * Fraction(mechanism.step) ** 2 <= Fraction(clip) ** 2
     )
+    # What it is compared with is rounded to float32, which may be as coarse as the grid.
+    rounding = clip * float(np.finfo(np.float32).eps)
     np.testing.assert_allclose(
-        whole_D * mechanism.step, clip_update(update_D, clip), rtol=0, atol=mechanism.step
+        whole_D * mechanism.step,
+        clip_update(update_D, clip),
+        rtol=0,
+        atol=mechanism.step + rounding,
     )
 
 
