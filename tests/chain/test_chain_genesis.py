@@ -48,6 +48,7 @@ def resigned(entry: PublicEntry, **fields: object) -> PublicEntry:
     content = {name: getattr(entry, name) for name in signed} | fields
     charter = str(content.pop("charter", entry.charter))
     signing = content.pop("signing", keys_of(entry.peer).signing)
+    # What is passed on is of any type: wrong ones are among what is tried.
     return public_entry(entry.peer, charter, signing=signing, **content)  # type: ignore[arg-type]
 
 

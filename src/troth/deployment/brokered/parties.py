@@ -45,7 +45,7 @@ from troth.worlds.real.host import Host
 from troth.worlds.real.journal import Journal
 from troth.worlds.real.limits import CURATE_BYTES, Limits, body_bytes
 from troth.worlds.real.line import Line
-from troth.worlds.real.node import Outcome
+from troth.worlds.real.node import Outcome, while_carried
 from troth.worlds.real.stage import NodeStage
 from troth.worlds.real.tor.socks import Socks
 
@@ -238,14 +238,4 @@ async def _ask(
         await host.drain()
         return Outcome(parameters, host.tally, ())
 
-    carrying, playing = asyncio.create_task(caller.run()), asyncio.create_task(play_role())
-    try:
-        await asyncio.wait((carrying, playing), return_when=asyncio.FIRST_COMPLETED)
-        if not playing.done():
-            # It asks for ever, so it has failed.
-            await carrying
-        return await playing
-    finally:
-        for task in (playing, carrying):
-            task.cancel()
-        await asyncio.gather(playing, carrying, return_exceptions=True)
+    return await while_carried(caller.run(), play_role())

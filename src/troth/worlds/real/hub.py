@@ -216,6 +216,7 @@ def _protocol_class(door: Door) -> type[TimedProtocol]:
         request_s = door.limits.handshake_s
         peer: NodeId | None = None
 
+        # Narrowed as in `TimedProtocol`.
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             tls = transport.get_extra_info("ssl_object")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from troth import streams
 from troth.crypto.identity import Identity, PublicId
@@ -148,7 +149,17 @@ async def _as_spoke(
         await spoke.farewell()
         return Outcome(parameters, host.tally, tuple(absent))
 
-    carrying, playing = asyncio.create_task(spoke.run()), asyncio.create_task(play())
+    return await while_carried(spoke.run(), play())
+
+
+async def while_carried(
+    carry: Coroutine[Any, Any, None], play: Coroutine[Any, Any, Outcome]
+) -> Outcome:
+    """What `play` comes to, while `carry` carries its messages.
+
+    Raises: what either of them raises.
+    """
+    carrying, playing = asyncio.create_task(carry), asyncio.create_task(play)
     try:
         await asyncio.wait((carrying, playing), return_when=asyncio.FIRST_COMPLETED)
         if not playing.done():

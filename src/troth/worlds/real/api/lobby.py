@@ -82,6 +82,7 @@ def protocol_class(lobby: Lobby) -> type[TimedProtocol]:
         request_s = lobby.limits.handshake_s
         guest: Guest | None = None
 
+        # Narrowed as in `TimedProtocol`.
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             guest = self.guest = lobby.enter(transport)
