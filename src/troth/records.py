@@ -89,6 +89,24 @@ class PartyRecord(Record, frozen=True, kw_only=True):
     one computation. Simulated runs only."""
 
 
+class ReleasePrivacy(Record, frozen=True, kw_only=True):
+    """What one kind of a party's releases comes to by itself, over all rounds."""
+
+    what: str
+    views: list[str]
+    """Who has seen it."""
+    releases: int
+    paper: float | None = None
+    """Epsilon as the protocol's paper counts it; None where it does not."""
+    delta: float
+    epsilon: float | None = None
+    """Epsilon that holds; None where nothing bounds it."""
+    pld: float | None = None
+    rdp: float | None = None
+    budget: float | None = None
+    """Epsilon that the charter calibrated the noise for."""
+
+
 class PartyPrivacy(Record, frozen=True, kw_only=True):
     """What one party has spent for its own privacy, over all its releases and views together.
 
@@ -115,6 +133,8 @@ class PartyPrivacy(Record, frozen=True, kw_only=True):
     """Who has seen releases; what these compute from them costs nothing more."""
     entries: list[dict[str, Any]] = []
     """The ledger: which events those views saw, and how often."""
+    by_release: list[ReleasePrivacy] = []
+    """Each kind of release by itself, where the charter adds noise of more than one kind."""
 
 
 class PrivacyRecord(Record, frozen=True, kw_only=True):

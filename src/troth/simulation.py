@@ -366,7 +366,12 @@ class _Run:
         for party in stage.parties:
             node = world.nodes.get(party)
             account = own_account(
-                charter.protocol, party, stage.privacy.get(party), partial(_saved_state, node)
+                charter.protocol,
+                party,
+                stage.privacy.get(party),
+                partial(_saved_state, node),
+                training=charter.training,
+                dimension=stage.bench.model.dimension,
             )
             privacies.append(account.privacy)
             attack = stage.attackers.get(party)

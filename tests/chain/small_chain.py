@@ -15,6 +15,8 @@ import numpy as np
 from troth.chain import bitmap
 from troth.chain.block import (
     ACKNOWLEDGEMENT,
+    DEALING,
+    OPENING,
     VERDICT,
     Acknowledgement,
     Block,
@@ -26,6 +28,7 @@ from troth.chain.block import (
     Verdict,
     VerifiedBlock,
     certified_text,
+    opening_text,
     seal_block,
     signed_list,
 )
@@ -162,9 +165,16 @@ def full_block(
         seed_proof=proof,
         model=seed("model", number),
         aggregate=np.array(aggregate, np.int64),
+        blindings=seed("blindings", number),
         contributions=(
             Contribution(
-                PEERS[0], updates[0], commitments[updates[0]], dealings[0][len(updates[0]) :]
+                PEERS[0],
+                updates[0],
+                commitments[updates[0]],
+                dealings[0][len(updates[0]) :],
+                keys_of(PEERS[0]).signing.sign(
+                    DEALING, signed_list(genesis.id, number, dealings[0])
+                ),
             ),
         ),
         dealings=b"".join(dealings),
@@ -176,11 +186,18 @@ def full_block(
         ),
         candidates=b"".join(updates),
         verdicts=(Verdict(PEERS[1], places, keys_of(PEERS[1]).signing.sign(VERDICT, accepted)),),
-        openings=(NoiseOpening(PEERS[3], 2, seed("slot"), seed("blinding"), seed("path")),),
+        openings=(opened(number),),
         evidence=tuple(evidence),
         stake_changes=changes,
         stake=apply_changes(below.stake, changes, sender=SENDER).digest(),
     )
+
+
+def opened(number: Round) -> NoiseOpening:
+    """A slot that party-3 opens."""
+    parts = seed("slot"), seed("blinding"), seed("path")
+    text = opening_text(small_genesis().id, number, 2, *parts)
+    return NoiseOpening(PEERS[3], 2, *parts, keys_of(PEERS[3]).signing.sign(OPENING, text))
 
 
 def follow(below: ChainState, certified: CertifiedBlock) -> ChainState:

@@ -154,6 +154,12 @@ CASES: dict[str, tuple[Callable[[Block], Block], str, str]] = {
         "acknowledgements", "not hold",
     ),
     "a stranger's noise": (lambda b: line(b, "openings", noiser=STRANGER), "openings", "party-8"),
+    "noise that its noiser did not open": (
+        lambda b: line(b, "openings", slot=1), "openings", "not hold",
+    ),
+    "somebody else's update": (
+        lambda b: line(b, "contributions", contributor=PEERS[1]), "contributions", "not hold",
+    ),
     "a slot opened twice": (
         lambda b: changed(b, openings=b.openings * 2), "openings", "each once",
     ),
@@ -228,6 +234,7 @@ def test_a_failed_round_may_still_blame() -> None:
     nothing = changed(
         stake,
         aggregate=None,
+        blindings=b"",
         contributions=(),
         model=BELOW.model,
         stake_changes=changes,

@@ -15,6 +15,7 @@ TASK = '[task]\nkind = "classification"\ndata = "digits"\nmodel = "softmax"\n'
 TRAINING = "[training]\nrounds = 5\nlearning_rate = 0.1\n"
 PROTOCOL = '[protocol]\nname = "federated"\n'
 PARTIES = "[parties]\ncount = 10\n"
+LEDGER = '[protocol]\nname = "biscotti"\n'
 BROKERED = '[protocol]\nname = "tormentor"\ndeadline_s = 1\n'
 PRIVATE = '[parties.privacy]\nmechanism = "laplace"\nepsilon = 2\ndelta = 1e-5\nclip = 1\n'
 
@@ -859,7 +860,110 @@ SYNTAX = [
     Case("too deep", f"seed = {'[' * 5000}\n", None, "too deeply", ""),
 ]
 
-CASES = [*TYPES, *BOUNDS, *NAMES, *TASKS, *PARTICIPANTS, *ATTACKS, *WORLDS, *SYNTAX]
+LEDGERS = [
+    Case(
+        "too few peers",
+        text(protocol=LEDGER, parties="[parties]\ncount = 7\n"),
+        "parties.count",
+        "is less than a round takes, 8: 3 verifiers, 3 aggregators and least_updates = 2",
+        "make committees smaller",
+    ),
+    Case(
+        "too few peers admitted",
+        text(
+            protocol=LEDGER,
+            more='[admission]\npolicy = "allow_list"\nallow = ["party-1", "party-2"]\n',
+        ),
+        "parties.count",
+        "parties admitted: 2",
+    ),
+    Case(
+        "too many peers",
+        text(protocol=LEDGER, parties="[parties]\ncount = 1025\n"),
+        "parties.count",
+        "is more than the 1024 peers",
+    ),
+    Case(
+        "more noisers than others",
+        text(protocol=LEDGER + "noise = { noisers = 10 }\n"),
+        "protocol.noise.noisers",
+        "is not below 10",
+    ),
+    Case(
+        "no stake",
+        text(protocol=LEDGER + "stake = { initial = 0 }\n"),
+        "protocol.stake.initial",
+        "leaves nobody to draw",
+    ),
+    Case(
+        "too few contributors",
+        text(protocol=LEDGER + "sampled = 0.1\n"),
+        "protocol.sampled",
+        "draws 1 contributors a round, fewer than least_updates = 2",
+    ),
+    Case(
+        "one accepted update",
+        text(protocol=LEDGER + 'aggregation = "krum"\n'),
+        "protocol.aggregation.rule",
+        "accepts 1 of a round's updates",
+        "multi_krum",
+    ),
+    Case(
+        "one selected update",
+        text(protocol=LEDGER + 'aggregation = { rule = "multi_krum", selected = 1 }\n'),
+        "protocol.aggregation.selected",
+        "accepts 1 of a round's updates",
+    ),
+    Case(
+        "a rule that wants more contributors",
+        text(protocol=LEDGER + 'aggregation = { rule = "multi_krum", byzantine = 1 }\n'),
+        "protocol.aggregation.byzantine",
+        "needs at least 5 parties",
+        "lower byzantine to at most 0",
+    ),
+    Case(
+        "two sums of one round",
+        text(protocol=LEDGER + "aggregators = 4\nquorum = 2\ntolerated = 1\n"),
+        "protocol.quorum",
+        "two sums of one round could be opened",
+        'faults = "crash"',
+    ),
+    Case(
+        "an unknown property",
+        text(protocol=LEDGER + "most_failures = { privcay = 0.1 }\n"),
+        "protocol.most_failures.privcay",
+        "is not a known key",
+        'did you mean "privacy"?',
+    ),
+    Case(
+        "an unknown mask",
+        text(protocol=LEDGER + 'noise = { mask = "lapalce" }\n'),
+        "protocol.noise.mask",
+        "is not known",
+        "choose one of: none, gaussian, paper, calibrated",
+    ),
+    Case(
+        "noise of a party's own",
+        text(protocol=LEDGER, more=PRIVATE),
+        "parties.privacy.mechanism",
+        "in which all parties add the same noise",
+        "ledger_noise",
+    ),
+    Case(
+        "steps shorter than messages",
+        text(protocol=LEDGER + "phase_s = 1\n", more="[network]\nlatency = 0.5\n"),
+        "protocol.phase_s",
+        "two messages take at least 1 s",
+    ),
+    Case(
+        "cryptography of nobody",
+        text(more='[cryptography]\ngroup = "modelled"\n'),
+        "cryptography",
+        "has no effect",
+    ),
+]
+
+CASES = [*TYPES, *BOUNDS, *NAMES, *TASKS, *PARTICIPANTS, *ATTACKS, *WORLDS, *LEDGERS, *SYNTAX]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

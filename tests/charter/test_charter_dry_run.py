@@ -69,6 +69,59 @@ def test_attackers_are_those_of_the_run(load: Load, base: str) -> None:
     assert len(stage.initial_D) == dry_run(loaded).dimension
 
 
+def test_a_ledger_says_how_likely_its_committees_fail(load: Load, base: str) -> None:
+    ledger = base.replace("count = 10", "count = 12").replace('"federated"', '"biscotti"')
+    found = dry_run(load(ledger, "training.batch_size=10"))
+    assert found.coordinator is None
+    assert found.asked == 12
+    # 3 of 12 peers are adversarial; 2 of 3 seats of a committee: (3 * 9 + 1) / 220.
+    assert "privacy fails" in found.notes[1]
+    assert "0.13 a round, 0.49 in 5 rounds" in found.notes[1]
+    assert "carries no differential privacy" in "".join(found.notes)
+    assert found.privacy.epsilon is None
+    assert found.bytes_in_all > 0
+
+
+def test_a_ledger_with_noise_says_what_a_peer_spends(load: Load, base: str) -> None:
+    found = dry_run(
+        load(
+            base.replace('"federated"', '"biscotti"\nfraction_bits = 10'),
+            "protocol.ledger_noise.epsilon=4",
+            "protocol.ledger_noise.delta=1e-5",
+            'protocol.noise.mask={kind = "calibrated", epsilon = 8.0, delta = 1e-5}',
+        )
+    )
+    assert "epsilon = 4, delta = 1e-05 over all rounds" in "".join(found.notes)
+    # More than the sums alone, for masked updates are released, too.
+    assert found.privacy.epsilon is not None
+    assert found.privacy.epsilon > 4
+
+
+def test_a_ledger_that_misses_its_own_bound_is_refused(load: Load, base: str) -> None:
+    ledger = base.replace('"federated"', '"biscotti"\nnoise = { mask = "none" }')
+    bound = "protocol.most_failures.privacy=0.1"
+    with pytest.raises(CharterError, match="how likely privacy fails in 5 rounds") as caught:
+        dry_run(load(ledger, bound))
+    assert (caught.value.key, caught.value.value) == ("protocol.most_failures.privacy", 0.1)
+    accepted = dry_run(load(ledger, bound, 'protocol.accept_failures=["privacy"]'))
+    assert "accepted by the charter" in accepted.notes[1]
+    dry_run(load(ledger, "protocol.most_failures.privacy=0.9"))
+
+
+def test_a_ledger_whose_noise_does_not_fit_its_grid_is_refused(load: Load, base: str) -> None:
+    ledger = base.replace('"federated"', '"biscotti"\nfraction_bits = 0')
+    with pytest.raises(CharterError) as caught:
+        dry_run(load(ledger))
+    assert caught.value.key == "protocol.noise.mask.epsilon"
+
+
+def test_slots_that_will_not_do_are_said(load: Load, base: str) -> None:
+    ledger = base.replace("count = 10", "count = 40").replace('"federated"', '"biscotti"')
+    assert not any("find none" in note for note in dry_run(load(ledger)).notes)
+    few = dry_run(load(ledger, "protocol.noise.slots=2"))
+    assert any("has 1 slots a round" in note for note in few.notes)
+
+
 def test_parties_off_the_list_are_left_out(load: Load, base: str) -> None:
     more = '[admission]\npolicy = "allow_list"\nallow = ["party-7", "party-2"]\n'
     found = dry_run(load(base + more, "admission.minimum_examples=5"))

@@ -23,7 +23,9 @@ from troth.crypto.commitments import (
     commit_elements,
 )
 from troth.crypto.field import ORDER, elements, from_signed, integers
+from troth.crypto.g1 import G1
 from troth.crypto.generators import Generators
+from troth.crypto.group import POINT_BYTES
 from troth.errors import LocalError, PeerError
 from troth.ids import NodeId
 from troth.privacy.noise import SimulatedSecret
@@ -131,13 +133,13 @@ def test_every_vector_has_blinding_factors_that_give_the_same_commitment():
 
 def test_the_id_is_the_digest_of_all_rows():
     committed = commit(KEY, some_opening(), bound=BOUND)
-    assert len(committed.encoded) == ROWS * 48
+    assert len(committed.encoded) == ROWS * POINT_BYTES
     again = Commitment.parse(committed.encoded, ROWS, sender=NodeId("peer"))
     assert (again, again.points, again.id) == (committed, committed.points, committed.id)
     swapped = Commitment.of(committed.points[::-1])
     assert swapped.id != committed.id
     with pytest.raises(PeerError) as caught:
-        Commitment.parse(committed.encoded[:-48], ROWS, sender=NodeId("peer"))
+        Commitment.parse(committed.encoded[:-POINT_BYTES], ROWS, sender=NodeId("peer"))
     assert caught.value.culprits == ("peer",)
 
 
@@ -213,6 +215,28 @@ def test_errors_that_cancel_each_other_are_found():
             claim("down", Opening(down, second.blindings_K), points[1]),
         )
     assert caught.value.culprits == ("up", "down")
+
+
+# x = 0 and y = 2 is a point of the curve, of order 3, that a peer can add to any commitment.
+SMALL = G1.read(bytes(48) + (2).to_bytes(48))
+
+
+@pytest.mark.parametrize("check_by", range(12))
+def test_all_judge_alike_of_points_outside_the_group(check_by):
+    """Whatever weights a node draws: with one in three of them the part of order 3 would vanish."""
+    opening = some_opening(high=BOUND - 1)
+    points = commit(KEY, opening, bound=BOUND).points
+    with_small = (points[0] + SMALL, points[1])
+    encoded = Commitment.of(with_small).encoded
+    received = Commitment.parse(encoded, ROWS, sender=NodeId("peer"))
+    assert received.id != Commitment.of(points).id
+    drawn = bits("judge", check_by)
+    check_openings(KEY, [claim("peer", opening, received.points)], bound=BOUND, bits=drawn)
+    # Nor does it open to anything else.
+    liar = claim("liar", changed(opening, value=0), received.points)
+    with pytest.raises(PeerError) as caught:
+        check_openings(KEY, [claim("peer", opening, points), liar], bound=BOUND, bits=drawn)
+    assert caught.value.culprits == ("liar",)
 
 
 @pytest.mark.parametrize("size", [0, DIMENSION - 1, DIMENSION + 1])

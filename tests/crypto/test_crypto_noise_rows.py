@@ -37,7 +37,7 @@ LAYOUT = Layout(dimension=40, rows=4)
 KEY = CommitmentKey(LAYOUT, Generators.derive(b"g" * 32, LAYOUT.columns))
 NOISE = GaussianRows(KEY, sigma=1000, bound=2**16)
 SHAPE = TableShape(rounds=2, slots=2)
-PINNED = [240, 540, 655, 557, -1074, 967]
+PINNED = [-445, 544, 1365, -138, -424, -738]
 BITS = SeededBits(b"b" * 32)
 
 

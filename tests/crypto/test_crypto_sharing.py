@@ -29,6 +29,7 @@ from troth.crypto.field import (
     integers,
     random_elements,
 )
+from troth.crypto.g1 import G1
 from troth.crypto.generators import Generators
 from troth.crypto.sharing import (
     Dealing,
@@ -227,6 +228,19 @@ def test_a_wrong_commitment_to_any_row_is_refused():
         points[row] += G1Point()
         with pytest.raises(PeerError):
             check_shares(KEY, [one.claim(0, points=points)], bits("row"))
+
+
+@pytest.mark.parametrize("check_by", range(8))
+def test_all_judge_alike_of_commitments_outside_the_group(check_by):
+    """A point of order 3 is on the curve: added to a commitment, it changes nobody's mind."""
+    first, second = contributors()[:2]
+    points = list(first.points)
+    points[-1] += G1.read(bytes(48) + (2).to_bytes(48))
+    drawn = bits("judge", check_by)
+    check_shares(KEY, [first.claim(1, points=points), second.claim(1)], drawn)
+    with pytest.raises(PeerError) as caught:
+        check_shares(KEY, [first.claim(1, first.share(2), points), second.claim(1)], drawn)
+    assert caught.value.culprits == (first.name,)
 
 
 def test_a_dropped_row_is_refused():

@@ -14,6 +14,7 @@ from troth.records import (
     PrivacyRecord,
     Record,
     Rejection,
+    ReleasePrivacy,
     RoundRecord,
     Summary,
     Traffic,
@@ -25,7 +26,17 @@ TEXT = (Path(__file__).parents[2] / "docs" / "reports.md").read_text(encoding="u
 
 @pytest.mark.parametrize(
     "record",
-    [Metrics, PartyPrivacy, PartyRecord, PrivacyRecord, Rejection, RoundRecord, Summary, Traffic],
+    [
+        Metrics,
+        PartyPrivacy,
+        PartyRecord,
+        PrivacyRecord,
+        Rejection,
+        ReleasePrivacy,
+        RoundRecord,
+        Summary,
+        Traffic,
+    ],
 )
 def test_every_field_is_described(record: type[Record]) -> None:
     assert [

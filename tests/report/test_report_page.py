@@ -15,10 +15,20 @@ import pytest
 
 from troth.errors import UsageError
 from troth.ids import NodeId
-from troth.records import PartyPrivacy, PrivacyRecord, Rejection, RoundRecord, Summary, Traffic
+from troth.records import (
+    PartyPrivacy,
+    PrivacyRecord,
+    Rejection,
+    ReleasePrivacy,
+    RoundRecord,
+    Summary,
+    Traffic,
+)
 from troth.report.folder import RunFolder
 from troth.report.page import render, write_report
+from troth.report.privacy import own_privacy_record, simulated_privacy_record
 from troth.report.read import Run
+from troth.report.table import summary_table
 
 MakeRun = Callable[..., Run]
 
@@ -362,6 +372,56 @@ def test_each_party_says_what_it_has_spent(make_run: MakeRun) -> None:
          "broker"],
         ["party-1", "none", "–", "–", "–", "–", "–", "–", "0", "–"],
     ]  # fmt: skip
+
+
+def test_each_kind_of_release_has_a_row_and_the_papers_count(make_run: MakeRun) -> None:
+    masked = ReleasePrivacy(
+        what="masked updates", views=["verifiers"], releases=12, paper=2.0, delta=1e-5,
+        epsilon=861.5, pld=None, rdp=861.5,
+    )  # fmt: skip
+    sums = ReleasePrivacy(what="sums on the ledger", views=["public"], releases=9, delta=1e-5)
+    party = PartyPrivacy(
+        party=NodeId("party-0"), mechanism="paper mask", unit="party", adjacency="replace_one",
+        delta=1e-5, releases=12, views=["public", "verifiers"], by_release=[masked, sums],
+    )  # fmt: skip
+    privacy = own_privacy_record(party)
+    assert privacy.epsilon is None
+    assert "sums on the ledger left without noise" in privacy.note
+    rows = table(parse(render([make_run(privacy=privacy)])), "own privacy")
+    hides = "a party exchanged"
+    assert rows == [
+        ["Party", "Mechanism", "Hides", "ε in the paper", "ε spent", "by PLD", "by RDP",
+         "ε at most", "δ", "Updates", "Seen by"],
+        ["party-0", "paper mask", hides, "–", "–", "–", "–", "–", "1e-05", "12",
+         "public, verifiers"],
+        ["party-0", "paper mask: masked updates", hides, "2", "861.5", "–", "861.5", "–", "1e-05",
+         "12", "verifiers"],
+        ["party-0", "paper mask: sums on the ledger", hides, "–", "–", "–", "–", "–", "1e-05", "9",
+         "public"],
+    ]  # fmt: skip
+    lines = summary_table(make_run(privacy=privacy))
+    assert (
+        "party-0: paper mask; masked updates: epsilon 861.5 at delta 1e-05, in the paper 2; sums "
+        "on the ledger: nothing bounds what they reveal"
+    ) in lines
+
+
+def test_a_run_with_every_release_bounded_says_the_largest(make_run: MakeRun) -> None:
+    release = ReleasePrivacy(
+        what="masked updates", views=["verifiers"], releases=1, delta=1e-5, epsilon=1.0
+    )
+    parties = [
+        PartyPrivacy(
+            party=NodeId(f"party-{index}"), mechanism="calibrated mask", delta=1e-5,
+            epsilon=float(index + 1), by_release=[release],
+        )
+        for index in range(3)
+    ]  # fmt: skip
+    privacy = simulated_privacy_record(parties)
+    assert (privacy.epsilon, privacy.delta, privacy.mechanism) == (3.0, 1e-5, "calibrated mask")
+    assert "protects nobody" in privacy.note
+    assert "without noise" not in privacy.note
+    assert "at most ε = 3, δ = 1e-05" in render([make_run(privacy=privacy)])
 
 
 def test_what_parties_were_told_is_there_where_they_were(make_run: MakeRun) -> None:

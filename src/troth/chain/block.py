@@ -43,7 +43,12 @@ MAX_EVIDENCE = 64
 MAX_EVIDENCE_BYTES = 2**20
 
 DEALING_BYTES = 2 * DIGEST_BYTES
+MAX_BLINDINGS_BYTES = 2**20
+"""32 bytes for each row of the commitments."""
+
 VERDICT = "biscotti verdict"
+DEALING = "biscotti dealing"
+OPENING = "biscotti opening"
 ACKNOWLEDGEMENT = "biscotti acknowledgement"
 
 PeerName = Annotated[NodeId, msgspec.Meta(pattern=NAME_PATTERN)]
@@ -69,7 +74,10 @@ class Contribution(Part, frozen=True):
     """COMM(dw): commitments to the data rows, compressed points one after another. The block's sum
     is checked against their sum."""
     dealing: Digest
-    """Digest of all row commitments that the shares were dealt with, random rows included."""
+    """Digest of what the shares were dealt with; the protocol says of what."""
+    signature: Signature
+    """By the contributor, for `DEALING`, of `signed_list` of update and dealing: nobody else can
+    take the update for its own."""
 
 
 class Acknowledgement(Part, frozen=True):
@@ -93,7 +101,7 @@ class Verdict(Part, frozen=True):
 
 
 class NoiseOpening(Part, frozen=True):
-    """A noise slot that nobody used, opened for everybody to check."""
+    """A noise slot that hides nothing, opened for everybody to check."""
 
     noiser: PeerName
     slot: Annotated[int, msgspec.Meta(ge=0, lt=2**16)]
@@ -101,6 +109,8 @@ class NoiseOpening(Part, frozen=True):
     blinding_seed: Digest
     path: Annotated[bytes, msgspec.Meta(max_length=MAX_PATH * DIGEST_BYTES)]
     """From the slot's leaf to the noiser's root in the genesis, one digest after another."""
+    signature: Signature
+    """By the noiser, for `OPENING`, of `opening_text`."""
 
 
 class Evidence(Part, frozen=True):
@@ -141,6 +151,8 @@ class Block(Message, frozen=True):
     """Of w_t, in the protocol's encoding."""
     aggregate: Int64s | None
     """The sum of the contributions, fixed-point integers of shape (D,); None if there is none."""
+    blindings: Annotated[bytes, msgspec.Meta(max_length=MAX_BLINDINGS_BYTES)]
+    """The sum of their blinding factors: opens the sum of their commitments, with the aggregate."""
     contributions: Annotated[tuple[Contribution, ...], msgspec.Meta(max_length=MAX_PEERS)]
     """The agreed set U, by contributor."""
     dealings: Annotated[bytes, msgspec.Meta(max_length=2 * MAX_PEERS * DEALING_BYTES)]
@@ -245,6 +257,13 @@ def signed_list(chain: bytes, round: Round, entries: bytes) -> bytes:
     It needs nothing of the block, which comes later and may speak of more.
     """
     return chain + round.to_bytes(8) + entries
+
+
+def opening_text(
+    chain: bytes, round: Round, slot: int, seed: bytes, blinding_seed: bytes, path: bytes
+) -> bytes:
+    """What a noiser signs when it opens a slot."""
+    return chain + round.to_bytes(8) + slot.to_bytes(4) + seed + blinding_seed + path
 
 
 def certified_text(block_hash: bytes) -> bytes:

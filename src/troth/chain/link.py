@@ -19,12 +19,15 @@ import numpy as np
 from troth.chain import bitmap
 from troth.chain.block import (
     ACKNOWLEDGEMENT,
+    DEALING,
     DEALING_BYTES,
+    OPENING,
     VERDICT,
     Block,
     CertifiedBlock,
     Evidence,
     certified_text,
+    opening_text,
     seal_block,
     signed_list,
 )
@@ -37,6 +40,8 @@ from troth.crypto.certificates import verify_aggregate
 from troth.crypto.puzzles import DIGEST_BYTES
 from troth.errors import PeerError
 from troth.ids import NodeId, Round
+
+_PASSED = NodeId("a block that was checked")
 
 
 class BlockError(PeerError):
@@ -96,6 +101,7 @@ def empty_block(genesis: CheckedGenesis, below: ChainState) -> Sealed[Block]:
             seed_proof=b"",
             model=below.model,
             aggregate=None,
+            blindings=b"",
             contributions=(),
             dealings=b"",
             acknowledgements=(),
@@ -117,21 +123,50 @@ def check_link(
     Raises:
       BlockError: names the first field that is wrong; the culprit is `sender`.
     """
+    if certified.certificate is not None:
+        _Check(genesis, below, certified.block.content, sender).place()
+        check_certificate(genesis, certified, sender=sender)
+        return check_contents(genesis, below, certified.block, sender=sender)
     block = certified.block.content
     check = _Check(genesis, below, block, sender)
     check.place()
-    if certified.certificate is None:
-        check.nobody_ended_it(certified.block)
-        stake, punished = below.stake, below.punished
-    else:
-        check_certificate(genesis, certified, sender=sender)
-        check.seed()
-        check.lists()
-        check.signatures()
-        check.aggregate()
-        punished = check.evidence()
-        stake = check.stake()
-    return ChainState(certified.hash, block.height, block.seed, block.model, stake, punished)
+    check.nobody_ended_it(certified.block)
+    return ChainState(
+        certified.hash, block.height, block.seed, block.model, below.stake, below.punished
+    )
+
+
+def state_after(below: ChainState, certified: CertifiedBlock) -> ChainState:
+    """The state after a block whose checks have all passed."""
+    block = certified.block.content
+    return ChainState(
+        certified.hash,
+        block.height,
+        block.seed,
+        block.model,
+        apply_changes(below.stake, block.stake_changes, sender=_PASSED),
+        below.punished | set(map(_offence, block.evidence)),
+    )
+
+
+def check_contents(
+    genesis: CheckedGenesis, below: ChainState, sealed: Sealed[Block], *, sender: NodeId
+) -> ChainState:
+    """`check_link` of a block that has no certificate yet: what its certifiers do before they sign.
+
+    Raises:
+      BlockError: names the first field that is wrong; the culprit is `sender`.
+    """
+    block = sealed.content
+    check = _Check(genesis, below, block, sender)
+    check.place()
+    check.seed()
+    check.lists()
+    check.signatures()
+    check.aggregate()
+    punished = check.evidence()
+    stake = check.stake()
+    return ChainState(sealed.digest, block.height, block.seed, block.model, stake, punished)
 
 
 def check_certificate(
@@ -259,10 +294,21 @@ class _Check:
 
     def signatures(self) -> None:
         block = self.block
-        for line in block.verdicts:
+        for line in block.contributions:
+            self._by(
+                "contributions", DEALING, line.contributor,
+                signed_list(block.chain, block.round, line.update + line.dealing), line.signature,
+            )  # fmt: skip
+        for opening in block.openings:
+            text = opening_text(
+                block.chain, block.round, opening.slot, opening.seed, opening.blinding_seed,
+                opening.path,
+            )  # fmt: skip
+            self._by("openings", OPENING, opening.noiser, text, opening.signature)
+        for verdict in block.verdicts:
             self._signed(
-                "verdicts", VERDICT, line.verifier, line.accepted, block.candidates, DIGEST_BYTES,
-                line.signature,
+                "verdicts", VERDICT, verdict.verifier, verdict.accepted, block.candidates,
+                DIGEST_BYTES, verdict.signature,
             )  # fmt: skip
         for ack in block.acknowledgements:
             self._signed(
@@ -273,7 +319,7 @@ class _Check:
     def aggregate(self) -> None:
         block, genesis = self.block, self.genesis.content
         if block.aggregate is None:
-            if block.contributions:
+            if block.contributions or block.blindings:
                 raise self.fault("aggregate", "is missing")
             if block.model != self.below.model:
                 raise self.fault("model", "changed without an update")
@@ -330,17 +376,23 @@ class _Check:
         signature: bytes,
     ) -> None:
         """A list of entries of a table, signed by a peer."""
-        peers = self.genesis.by_name
-        if signer not in peers:
-            raise self.fault(field, f"name {signer}, who is no peer")
         entries = _entries(table, width)
         try:
             places = bitmap.places(chosen, len(entries))
-            text = signed_list(
-                self.block.chain, self.block.round, b"".join(entries[place] for place in places)
-            )
+        except ValueError as error:
+            raise self.fault(field, f"of {signer} do not hold: {error}") from None
+        chosen_entries = b"".join(entries[place] for place in places)
+        text = signed_list(self.block.chain, self.block.round, chosen_entries)
+        self._by(field, purpose, signer, text, signature)
+
+    def _by(self, field: str, purpose: str, signer: NodeId, text: bytes, signature: bytes) -> None:
+        """A peer's signature."""
+        peers = self.genesis.by_name
+        if signer not in peers:
+            raise self.fault(field, f"name {signer}, who is no peer")
+        try:
             signatures.verify(peers[signer].signing, purpose, text, signature, signer=signer)
-        except (PeerError, ValueError) as error:
+        except PeerError as error:
             raise self.fault(field, f"of {signer} do not hold: {error}") from None
 
 

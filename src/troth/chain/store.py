@@ -31,6 +31,7 @@ from troth.chain.block import (
     read_certificate,
 )
 from troth.chain.genesis import CheckedGenesis, check_named
+from troth.chain.ledger import fitting
 from troth.errors import LocalError, PeerError, UsageError, VerificationError
 from troth.ids import NodeId
 
@@ -160,6 +161,15 @@ class ChainStore:
           UsageError: the disk does not take it.
           LocalError: the block below it is not here; fetch that first.
         """
+        self.keep(certified)
+        return self.tip()
+
+    def keep(self, certified: VerifiedBlock) -> None:
+        """The same, for who does not ask which chain wins (`troth.chain.ledger.Ledger`).
+
+        Raises:
+          UsageError, LocalError: as `append`.
+        """
         block = certified.block.content
         below = self._tip(block.previous)
         if below is None or block.height != below.height + 1:
@@ -175,7 +185,12 @@ class ChainStore:
             None if certificate is None else encode_certificate(certificate),
         )
         self._rows("INSERT OR IGNORE INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
-        return self.tip()
+
+    def line(self, tip: bytes, *, above: int, most_bytes: int) -> tuple[CertifiedBlock, ...]:
+        """The first blocks above a height of the branch that ends with block `tip`, ascending, as
+        many as fit into `most_bytes`, and at least one (`troth.chain.ledger.Ledger`)."""
+        found = (self.get(block_hash) for block_hash in self.hashes(tip, above=above))
+        return fitting((block for block in found if block is not None), most_bytes)
 
     def tip(self) -> Tip:
         """Of the winning chain, by the fork choice above."""

@@ -10,6 +10,7 @@ from troth.data.spec import DataSpec
 from troth.errors import CharterError
 from troth.learning.spec import ModelSpec
 from troth.learning.training import Training
+from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.centralised.parameters import Centralised
 from troth.protocols.dssgd.parameters import DSSGD
 from troth.protocols.federated.parameters import Federated
@@ -17,7 +18,7 @@ from troth.protocols.standalone.parameters import Standalone
 from troth.protocols.tormentor.parameters import Tormentor
 from troth.specification import NAME_PATTERN, Count, Table
 
-ProtocolSpec = Federated | DSSGD | Centralised | Standalone | Tormentor
+ProtocolSpec = Federated | DSSGD | Centralised | Standalone | Tormentor | Biscotti
 
 
 class Task(Table, frozen=True, kw_only=True):
@@ -37,7 +38,8 @@ class Privacy(Table, frozen=True, kw_only=True):
     """The `[privacy]` table.
 
     The baselines add no noise, so the only mechanism is `none`, and every report then says that
-    updates reveal what they reveal: no (epsilon, delta) holds.
+    updates reveal what they reveal: no (epsilon, delta) holds. The noise of a ledger stands in
+    `[protocol.noise]` and `[protocol.ledger_noise]`.
     """
 
     mechanism: Literal["none"] = "none"

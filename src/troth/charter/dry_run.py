@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -10,12 +10,12 @@ from troth import streams
 from troth.charter.charter import Charter
 from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario
+from troth.charter.model import model_of
 from troth.charter.rules.common import (
     admitted,
     asked,
     coordinator,
     cost_labels,
-    facts,
     parties_are_nodes,
     party_names,
     sends_messages,
@@ -24,6 +24,7 @@ from troth.charter.rules.common import (
 from troth.charter.scenario import Scenario
 from troth.ids import Bytes, PartyId
 from troth.privacy.spec import NoPrivacy
+from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.federated.parameters import Federated
 from troth.records import PrivacyRecord, Traffic
 
@@ -69,12 +70,13 @@ def dry_run(loaded: LoadedScenario) -> DryRun:
     on a machine without them.
 
     Raises:
-      CharterError: a model or data of one's own cannot be made.
+      CharterError: a model or data of one's own cannot be made; or a ledger's noise does not fit
+        the model, or its committees fail likelier than its charter allows.
       DataError: own files are missing, or do not hold what the schema says.
     """
     scenario, charter = loaded.scenario, loaded.scenario.charter
     notes: list[str] = []
-    dimension = _dimension(scenario, loaded.base)
+    dimension = model_of(scenario, base=loaded.base).dimension
     parties = admitted(scenario)
     traffic = _traffic(charter, len(parties), dimension)
     per_round = sum(entry.bytes for entry in traffic.values())
@@ -83,6 +85,7 @@ def dry_run(loaded: LoadedScenario) -> DryRun:
             f"parties with fewer than {charter.admission.minimum_examples} examples are turned "
             "away when the data are dealt"
         )
+    notes += _ledger_notes(scenario, parties, dimension)
     at_work = len(parties)
     if isinstance(charter.protocol, Federated):
         at_work = asked(charter.protocol, len(parties))
@@ -103,32 +106,9 @@ def dry_run(loaded: LoadedScenario) -> DryRun:
         bytes_per_round=Bytes(per_round),
         bytes_in_all=Bytes(per_round * charter.training.rounds),
         cost_labels=cost_labels(charter),
-        privacy=_privacy(scenario),
+        privacy=_privacy(scenario, dimension),
         notes=notes,
     )
-
-
-def _dimension(scenario: Scenario, base: Path) -> int:
-    # Imported here and below: these come with numerical code, and `troth --help` need not wait.
-    from troth.data.loading import load
-    from troth.learning.build import build_model
-
-    task, known = scenario.charter.task, facts(scenario.charter)
-    if known is not None:
-        features, classes = known.shape, known.classes or 0
-    else:
-        stream = streams.world(scenario.seed).child("data")
-        data = load(task.data, root=None, base=base, stream=stream)
-        features, classes = data.features, len(data.classes)
-    model = build_model(
-        task.model,
-        features=features,
-        outputs=max(1, classes),
-        task=task.kind,
-        loss=task.loss,
-        base=base,
-    )
-    return model.dimension
 
 
 def _attacks(scenario: Scenario) -> list[Attackers]:
@@ -153,8 +133,26 @@ def _traffic(charter: Charter, parties: int, dimension: int) -> dict[str, Traffi
     }
 
 
-def _privacy(scenario: Scenario) -> PrivacyRecord:
+def _ledger_notes(scenario: Scenario, parties: Sequence[PartyId], dimension: int) -> Iterable[str]:
+    charter = scenario.charter
+    if not isinstance(charter.protocol, Biscotti):
+        return ()
+    from troth.protocols.biscotti.failures import run_notes
+    from troth.protocols.biscotti.setting import setting_of
+
+    setting = setting_of(
+        charter.protocol,
+        charter.training,
+        charter=bytes.fromhex(charter_digest(charter).removeprefix("sha256:")),
+        dimension=dimension,
+    )
+    return run_notes(charter.protocol, charter.training, parties, setting)
+
+
+def _privacy(scenario: Scenario, dimension: int) -> PrivacyRecord:
     charter, own = scenario.charter, scenario.parties.privacy
+    if isinstance(charter.protocol, Biscotti):
+        return _ledger_privacy(charter.protocol, charter, admitted(scenario)[0], dimension)
     if not isinstance(own, NoPrivacy):
         return PrivacyRecord(
             mechanism=tag(own),
@@ -175,4 +173,29 @@ def _privacy(scenario: Scenario) -> PrivacyRecord:
         epsilon=None,
         delta=None,
         note=f"no noise is added, so no (epsilon, delta) holds; {reveals}",
+    )
+
+
+def _ledger_privacy(
+    protocol: Biscotti, charter: Charter, party: PartyId, dimension: int
+) -> PrivacyRecord:
+    """Of a peer that contributes in every round, the most that any can."""
+    from troth.protocols.biscotti.released import released_privacy
+
+    rounds = charter.training.rounds
+    spent = released_privacy(
+        protocol, charter.training, party, dimension=dimension, masked=rounds, contributed=rounds
+    )
+    if spent.epsilon is None:
+        note = (
+            "verifiers see updates with the mask's noise, everybody sees sums; together no "
+            "(epsilon, delta) holds"
+        )
+    else:
+        note = (
+            f"a peer in all {rounds} sums: epsilon = {spent.epsilon:.4g}, delta = {spent.delta:g} "
+            "for all data of a party, whoever looks"
+        )
+    return PrivacyRecord(
+        mechanism=spent.mechanism, epsilon=spent.epsilon, delta=spent.delta, note=note
     )

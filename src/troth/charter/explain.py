@@ -78,6 +78,10 @@ def _problems(value: object, type_: inspect.Type, key: Key) -> Iterator[CharterE
                 yield _wrong_kind(value, type_, key)
                 return
             for name, inner in value.items():
+                if isinstance(type_.key_type, inspect.LiteralType):
+                    known = [str(each) for each in declared(type_.key_type)]
+                    if name not in known:
+                        yield _unknown(name, known, key)
                 yield from _problems(inner, type_.value_type, (*key, name))
         case inspect.LiteralType():
             yield from _literal(value, type_, key)

@@ -12,7 +12,15 @@ from troth.data.spec import Equal, PartitionSpec
 from troth.engines.spec import EngineSpec
 from troth.privacy.spec import NoPrivacy, PrivacySpec
 from troth.specification import Count, Table
-from troth.worlds.simulated.spec import Churn, CostSpec, Faults, Network, Puzzles, ZeroCost
+from troth.worlds.simulated.spec import (
+    Churn,
+    CostSpec,
+    Cryptography,
+    Faults,
+    Network,
+    Puzzles,
+    ZeroCost,
+)
 
 
 class Parties(Table, frozen=True, kw_only=True):
@@ -51,5 +59,6 @@ class Scenario(Table, frozen=True, kw_only=True):
     attacks: list[AttackSpec] = msgspec.field(default_factory=list)
     cost: CostSpec = ZeroCost()
     puzzles: Puzzles = Puzzles()
+    cryptography: Cryptography = Cryptography()
     engine: EngineSpec = EngineSpec()
     evaluation: Evaluation = Evaluation()

@@ -22,19 +22,20 @@ Node = dict[str, Any]
 _AROUND = ("description", "default")
 """What a key says besides its type."""
 
-_HOMES = {
-    "task.data": ("Task", "data"),
-    "task.model": ("Task", "model"),
-    "protocol": ("ScenarioFile", "protocol"),
-    "protocol.aggregation": ("Federated", "aggregation"),
-    "protocol.puzzle": ("Tormentor", "puzzle"),
-    "partition": ("ScenarioFile", "partition"),
-    "network.latency": ("Network", "latency"),
-    "network.latency_of.*": ("Network", "latency_of"),
-    "cost": ("ScenarioFile", "cost"),
-    "engine": ("ScenarioFile", "engine"),
+_HOMES: dict[str, tuple[tuple[str, str], ...]] = {
+    "task.data": (("Task", "data"),),
+    "task.model": (("Task", "model"),),
+    "protocol": (("ScenarioFile", "protocol"),),
+    "protocol.aggregation": (("Federated", "aggregation"), ("Biscotti", "aggregation")),
+    "protocol.puzzle": (("Tormentor", "puzzle"),),
+    "protocol.noise.mask": (("Noise", "mask"),),
+    "partition": (("ScenarioFile", "partition"),),
+    "network.latency": (("Network", "latency"),),
+    "network.latency_of.*": (("Network", "latency_of"),),
+    "cost": (("ScenarioFile", "cost"),),
+    "engine": (("ScenarioFile", "engine"),),
 }
-"""The table and key behind each short form."""
+"""The tables and keys behind each short form."""
 
 
 def json_schema() -> Node:
@@ -50,8 +51,8 @@ def json_schema() -> Node:
         for key, node in table.get("properties", {}).items():
             table["properties"][key] = _without_null(node)
     for place, form in SHORT_FORMS.items():
-        home, key = _HOMES[place]
-        _allow_short(tables, home, key, form)
+        for home, key in _HOMES[place]:
+            _allow_short(tables, home, key, form)
     return _whole(tables)
 
 

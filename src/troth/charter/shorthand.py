@@ -58,6 +58,7 @@ SHORT_FORMS: dict[str, ShortForm] = {
         "rule", 'aggregation = "multi_krum"', callable_form=("rule", "callable")
     ),
     "protocol.puzzle": ShortForm("kind", 'puzzle = "argon2"'),
+    "protocol.noise.mask": ShortForm("kind", 'mask = "paper"'),
     "partition": ShortForm("kind", 'partition = "equal"', callable_form=("kind", "callable")),
     "network.latency": _LATENCY,
     "network.latency_of.*": _LATENCY,

@@ -13,7 +13,17 @@ import msgspec
 from troth.charter.charter import Charter
 from troth.charter.file import place_in_file
 from troth.charter.keys import Key, dotted, parse_key
-from troth.charter.rules import attacks, parties, partition, privacy, protocol, task, waiting, world
+from troth.charter.rules import (
+    attacks,
+    committees,
+    parties,
+    partition,
+    privacy,
+    protocol,
+    task,
+    waiting,
+    world,
+)
 from troth.charter.scenario import Scenario
 from troth.errors import CharterError
 from troth.specification import Table
@@ -22,6 +32,7 @@ _CHARTER_RULES: tuple[Callable[[Charter], None], ...] = (*task.RULES, *protocol.
 
 _SCENARIO_RULES: tuple[Callable[[Scenario], None], ...] = (
     *parties.RULES,
+    *committees.RULES,
     *privacy.RULES,
     *partition.RULES,
     *world.RULES,

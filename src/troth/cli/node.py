@@ -29,10 +29,17 @@ if TYPE_CHECKING:
 )
 @click.option("--identity", type=FILE, required=True, help="Made with: troth identity new FILE.")
 @click.option(
-    "--peers", type=FILE, required=True, help="The public id of every node it speaks to, in TOML."
+    "--peers",
+    type=FILE,
+    required=True,
+    help="The public id of every node it speaks to, in TOML; without a server also where they are.",
 )
-@click.option("--listen", metavar="HOST:PORT", help="Where the server waits for the others.")
+@click.option("--listen", metavar="HOST:PORT", help="Where a server, or a peer, waits for others.")
 @click.option("--connect", metavar="URL", help="Where the server is: https://HOST:PORT.")
+@click.option(
+    "--secret", type=FILE, help="A peer's own, made with: troth genesis peer SCENARIO FILE."
+)
+@click.option("--genesis", type=FILE, help="Of all peers, made with: troth genesis build.")
 @set_option
 @click.option(
     "--into",
@@ -60,6 +67,8 @@ def node(
     peers: Path,
     listen: str | None,
     connect: str | None,
+    secret: Path | None,
+    genesis: Path | None,
     changes: tuple[str, ...],
     into: Path | None,
     give_up_after: float | None,
@@ -69,14 +78,21 @@ def node(
 ) -> None:
     """Run one node of a scenario, over TLS.
 
-    The server listens and every other node connects to it; nothing connects to a party. A node that
-    was stopped or killed goes on when it is started again with the same --into. With --format json,
-    events are printed as they happen, one JSON object a line.
+    The server listens and every other node connects to it; nothing connects to a party. In a
+    protocol without a server every peer listens, and connects to those whose names are smaller. A
+    node that was stopped or killed goes on when it is started again with the same --into. With
+    --format json, events are printed as they happen, one JSON object a line.
     """
     if (listen is None) == (connect is None):
         raise UsageError(
             "a node needs either --listen or --connect",
             hint="--listen HOST:PORT for the server, --connect https://HOST:PORT for others",
+        )
+    if (secret is None) != (genesis is None):
+        raise UsageError(
+            f"--{'genesis' if secret is None else 'secret'} needs --"
+            f"{'secret' if secret is None else 'genesis'} beside it",
+            hint="a peer of a ledger takes both, and no other node takes either",
         )
     where = _connect(connect) if connect is not None else parse_listen(str(listen))
     from dataclasses import replace
@@ -88,10 +104,15 @@ def node(
     from troth.ids import NodeId
     from troth.worlds.real.limits import Limits
     from troth.worlds.real.node import Listen
-    from troth.worlds.real.peers import read_peers
+    from troth.worlds.real.peers import read_addresses, read_peers
 
     who, pinned = Identity.load(identity), read_peers(peers)
     loaded = load_scenario(file, overrides=changes)
+    own = None
+    if secret is not None and genesis is not None:
+        from troth.deployment.genesis import read_own
+
+        own = read_own(secret, genesis)
     progress, events = progress_of(format, quiet)
     if isinstance(where, Listen):
         host = f"[{where.address}]" if ":" in where.address else where.address
@@ -112,6 +133,8 @@ def node(
         where,
         into=into or Path("runs") / f"{loaded.scenario.charter.name}.{name}",
         progress=progress,
+        addresses=read_addresses(peers),
+        own=own,
         limits=Limits(unreachable_s=patience_s(give_up_after), patience=patience),
     )
     if events is None:

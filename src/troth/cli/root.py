@@ -14,6 +14,7 @@ from troth.cli.check import check
 from troth.cli.curate import curate
 from troth.cli.data import data
 from troth.cli.failure import from_click
+from troth.cli.genesis import genesis
 from troth.cli.identity import identity
 from troth.cli.join import join
 from troth.cli.launch import launch
@@ -39,7 +40,7 @@ def troth() -> None:
 
 for verb in (
     simulate, check, report, reproduce, data, new, schema,
-    launch, node, broker, curate, join, status, identity, chain,
+    launch, node, broker, curate, join, status, identity, genesis, chain,
 ):  # fmt: skip
     troth.add_command(verb)
 

@@ -5,10 +5,10 @@ A vector of D integers is laid out as K rows of L. Row i is committed as
     C_i = sum_l x[i,l] G_l + b_i H,    b_i uniform in F_r
 
 and COMM(x) = (C_0, ..., C_{K-1}), whose SHA-256 names the update. The generators' relations are
-unknown, so it is *binding* as long as discrete logarithms in G1 are hard. It is *perfectly hiding*:
-for every vector there are blinding factors that give the same points. It adds up: sums of openings
-open sums of commitments. That is all there is to a masked update (update plus noise) and to an
-aggregate (sum of updates), so one check serves both.
+unknown, so it is *binding* as long as discrete logarithms in the group are hard. It is *perfectly
+hiding*: for every vector there are blinding factors that give the same points. It adds up: sums of
+openings open sums of commitments. That is all there is to a masked update (update plus noise) and
+to an aggregate (sum of updates), so one check serves both.
 
 Differs from the paper: Biscotti commits to polynomials (Kate, Zaverucha & Goldberg, ASIACRYPT
 2010), because that needs a trusted setup and a witness for each share, and does not hide. Rows need
@@ -25,7 +25,6 @@ from hashlib import sha256
 from typing import NewType
 
 import numpy as np
-from py_arkworks_bls12381 import G1Point, Scalar
 
 from troth.crypto.blame import wrong_claims
 from troth.crypto.field import (
@@ -33,14 +32,16 @@ from troth.crypto.field import (
     Elements,
     elements,
     from_unsigned,
+    integers,
     matmul,
     random_elements,
     random_weights,
     total,
 )
 from troth.crypto.fixed_point import within
-from troth.crypto.g1 import encode_points, msm, parse_points, scalars, sum_points
+from troth.crypto.g1 import G1
 from troth.crypto.generators import Generators
+from troth.crypto.group import Group, Point, sum_points
 from troth.errors import LocalError, PeerError
 from troth.ids import NodeId
 from troth.privacy.noise import RandomBits
@@ -103,28 +104,33 @@ class CommitmentKey:
                 hint=f"derive {columns} generators",
             )
 
+    @property
+    def group(self) -> Group:
+        """Where all commitments are."""
+        return self.generators.group
+
 
 @dataclass(frozen=True)
 class Commitment:
     """Points of the group, verified to be that and nothing more."""
 
     encoded: bytes
-    """48 bytes for each row: what travels and what is signed."""
+    """96 bytes for each row: what travels and what is signed."""
 
-    points: tuple[G1Point, ...] = field(compare=False, repr=False)
-
-    @classmethod
-    def of(cls, points: Sequence[G1Point]) -> Commitment:
-        return cls(encode_points(points), tuple(points))
+    points: tuple[Point, ...] = field(compare=False, repr=False)
 
     @classmethod
-    def parse(cls, data: bytes, rows: int, *, sender: NodeId) -> Commitment:
+    def of(cls, points: Sequence[Point], *, group: Group = G1) -> Commitment:
+        return cls(group.encode(points), tuple(points))
+
+    @classmethod
+    def parse(cls, data: bytes, rows: int, *, sender: NodeId, group: Group = G1) -> Commitment:
         """What a peer sent as its commitment of so many rows.
 
         Raises:
-          PeerError: as `parse_points`; the culprit is `sender`.
+          PeerError: as `Group.parse`; the culprit is `sender`.
         """
-        return cls(data, parse_points(data, rows, sender=sender))
+        return cls(data, group.parse(data, rows, sender=sender))
 
     @property
     def id(self) -> UpdateId:
@@ -171,7 +177,7 @@ class OpeningClaim:
     author: NodeId
     values_D: Int64s = field(repr=False)
     blindings_K: Elements = field(repr=False)
-    points_K: Sequence[G1Point] = field(repr=False)
+    points_K: Sequence[Point] = field(repr=False)
 
 
 def commit(key: CommitmentKey, opening: Opening, *, bound: int) -> Commitment:
@@ -185,31 +191,30 @@ def commit(key: CommitmentKey, opening: Opening, *, bound: int) -> Commitment:
       ValueError: the opening is none for this key and bound.
     """
     _check_opening(key, opening.values_D, opening.blindings_K, bound)
-    generators = key.generators
+    group, generators = key.group, key.generators
     # x + B is a short scalar, and r - |x|, which a negative x stands for, is not: seven times the
     # time. B (G_1 + .. + G_L) is taken off again.
-    shift = -(generators.sum * Scalar(bound))
+    shift = group.times(generators.sum, bound)
+    rows = group.msm_rows(generators.coordinates_L, _shifted(key, opening.values_D, bound))
     points = [
-        msm(generators.coordinates_L, scalars(row_L)) + generators.blinding * blinding + shift
-        for row_L, blinding in zip(
-            _shifted(key, opening.values_D, bound), scalars(opening.blindings_K), strict=True
-        )
+        row + group.times(generators.blinding, blinding) - shift
+        for row, blinding in zip(rows, integers(opening.blindings_K), strict=True)
     ]
-    return Commitment.of(points)
+    return Commitment.of(points, group=group)
 
 
-def commit_elements(key: CommitmentKey, rows_RM: Elements) -> tuple[G1Point, ...]:
+def commit_elements(key: CommitmentKey, rows_RM: Elements) -> tuple[Point, ...]:
     """Commitments to rows of field elements of any size, each with its blinding factor last.
 
     Args:
       rows_RM: shape (R, L + 1, 16).
     """
     bases = (*key.generators.coordinates_L, key.generators.blinding)
-    return tuple(msm(bases, scalars(row_M)) for row_M in rows_RM)
+    return key.group.msm_rows(bases, rows_RM)
 
 
-def add_commitments(commitments: Sequence[Sequence[G1Point]]) -> tuple[G1Point, ...]:
-    """Row by row, the sums of equally long tuples of points."""
+def add_commitments(commitments: Sequence[Sequence[Point]]) -> tuple[Point, ...]:
+    """Row by row, the sums of equally long tuples of points, at least one."""
     return tuple(sum_points(points) for points in zip(*commitments, strict=True))
 
 
@@ -259,12 +264,12 @@ def _openings_hold(
     ]
     blindings = np.concatenate([claim.blindings_K for claim in claims])[:, None]
     blinding = matmul([weights], blindings)[0]
-    opened = msm(key.generators.coordinates_L, scalars(total(weighted)))
-    opened += msm([key.generators.blinding], scalars(blinding))
+    bases = (*key.generators.coordinates_L, key.generators.blinding)
+    opened = key.group.msm(bases, np.concatenate([total(weighted), blinding]))
     points = [point for claim in claims for point in claim.points_K]
     shift = bound * sum(weights)
-    factors = scalars(elements([*weights, shift]))
-    return opened == msm([*points, key.generators.sum], factors)
+    factors = elements([*weights, shift])
+    return key.group.equal(opened, key.group.msm([*points, key.generators.sum], factors))
 
 
 def _shifted(key: CommitmentKey, values_D: Int64s, bound: int) -> Elements:

@@ -1,38 +1,84 @@
 """The group G1 of BLS12-381, of prime order r, over arkworks.
 
-Points travel compressed, 48 bytes each. What a peer sends is checked to be the one encoding of a
-point of the subgroup. Scalar multiplication takes time that depends on the scalar (0.3 us for 1,
-110 us for 255 one-bits): whoever shares the machine can learn about secret scalars that way.
+A point is an element of G1 plus one of small order that nothing depends on:
+
+    E(F_q) = G1 + T,    h_eff t = 0 for every t in T,    gcd(h_eff, r) = 1
+
+where E is the curve, q its field's prime, T the elements whose order divides the cofactor, and
+h_eff = 0xd201000000010001 (RFC 9380, 8.8.1). What a peer sends is checked to be on the curve, and
+not to be in G1, which would take a hundred times as long. Points are the same if h_eff times their
+difference is zero, that is, if their parts in G1 are: T has no element but zero in common with G1,
+and multiplying by h_eff takes T to zero and maps G1 one to one. So
+
+- a commitment binds as it would without its part in T: P and P + t have the same openings;
+- all nodes judge alike. A check that left T in would pass or fail with the checker's random
+  weights: a part of order 3 vanishes under a third of them. Times h_eff, it vanishes under all;
+- nothing leaks through T: peers' points are multiplied by public numbers only.
+
+Ids and Merkle leaves are of the bytes as they were sent, so P and P + t are two commitments to one
+vector, as are two with different blinding factors.
+
+Points travel uncompressed, 96 bytes each, because taking a root for each would be most of the time
+of reading them. Scalar multiplication takes time that depends on the scalar (0.3 us for 1, 110 us
+for 255 one-bits): whoever shares the machine can learn about secret scalars that way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
-from operator import add
+from typing import Final, cast
 
 from py_arkworks_bls12381 import G1Point, Scalar
 
 from troth.crypto.field import ELEMENT_BYTES, Elements, encode_elements
-from troth.errors import PeerError
-from troth.ids import NodeId
+from troth.crypto.group import Group, Point
 
-POINT_BYTES = 48
-UNCOMPRESSED_BYTES = 96
+COFACTOR_MULTIPLE: Final = 0xD201000000010001
+"""h_eff."""
 
-IDENTITY = G1Point.identity()
-"""The point at infinity, the group's zero."""
+_H_EFF = Scalar(COFACTOR_MULTIPLE)
 
 
-def hash_to_curve(message: bytes, dst: bytes) -> G1Point:
-    """A point whose logarithm nobody knows: BLS12381G1_XMD:SHA-256_SSWU_RO_ (RFC 9380, 8.8.1).
+class G1Group(Group):
+    """Points are the library's."""
 
-    Args:
-      dst: domain separation tag, 16 to 255 bytes (RFC 9380, 3.1).
-    """
-    if not 16 <= len(dst) <= 255:
-        raise ValueError(f"a domain separation tag has 16 to 255 bytes, not {len(dst)}")
-    return G1Point.hash_to_curve(message, dst)
+    name = "g1"
+    binding = True
+    identity = G1Point.identity()
+
+    def hash_to_group(self, message: bytes, dst: bytes) -> G1Point:
+        """A point whose logarithm nobody knows: BLS12381G1_XMD:SHA-256_SSWU_RO_ (RFC 9380, 8.8.1).
+
+        In G1, without a part in T.
+        """
+        if not 16 <= len(dst) <= 255:
+            raise ValueError(f"a domain separation tag has 16 to 255 bytes, not {len(dst)}")
+        return G1Point.hash_to_curve(message, dst)
+
+    def times(self, point: Point, factor: int) -> G1Point:
+        return cast("G1Point", point) * Scalar(factor)
+
+    def equal(self, left: Point, right: Point) -> bool:
+        # The library multiplies points outside G1 by the whole number too, not modulo r.
+        return left == right or cast("G1Point", left - right) * _H_EFF == self.identity
+
+    def encode(self, points: Sequence[Point]) -> bytes:
+        """x and y of each, big-endian; zeros for the point at infinity."""
+        return b"".join(cast("G1Point", point).to_xy_bytes_be() for point in points)
+
+    def read(self, encoded: bytes) -> G1Point:
+        """A point of the curve; 0.3 us. Coordinates of q or more are refused."""
+        return G1Point.from_xy_bytes_unchecked_be(encoded)
+
+    def _msm_rows(self, points_L: Sequence[Point], factors_KLW: Elements) -> tuple[G1Point, ...]:
+        # The library would drop the tail of the longer list; `msm_rows` has counted.
+        points = cast("list[G1Point]", list(points_L))
+        return tuple(
+            G1Point.multiexp_unchecked(points, scalars(factors_LW)) for factors_LW in factors_KLW
+        )
+
+
+G1: Final = G1Group()
 
 
 def scalars(elements_NW: Elements) -> list[Scalar]:
@@ -41,62 +87,3 @@ def scalars(elements_NW: Elements) -> list[Scalar]:
     data, padding = encode_elements(elements_NW), bytes(ELEMENT_BYTES - 2 * limbs)
     read = Scalar.from_le_bytes
     return [read(data[at : at + 2 * limbs] + padding) for at in range(0, len(data), 2 * limbs)]
-
-
-def msm(points: Sequence[G1Point], factors: Sequence[Scalar]) -> G1Point:
-    """sum_l factors[l] points[l]; quicker if all factors are small.
-
-    Raises:
-      ValueError: the numbers differ. The library would drop the longer one's tail, and what a
-        commitment drops it does not bind.
-    """
-    if len(points) != len(factors):
-        raise ValueError(f"{len(points)} points and {len(factors)} factors")
-    return G1Point.multiexp_unchecked(list(points), list(factors))
-
-
-def sum_points(points: Sequence[G1Point]) -> G1Point:
-    """The sum; the identity for none."""
-    return reduce(add, points, IDENTITY)
-
-
-def encode_points(points: Sequence[G1Point]) -> bytes:
-    """48 bytes for each."""
-    return b"".join(point.to_compressed_bytes() for point in points)
-
-
-def parse_points(
-    data: bytes, count: int, *, sender: NodeId, infinity: bool = False
-) -> tuple[G1Point, ...]:
-    """What `encode_points` wrote; 56 us for each point.
-
-    Args:
-      infinity: whether the point at infinity may be among them. No honest commitment is that point
-        but with probability 2^-255.
-
-    Raises:
-      PeerError: these are not `count` points, or one of them is off the curve, outside the subgroup
-        of order r, written otherwise than `encode_points` would, or at infinity where that is not
-        allowed; the culprit is `sender`.
-    """
-    if len(data) != count * POINT_BYTES:
-        raise PeerError(
-            f"sent {len(data)} bytes for {count} points of {POINT_BYTES} bytes", culprits=(sender,)
-        )
-    points = []
-    for at in range(0, len(data), POINT_BYTES):
-        encoded = data[at : at + POINT_BYTES]
-        try:
-            # Checks the curve and the subgroup.
-            point = G1Point.from_compressed_bytes(encoded)
-        except ValueError:
-            raise PeerError(
-                "sent bytes that encode no point of the group", culprits=(sender,)
-            ) from None
-        # The library reads any bytes after the infinity bit.
-        if point.to_compressed_bytes() != encoded:
-            raise PeerError("sent a point in another than its one encoding", culprits=(sender,))
-        if not infinity and point == IDENTITY:
-            raise PeerError("sent the point at infinity", culprits=(sender,))
-        points.append(point)
-    return tuple(points)

@@ -1,8 +1,8 @@
 """The generators G_1 .. G_L and H of commitments. Nobody knows how they relate to each other.
 
 Each is the hash of its own name under a tag that holds the run's id, so anybody can derive them
-again and nobody can have chosen them. That takes 0.2 ms each: a file keeps them, uncompressed, and
-is believed only if its SHA-256 is the one that all agreed on.
+again and nobody can have chosen them. That takes 0.2 ms each: a file keeps them, and is believed
+only if its SHA-256 is the one that all agreed on.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
-from py_arkworks_bls12381 import G1Point
-
-from troth.crypto.g1 import UNCOMPRESSED_BYTES, hash_to_curve, sum_points
+from troth.crypto.g1 import G1
+from troth.crypto.group import POINT_BYTES, Group, Point, sum_points
 from troth.errors import UsageError, VerificationError
 
 GENESIS_ID_BYTES = 32
@@ -27,11 +26,13 @@ _TAG = b"TROTH-PEDERSEN-V01-with-BLS12381G1_XMD:SHA-256_SSWU_RO_-"
 class Generators:
     """G_1 .. G_L for the coordinates of a row, H for its blinding factor."""
 
-    coordinates_L: tuple[G1Point, ...]
-    blinding: G1Point
+    coordinates_L: tuple[Point, ...]
+    blinding: Point
+    group: Group = G1
+    """Which they are of, and so everything that is committed with them."""
 
     @classmethod
-    def derive(cls, genesis_id: bytes, count: int) -> Generators:
+    def derive(cls, genesis_id: bytes, count: int, *, group: Group = G1) -> Generators:
         """The generators of one run.
 
         Args:
@@ -44,12 +45,14 @@ class Generators:
         if not 1 <= count <= MAX_GENERATORS:
             raise ValueError(f"{count} generators are not 1 to {MAX_GENERATORS}")
         dst = _TAG + genesis_id.hex().encode()
-        coordinates = (hash_to_curve(b"G" + at.to_bytes(4), dst) for at in range(1, count + 1))
-        return cls(tuple(coordinates), hash_to_curve(b"H", dst))
+        coordinates = (
+            group.hash_to_group(b"G" + at.to_bytes(4), dst) for at in range(1, count + 1)
+        )
+        return cls(tuple(coordinates), group.hash_to_group(b"H", dst), group)
 
     @classmethod
     def load(cls, path: Path, digest: bytes) -> Generators:
-        """The generators in a file that `save` wrote; 0.3 us each.
+        """The generators of G1 in a file that `save` wrote; 0.3 us each.
 
         Args:
           digest: `digest()` of the generators agreed on.
@@ -67,16 +70,15 @@ class Generators:
             raise VerificationError(
                 f"{path}: does not hold the generators of SHA-256 {digest.hex()}", hint=hint
             )
-        # Unchecked is right here: the digest says that these bytes came from points of the group.
+        # The digest says that these bytes came from points of G1.
         points = tuple(
-            G1Point.from_xy_bytes_unchecked_be(data[at : at + UNCOMPRESSED_BYTES])
-            for at in range(0, len(data), UNCOMPRESSED_BYTES)
+            G1.read(data[at : at + POINT_BYTES]) for at in range(0, len(data), POINT_BYTES)
         )
         return cls(points[:-1], points[-1])
 
     @classmethod
     def cached(cls, path: Path, digest: bytes, genesis_id: bytes, count: int) -> Generators:
-        """`load`, or `derive` and `save` where there is no file yet.
+        """`load`, or `derive` in G1 and `save` where there is no file yet.
 
         Raises:
           VerificationError: as `load`, or the derived generators have another digest.
@@ -102,21 +104,21 @@ class Generators:
         partial = path.with_name(f".{path.name}.partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(self._uncompressed)
+            partial.write_bytes(self._encoded)
             partial.replace(path)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise UsageError(f"{path}: cannot be written: {reason}") from None
 
     def digest(self) -> bytes:
-        """SHA-256 of all generators, uncompressed, H last."""
-        return sha256(self._uncompressed).digest()
+        """SHA-256 of all generators, encoded, H last."""
+        return sha256(self._encoded).digest()
 
     @cached_property
-    def sum(self) -> G1Point:
+    def sum(self) -> Point:
         """G_1 + .. + G_L."""
         return sum_points(self.coordinates_L)
 
     @property
-    def _uncompressed(self) -> bytes:
-        return b"".join(point.to_xy_bytes_be() for point in (*self.coordinates_L, self.blinding))
+    def _encoded(self) -> bytes:
+        return self.group.encode((*self.coordinates_L, self.blinding))

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from troth.crypto.commitments import CommitmentKey, Opening, commit
-from troth.crypto.g1 import POINT_BYTES
+from troth.crypto.group import POINT_BYTES
 from troth.crypto.noise_table import Seeds
 from troth.crypto.seeded_bits import SeededBits
-from troth.privacy.discrete import discrete_gaussians
+from troth.privacy.discrete_table import gaussian_table
 
 MIN_SIGMAS = 12
 """How many standard deviations fit below the bound: a value beyond has probability 1e-32."""
@@ -41,11 +41,11 @@ class GaussianRows:
     def opening(self, seeds: Seeds) -> Opening:
         """The noise and the blinding of its commitments: what is added to an update's opening."""
         layout = self.key.layout
-        noise_D = discrete_gaussians(SeededBits(seeds.noise), self.sigma, layout.dimension)
+        noise_D = gaussian_table(self.sigma).draw(SeededBits(seeds.noise), layout.dimension)
         np.clip(noise_D, -self.bound, self.bound, out=noise_D)
         return Opening.draw(noise_D, layout.rows, SeededBits(seeds.blinding))
 
     def rows(self, seeds: Seeds) -> list[bytes]:
-        """The commitments to the rows, 48 bytes each."""
+        """The commitments to the rows, 96 bytes each."""
         encoded = commit(self.key, self.opening(seeds), bound=self.bound).encoded
         return [encoded[at : at + POINT_BYTES] for at in range(0, len(encoded), POINT_BYTES)]

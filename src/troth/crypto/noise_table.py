@@ -209,7 +209,11 @@ def check_seeds(
 
 
 def assign_slots(
-    outputs: Mapping[NodeId, bytes], *, noiser: NodeId, shape: TableShape
+    outputs: Mapping[NodeId, bytes],
+    *,
+    noiser: NodeId,
+    shape: TableShape,
+    reserved: Collection[int] = (),
 ) -> dict[NodeId, int]:
     """Which slot each contributor gets that asked `noiser` for noise in one round.
 
@@ -220,6 +224,7 @@ def assign_slots(
 
     Args:
       outputs: the contributors' VRF outputs of the round, verified.
+      reserved: slots for nobody.
     """
     hashes = {
         contributor: sha256(
@@ -230,7 +235,7 @@ def assign_slots(
     taken: dict[NodeId, int] = {}
     for contributor in sorted(hashes, key=lambda peer: (hashes[peer], peer)):
         first = int.from_bytes(hashes[contributor]) % shape.slots
-        slot = _free(first, taken.values(), shape.slots)
+        slot = _free(first, {*reserved, *taken.values()}, shape.slots)
         if slot is not None:
             taken[contributor] = slot
     return taken

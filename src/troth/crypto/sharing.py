@@ -35,7 +35,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from py_arkworks_bls12381 import G1Point
 
 from troth.crypto.blame import wrong_claims
 from troth.crypto.commitments import CommitmentKey, Layout, Opening, commit_elements
@@ -53,7 +52,7 @@ from troth.crypto.field import (
     to_signed,
     total,
 )
-from troth.crypto.g1 import msm, scalars
+from troth.crypto.group import Point
 from troth.errors import LocalError, PeerError
 from troth.ids import NodeId
 from troth.privacy.noise import RandomBits
@@ -167,7 +166,7 @@ class Dealing:
             for at in range(0, len(shares), scheme.points)
         ]
 
-    def random_commitments(self, key: CommitmentKey) -> tuple[G1Point, ...]:
+    def random_commitments(self, key: CommitmentKey) -> tuple[Point, ...]:
         """C_K .. C_{R-1}. They may be public; the slowest part of dealing."""
         return commit_elements(key, self._matrix_RM[self._scheme.data_rows :])
 
@@ -183,7 +182,7 @@ class ShareClaim:
     author: NodeId
     points: Sequence[int]
     share_SM: Elements = field(repr=False)
-    commitments_R: Sequence[G1Point] = field(repr=False)
+    commitments_R: Sequence[Point] = field(repr=False)
 
 
 def deal(scheme: SharingScheme, layout: Layout, opening: Opening, bits: RandomBits) -> Dealing:
@@ -274,7 +273,7 @@ def _shares_hold(key: CommitmentKey, claims: Sequence[ShareClaim], bits: RandomB
     combined = matmul([weights], np.concatenate([claim.share_SM for claim in claims]))[0]
     bases = (*key.generators.coordinates_L, key.generators.blinding)
     factors: list[int] = []
-    points: list[G1Point] = []
+    points: list[Point] = []
     start = 0
     for claim in claims:
         rows = len(claim.commitments_R)
@@ -287,7 +286,8 @@ def _shares_hold(key: CommitmentKey, claims: Sequence[ShareClaim], bits: RandomB
         start += len(claim.points)
         factors += weighted
         points += claim.commitments_R
-    return msm(bases, scalars(combined)) == msm(points, scalars(elements(factors)))
+    group = key.group
+    return group.equal(group.msm(bases, combined), group.msm(points, elements(factors)))
 
 
 def _powers(points: Sequence[int], count: int) -> list[list[int]]:

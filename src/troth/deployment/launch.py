@@ -12,18 +12,22 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario
 from troth.crypto.identity import Identity
+from troth.data.root import data_root
 from troth.deployment.events import Event, read_event
+from troth.deployment.genesis import make_peer, noise_file, write_genesis
+from troth.deployment.play import CHAIN
 from troth.errors import (
     CharterError,
     DataError,
@@ -37,11 +41,12 @@ from troth.errors import (
 from troth.ids import Bytes, NodeId, party_id
 from troth.protocols.tormentor.parameters import Tormentor
 from troth.protocols.tormentor.state import BROKER, CURATOR
-from troth.records import RoundRecord, Status, Summary
+from troth.records import RoundRecord, Status, Summary, Traffic
 from troth.report.folder import RunFolder
+from troth.report.privacy import launched_privacy_record
 from troth.report.progress import Progress
-from troth.worlds.real.peers import peers_text
-from troth.worlds.real.stage import check_honest, hub_of, node_names
+from troth.worlds.real.peers import peers_text, read_peers
+from troth.worlds.real.stage import Mesh, check_honest, node_names, prepare_ground, topology_of
 from troth.worlds.real.tor.socks import tor_client
 
 MAX_LAUNCHED = 64
@@ -57,8 +62,13 @@ asks late. None is waited for that has ended, as the launch ends then."""
 EVENT_BYTES = 64 * 2**20
 """Longest line of a node: a round record names its parties."""
 
+MEET_S = 600
+"""How long a peer waits for others that it does not hear of. All of them are started, one after the
+other, and none is waited for that has ended, as the launch ends then."""
+
 NODES = "nodes"
 PEERS = "peers.toml"
+GENESIS = "genesis"
 SHARED_TOR = "tor"
 
 _ERRORS: dict[int, type[LocalError]] = {
@@ -109,9 +119,11 @@ class Launch:
                 parties = (
                     party_id(i, scenario.parties.count) for i in range(scenario.parties.count)
                 )
-                hub, names = BROKER, (BROKER, CURATOR, *parties)
+                names: tuple[NodeId, ...] = (BROKER, CURATOR, *parties)
+                nodes: type[_Nodes] = _Brokered
             else:
-                hub, names = hub_of(scenario), node_names(scenario)
+                names = node_names(scenario)
+                nodes = _Peers if isinstance(topology_of(scenario), Mesh) else _Nodes
                 if self.tor is not None:
                     raise CharterError(
                         "has nodes that know each other, which are not reached by Tor",
@@ -130,9 +142,8 @@ class Launch:
         folder = RunFolder.create(into, self.loaded.text, summary)
         self.progress.start(summary)
         try:
-            nodes = _Brokered if hub == BROKER else _Nodes
-            asyncio.run(nodes(self, folder, hub, names).play())
-            summary = self._together(folder, hub, names)
+            asyncio.run(nodes(self, folder, names).play())
+            summary = self._together(folder, nodes, names)
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt)
             problem = error.message if isinstance(error, LocalError) else repr(error)
@@ -164,25 +175,29 @@ class Launch:
             task=scenario.charter.task.kind,
         )
 
-    def _together(self, folder: RunFolder, hub: NodeId, names: Sequence[NodeId]) -> Summary:
-        """The run's outcome: what the hub says, and what each party says of itself."""
+    def _together(self, folder: RunFolder, kind: type[_Nodes], names: Sequence[NodeId]) -> Summary:
+        """The run's outcome: what the first node says, and what each party says of itself."""
+        first = names[0]
         nodes = {name: RunFolder.open(folder.path / NODES / name) for name in names}
         summaries = {name: node.summary() for name, node in nodes.items()}
         own = {
             party.party: party.own
             for name, summary in summaries.items()
-            if name != hub
+            if name != first or kind is _Peers
             for party in summary.parties
         }
         # A broker hands its model over, and measures on validation rows.
-        owner = CURATOR if hub == BROKER else hub
+        owner = CURATOR if kind is _Brokered else first
         params, digest = nodes[owner].read_model()
         folder.write_model(params, digest)
-        summary = msgspec.structs.replace(summaries[hub], final=summaries[owner].final)
-        if hub == BROKER:
+        summary = msgspec.structs.replace(summaries[first], final=summaries[owner].final)
+        if kind is not _Nodes:
             own_records = [party for each in summaries.values() for party in each.parties]
             seed = self.loaded.scenario.seed
             summary = msgspec.structs.replace(summary, parties=own_records, seed=seed)
+        if kind is _Peers:
+            shutil.copyfile(nodes[first].path / CHAIN, folder.path / CHAIN)
+            summary = _of_peers(summary, summaries, nodes)
         if summary.privacy is not None:
             folder.write_privacy(summary.privacy)
         parties = [
@@ -194,16 +209,41 @@ class Launch:
         return msgspec.structs.replace(summary, parties=parties, notes=notes, peak_rss_bytes=peak)
 
 
-class _Nodes:
-    """The processes of one launch."""
+def _of_peers(
+    summary: Summary, summaries: Mapping[NodeId, Summary], nodes: Mapping[NodeId, RunFolder]
+) -> Summary:
+    """What all peers have sent and spent together; each knows its own part only."""
+    traffic: dict[str, Traffic] = {}
+    for party in summary.parties:
+        for name, sent in party.sent.items():
+            before = traffic.get(name, Traffic(messages=0, bytes=Bytes(0)))
+            traffic[name] = Traffic(
+                messages=before.messages + sent.messages, bytes=Bytes(before.bytes + sent.bytes)
+            )
+    models = {name: node.read_model()[0]["params"] for name, node in nodes.items()}
+    (first, expected), *others = models.items()
+    odd = [name for name, params in others if not np.array_equal(params, expected)]
+    notes = [*summary.notes, f"traffic in rounds.jsonl is that of {first}"]
+    if odd:
+        notes.append(f"did not end with the model of {first}: {', '.join(odd)}")
+    spent = [own for each in summaries.values() if each.privacy for own in each.privacy.parties]
+    return msgspec.structs.replace(
+        summary,
+        traffic=dict(sorted(traffic.items())),
+        bytes_sent=Bytes(sum(party.bytes_sent for party in summary.parties)),
+        notes=notes,
+        privacy=launched_privacy_record(spent),
+    )
 
-    def __init__(
-        self, launch: Launch, folder: RunFolder, hub: NodeId, names: Sequence[NodeId]
-    ) -> None:
+
+class _Nodes:
+    """The processes of one launch; the first one is the hub, whose rounds are those of the run."""
+
+    def __init__(self, launch: Launch, folder: RunFolder, names: Sequence[NodeId]) -> None:
         self._launch = launch
         self._folder = folder
-        self._hub = hub
         self._names = names
+        self._first = names[0]
         self._place = folder.path / NODES
         self._processes: dict[NodeId, asyncio.subprocess.Process] = {}
         self._watchers: dict[NodeId, asyncio.Task[None]] = {}
@@ -232,12 +272,11 @@ class _Nodes:
         return self._place / f"{name}.pem"
 
     async def _start_all(self) -> None:
-        await self._node(self._hub, "--listen", "127.0.0.1:0")
-        url = (await self._said(self._hub, "listening")).listening
+        await self._node(self._first, "--listen", "127.0.0.1:0")
+        url = (await self._said(self._first, "listening")).listening
         assert url is not None
-        for name in self._names:
-            if name != self._hub:
-                await self._node(name, "--connect", url)
+        for name in self._names[1:]:
+            await self._node(name, "--connect", url)
 
     async def _node(self, name: NodeId, *where: str) -> None:
         peers = ["--peers", str(self._place / PEERS)]
@@ -272,9 +311,9 @@ class _Nodes:
         return self._place / f"{name}.log"
 
     async def _events(self, name: NodeId) -> None:
-        """Read a node's events until its end; the hub's rounds are those of the run."""
+        """Read a node's events until its end."""
         while (event := await self._event(name)) is not None:
-            if event.round is not None and name == self._hub:
+            if event.round is not None and name == self._first:
                 self._round(event.round)
 
     async def _event(self, name: NodeId) -> Event | None:
@@ -339,6 +378,44 @@ class _Nodes:
                 return
             except TimeoutError:
                 running = [process for process in running if process.returncode is None]
+
+
+class _Peers(_Nodes):
+    """Peers of a ledger, with a genesis made for this one run."""
+
+    async def play(self) -> None:
+        try:
+            # In a thread, so that an interrupt is heard meanwhile.
+            await asyncio.to_thread(self._make_genesis)
+            await super().play()
+        finally:
+            for name in self._names:
+                for file in (self._secret(name), noise_file(self._secret(name))):
+                    file.unlink(missing_ok=True)
+
+    def _make_genesis(self) -> None:
+        loaded = self._launch.loaded
+        ground = prepare_ground(loaded.scenario, base=loaded.base, root=data_root())
+        self._place.mkdir(parents=True, exist_ok=True)
+        entries = [make_peer(ground, party, self._secret(party)) for party in ground.parties]
+        write_genesis(ground, entries, self._place / GENESIS)
+
+    async def _start_all(self) -> None:
+        # One after the other, as each has to be told where those before it listen.
+        addresses: dict[NodeId, str] = {}
+        public = read_peers(self._place / PEERS)
+        for name in self._names:
+            await self._node(
+                name, "--listen", "127.0.0.1:0", "--genesis", str(self._place / GENESIS),
+                "--secret", str(self._secret(name)), "--give-up-after", str(MEET_S),
+            )  # fmt: skip
+            url = (await self._said(name, "listening")).listening
+            assert url is not None
+            addresses[name] = url
+            (self._place / PEERS).write_text(peers_text(public, addresses))
+
+    def _secret(self, name: NodeId) -> Path:
+        return self._place / f"{name}.secret"
 
 
 class _Brokered(_Nodes):

@@ -1,25 +1,29 @@
 """`troth node`: one node of a real run, and the folder that it leaves.
 
-A node's folder is a run's folder, with its journal beside. A node that is started again in its
-folder goes on where it was; so does one that was killed at any point.
+A node's folder is a run's folder, with its journal beside, and its chain where the protocol has a
+ledger. A node that is started again in its folder goes on where it was; so does one that was killed
+at any point.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from hashlib import sha256
 from pathlib import Path
 
+from troth.chain.store import ChainStore
 from troth.charter.loading import LoadedScenario
 from troth.crypto.identity import Identity, PublicId
 from troth.data.root import data_root
-from troth.deployment.play import JOURNAL, NodeResult, Play, open_folder
+from troth.deployment.play import CHAIN, JOURNAL, NodeResult, Play, open_folder
 from troth.errors import CharterError
 from troth.ids import NodeId
 from troth.report.progress import Progress
 from troth.worlds.real.journal import Journal
 from troth.worlds.real.limits import Limits
+from troth.worlds.real.members import OwnPart
 from troth.worlds.real.node import Connect, Listen, run_node
 from troth.worlds.real.stage import prepare_node
 
@@ -33,24 +37,35 @@ def play(
     *,
     into: Path,
     progress: Progress,
+    addresses: Mapping[NodeId, str] | None = None,
+    own: OwnPart | None = None,
     limits: Limits | None = None,
 ) -> NodeResult:
     """Run one node of a scenario until its role has returned.
 
     Args:
       into: the node's folder; one that it was started in before is gone on with.
+      addresses: in a mesh, where those peers listen that the node connects to.
+      own: what a peer of a ledger brings along; None for any other node.
 
     Raises:
       LocalError: as `run_node`; the folder is another node's or another run's.
     """
     try:
-        stage = prepare_node(loaded.scenario, id, base=loaded.base, root=data_root())
+        stage = prepare_node(loaded.scenario, id, base=loaded.base, root=data_root(), own=own)
     except CharterError as error:
         raise error.in_file(error.file or loaded.path) from error
     run = sha256(loaded.text.encode()).hexdigest()
     folder = open_folder(stage, loaded.text, into)
-    journal = Journal(folder.path / JOURNAL, node=id, run=run)
-    try:
+    with ExitStack() as opened:
+        opened.callback(stage.engine.close)
+        journal = opened.enter_context(closing(Journal(folder.path / JOURNAL, node=id, run=run)))
+        ledger = None
+        if stage.basis is not None:
+            genesis, charter, model = stage.basis.genesis, stage.basis.charter, stage.basis.model
+            ledger = opened.enter_context(
+                ChainStore(folder.path / CHAIN, genesis, charter=charter, model=model)
+            )
         played = Play(stage, folder, journal, progress)
         played.start()
         try:
@@ -62,13 +77,12 @@ def play(
                     where,
                     journal=journal,
                     observer=played.recorder,
+                    addresses=addresses,
                     limits=limits,
+                    ledger=ledger,
                 )
             )
             return played.finish(outcome)
         except BaseException as error:
             played.fail(error)
             raise
-    finally:
-        journal.close()
-        stage.engine.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -35,10 +36,11 @@ from troth.wire import Float32s
 from troth.worlds.real.host import Tally
 from troth.worlds.real.journal import Journal
 from troth.worlds.real.node import Outcome
-from troth.worlds.real.stage import NodeStage
+from troth.worlds.real.stage import NodeStage, Star
 from troth.worlds.states import decode_state
 
 JOURNAL = "journal.sqlite"
+CHAIN = "chain.sqlite"
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class Play:
         """The node has done its part."""
         self._tally = outcome.tally
         summary = self._summary("finished")
+        summary = msgspec.structs.replace(summary, notes=[*summary.notes, *outcome.notes])
         if outcome.absent:
             absent = ", ".join(outcome.absent)
             note = f"did not fetch the last messages in time: {absent}"
@@ -146,27 +149,23 @@ class Play:
 def summary_of(
     stage: NodeStage, tally: Tally, *, status: Status, saved: bytes | None = None
 ) -> Summary:
-    """What a node can say of its run: the hub of all parties, a party of itself.
+    """What a node can say of its run: a hub of all parties, a party of itself.
 
     Args:
       saved: the state that the node's role has last saved.
     """
     charter = stage.scenario.charter
     account = _account(stage, saved)
-    at_hub = stage.id == stage.hub
-    traffic: dict[str, list[int]] = {}
-    for by_type in (*tally.sent.values(), *tally.received.values()):
-        for name, (messages, size) in by_type.items():
-            counts = traffic.setdefault(name, [0, 0])
-            counts[0] += messages
-            counts[1] += size
+    at_hub = isinstance(stage.topology, Star) and stage.id == stage.topology.hub
+    traffic = _by_type((*tally.sent.values(), *tally.received.values()))
     parties = []
     for party, examples in stage.parties.items():
         if not at_hub and party != stage.id:
             continue
-        link = party if at_hub else stage.hub
-        theirs, ours = tally.received.get(link, {}), tally.sent.get(link, {})
-        sent, received = (theirs, ours) if at_hub else (ours, theirs)
+        if at_hub:
+            sent, received = tally.received.get(party, {}), tally.sent.get(party, {})
+        else:
+            sent, received = _by_type(tally.sent.values()), _by_type(tally.received.values())
         parties.append(
             PartyRecord(
                 party=party,
@@ -207,6 +206,16 @@ def summary_of(
     )
 
 
+def _by_type(counts: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, tuple[int, int]]:
+    """Messages and bytes, of all peers together."""
+    together: dict[str, tuple[int, int]] = {}
+    for of_peer in counts:
+        for name, (messages, size) in of_peer.items():
+            before = together.get(name, (0, 0))
+            together[name] = (before[0] + messages, before[1] + size)
+    return together
+
+
 def _account(stage: NodeStage, saved: bytes | None) -> Account:
     protocol, id = stage.scenario.charter.protocol, PartyId(stage.id)
     if id not in stage.parties:
@@ -215,7 +224,14 @@ def _account(stage: NodeStage, saved: bytes | None) -> Account:
     def load(type_: type[Any]) -> Any:
         return None if saved is None else decode_state(type_, saved)
 
-    return own_account(protocol, id, stage.privacy, load)
+    return own_account(
+        protocol,
+        id,
+        stage.privacy,
+        load,
+        training=stage.scenario.charter.training,
+        dimension=stage.bench.model.dimension,
+    )
 
 
 def _privacy(stage: NodeStage, account: Account) -> PrivacyRecord:

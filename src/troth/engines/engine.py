@@ -17,6 +17,8 @@ class Engine(ABC):
     """
 
     name: str
+    share_checks = True
+    """See `EngineSpec`."""
 
     def run(self, requests: Sequence[Compute[Any, Any]]) -> list[Any]:
         """The requests' values, in order. Requests with equal memo keys are computed once."""
@@ -24,7 +26,7 @@ class Engine(ABC):
         todo: list[Compute[Any, Any]] = []
         place: list[int] = []
         for request in requests:
-            key = request.memo_key()
+            key = request.memo_key() if self.share_checks else None
             if key is None:
                 place.append(len(todo))
                 todo.append(request)

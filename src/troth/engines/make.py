@@ -18,6 +18,12 @@ def make_engine(spec: EngineSpec, bench: Workbench, make_bench: Callable[[], Wor
       bench: for the engines that compute in this process.
       make_bench: builds the same bench in a worker process; it can be pickled.
     """
+    engine = _made(spec, bench, make_bench)
+    engine.share_checks = spec.share_checks
+    return engine
+
+
+def _made(spec: EngineSpec, bench: Workbench, make_bench: Callable[[], Workbench]) -> Engine:
     match spec.name:
         case "inline":
             return InlineEngine(bench)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from troth.ids import PartyId
+from troth.learning.training import Training
+from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.tormentor.parameters import Tormentor
 from troth.records import PartyPrivacy
 
@@ -35,13 +37,32 @@ def own_account(
     party: PartyId,
     privacy: OwnPrivacy | None,
     load: Callable[[type[Any]], Any],
+    *,
+    training: Training,
+    dimension: int,
 ) -> Account:
     """The account of `party`.
 
     Args:
       privacy: what its role was given.
       load: what the role last saved, as this type; None if it has saved nothing.
+      dimension: D, of the model.
     """
+    if isinstance(protocol, Biscotti):
+        from troth.protocols.biscotti.released import released_privacy
+        from troth.protocols.biscotti.state import PeerState
+
+        peer = load(PeerState)
+        return Account(
+            released_privacy(
+                protocol,
+                training,
+                party,
+                dimension=dimension,
+                masked=0 if peer is None else peer.masked,
+                contributed=0 if peer is None else peer.contributed,
+            )
+        )
     if not isinstance(protocol, Tormentor):
         return Account(PartyPrivacy(party=party, mechanism="none"))
     from troth.privacy.own import party_privacy

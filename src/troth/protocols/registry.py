@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from troth.errors import CharterError
 from troth.ids import NodeId, PartyId
 from troth.learning.training import Training
+from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.centralised.parameters import Centralised
 from troth.protocols.dssgd.parameters import DSSGD
 from troth.protocols.federated.parameters import Federated
@@ -19,9 +20,10 @@ from troth.wire import Float32s
 
 if TYPE_CHECKING:
     from troth.privacy.own import OwnPrivacy
+    from troth.protocols.biscotti.roles import Members
     from troth.roles.node import Cast
 
-ProtocolSpec = Federated | DSSGD | Centralised | Standalone | Tormentor
+ProtocolSpec = Federated | DSSGD | Centralised | Standalone | Tormentor | Biscotti
 
 
 def make_cast(
@@ -34,6 +36,7 @@ def make_cast(
     model_id: str,
     ground_up_to: int | None = None,
     privacy: Mapping[PartyId, OwnPrivacy] | None = None,
+    members: Members | None = None,
 ) -> Cast:
     """A role for every node of `protocol`, all of them honest.
 
@@ -49,6 +52,8 @@ def make_cast(
     Raises:
       CharterError: the protocol needs more parties than these.
     """
+    from troth.protocols.biscotti import messages as biscotti_messages
+    from troth.protocols.biscotti import roles as biscotti
     from troth.protocols.centralised.roles import TRAINER
     from troth.protocols.dssgd import messages as dssgd_messages
     from troth.protocols.dssgd import roles as dssgd
@@ -108,6 +113,16 @@ def make_cast(
             roles[BROKER] = partial(tormentor.broker, plan=brokered)
             roles[CURATOR] = partial(tormentor.curator, plan=brokered)
             return Cast(roles, (CURATOR,), tormentor_messages.MESSAGES)
+        case Biscotti():
+            assert members is not None
+            ledger_plan = biscotti.Plan(members.rules, initial_D, parties[0], base)
+            roles = {
+                party: partial(
+                    biscotti.peer, plan=ledger_plan, keys=keys, table=members.tables[party]
+                )
+                for party, keys in members.keys.items()
+            }
+            return Cast(roles, tuple(roles), biscotti_messages.MESSAGES)
 
 
 def messages_per_round(
@@ -127,5 +142,9 @@ def messages_per_round(
             from troth.protocols.tormentor import cost as tormentor_cost
 
             return tormentor_cost.messages_per_round(protocol, parties, dimension)
+        case Biscotti():
+            from troth.protocols.biscotti import cost as biscotti_cost
+
+            return biscotti_cost.messages_per_round(protocol, parties, dimension)
         case Centralised() | Standalone():
             return {}

@@ -120,6 +120,11 @@ def opening(summary: Summary) -> str:
     return plain(text)
 
 
+def noted(summary: Summary) -> list[str]:
+    """The lines after it: what must be known before a run is waited for."""
+    return [plain(f"note: {note}") for note in summary.notes]
+
+
 def closing(summary: Summary) -> str:
     """The line after the last round."""
     text = f"{summary.name}: {summary.status} after {counted(summary.rounds, 'round')}"
@@ -143,9 +148,11 @@ class LineProgress:
         self._lines: RoundLines | None = None
 
     def start(self, summary: Summary) -> None:
-        """Write the opening line."""
+        """Write the opening line and the run's notes."""
         self._lines = RoundLines(summary)
         self._write(opening(summary))
+        for line in noted(summary):
+            self._write(line)
 
     def round(self, record: RoundRecord) -> None:
         """Write the round's line."""
@@ -182,8 +189,10 @@ class BarProgress:
         self._painter: threading.Thread | None = None
 
     def start(self, summary: Summary) -> None:
-        """Print the opening line and put up the bar."""
+        """Print the opening line and the run's notes, and put up the bar."""
         self._console.print(Text(opening(summary), style="bold"))
+        for line in noted(summary):
+            self._console.print(Text(line))
         self._lines = RoundLines(summary)
         self._done = summary.rounds
         self._bar = RichProgress(

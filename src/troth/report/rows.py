@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from troth.records import Metrics, PartyPrivacy, PartyRecord, Summary
+from troth.records import Metrics, PartyPrivacy, PartyRecord, ReleasePrivacy, Summary
 from troth.report.read import Run
 from troth.report.text import ABSENT, number, percent, ranges, shortened, size
 
@@ -166,29 +166,47 @@ def told_rows(summary: Summary, limit: int) -> tuple[list[ToldRow], str]:
 PRIVACY_COLUMNS = ["ε spent", "by PLD", "by RDP", "ε at most", "δ", "Updates"]
 
 
-def privacy_rows(summary: Summary, limit: int) -> tuple[list[PrivacyRow], str]:
-    """What each party spent, by name, and the rule of what is left out."""
+PAPER_COLUMN = "ε in the paper"
+"""Before the others, if a protocol's paper counts otherwise."""
+
+
+def privacy_rows(summary: Summary, limit: int) -> tuple[list[str], list[PrivacyRow], str]:
+    """Columns, what each party spent, by name, and the rule of what is left out."""
     parties = [] if summary.privacy is None else summary.privacy.parties
-    rows = [_privacy_row(party) for party in parties[:limit]]
-    if len(parties) <= limit:
-        return rows, ""
-    return rows, f"The first {limit:,} of {len(parties):,}. All are in privacy.json."
+    counted = any(release.paper is not None for party in parties for release in party.by_release)
+    rows = []
+    for party in parties[:limit]:
+        rows.append(_privacy_row(party, party, party.mechanism, counted, None))
+        for release in party.by_release:
+            what = f"{party.mechanism}: {release.what}"
+            rows.append(_privacy_row(party, release, what, counted, release.paper))
+    columns = [PAPER_COLUMN, *PRIVACY_COLUMNS] if counted else PRIVACY_COLUMNS
+    rule = f"The first {limit:,} of {len(parties):,}. All are in privacy.json."
+    return columns, rows, rule if len(parties) > limit else ""
 
 
-def _privacy_row(party: PartyPrivacy) -> PrivacyRow:
+def _privacy_row(
+    party: PartyPrivacy,
+    spent: PartyPrivacy | ReleasePrivacy,
+    mechanism: str,
+    counted: bool,
+    paper: float | None,
+) -> PrivacyRow:
     adjacency = {"add_remove": "more or less", "replace_one": "exchanged"}
     hides = ABSENT
     if party.unit is not None and party.adjacency is not None:
         hides = f"a {party.unit} {adjacency.get(party.adjacency, party.adjacency)}"
-    figures = (party.epsilon, party.pld, party.rdp, party.budget, party.delta)
+    figures = [spent.epsilon, spent.pld, spent.rdp, spent.budget, spent.delta]
+    if counted:
+        figures.insert(0, paper)
     return PrivacyRow(
         party=party.party,
-        mechanism=party.mechanism,
+        mechanism=mechanism,
         hides=hides,
-        views=", ".join(party.views) or ABSENT,
+        views=", ".join(spent.views) or ABSENT,
         cells=[
             *(cell(number(figure), figure) for figure in figures),
-            cell(f"{party.releases:,}", party.releases),
+            cell(f"{spent.releases:,}", spent.releases),
         ],
     )
 

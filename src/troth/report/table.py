@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from troth.records import PartyPrivacy, Summary
+from troth.records import PartyPrivacy, ReleasePrivacy, Summary
 from troth.report.progress import plain
 from troth.report.read import Run
 from troth.report.text import counted, duration, number, percent, size
@@ -48,12 +48,23 @@ def _privacy_rows(summary: Summary) -> list[tuple[str, str]]:
 
 def _spent(party: PartyPrivacy, stopped: str | None) -> str:
     end = "" if stopped is None else f"; stopped: {stopped}"
+    if party.by_release:
+        return "; ".join([party.mechanism, *map(_released, party.by_release)]) + end
     if party.epsilon is None:
         return f"{party.mechanism}, nothing bounds what its updates reveal{end}"
     return (
         f"{party.mechanism}, epsilon {number(party.epsilon)} of {number(party.budget)} "
         f"(PLD {number(party.pld)}, RDP {number(party.rdp)}) at delta {number(party.delta)}, "
         f"{counted(party.releases, 'update')}{end}"
+    )
+
+
+def _released(release: ReleasePrivacy) -> str:
+    paper = "" if release.paper is None else f", in the paper {number(release.paper)}"
+    if release.epsilon is None:
+        return f"{release.what}: nothing bounds what they reveal{paper}"
+    return (
+        f"{release.what}: epsilon {number(release.epsilon)} at delta {number(release.delta)}{paper}"
     )
 
 

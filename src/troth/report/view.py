@@ -17,7 +17,6 @@ from troth.report.participation import Grid, grid
 from troth.report.read import Run
 from troth.report.rows import (
     MAX_TEXT,
-    PRIVACY_COLUMNS,
     Cell,
     PartyRow,
     PrivacyRow,
@@ -140,7 +139,9 @@ def _view(run: Run, label: str, index: int, runs: Sequence[Run]) -> RunView:
     columns, parties, parties_rule = party_rows(summary, max(20, MAX_PARTIES // len(runs)))
     rejections, rejections_rule = rejection_rows(run, max(20, MAX_REJECTIONS // len(runs)))
     told, told_rule = told_rows(summary, max(20, MAX_REJECTIONS // len(runs)))
-    privacies, privacies_rule = privacy_rows(summary, max(20, MAX_PARTIES // len(runs)))
+    privacy_columns, privacies, privacies_rule = privacy_rows(
+        summary, max(20, MAX_PARTIES // len(runs))
+    )
     limit = MAX_SCENARIO_CHARACTERS // len(runs)
     left_out = len(run.scenario_text) - limit
     return RunView(
@@ -163,7 +164,7 @@ def _view(run: Run, label: str, index: int, runs: Sequence[Run]) -> RunView:
         told_rule=told_rule,
         traffic=traffic_rows(summary),
         privacy=_privacy(summary),
-        privacy_columns=PRIVACY_COLUMNS,
+        privacy_columns=privacy_columns,
         privacies=privacies,
         privacies_rule=privacies_rule,
         notes=[shortened(note, MAX_TEXT) for note in summary.notes[:MAX_NOTES]],

@@ -14,6 +14,8 @@ earnest, and a protocol needs neither clock, socket nor event loop.
 | `Perform` | the computation's value               | the engine has computed it                 |
 | `Save`    | nothing                               | the state would survive a crash            |
 | `Load`    | the last saved state, or None         | -                                          |
+| `Keep`    | nothing                               | the block would survive a crash            |
+| `KeptLine`| blocks of a branch                    | -                                          |
 | `Report`  | nothing                               | -                                          |
 
 **Restarting.** A role that was stopped (crash, or a resumed run) is called again from the top and
@@ -29,6 +31,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from troth.chain.block import CertifiedBlock, VerifiedBlock
 from troth.compute import Compute
 from troth.ids import NodeId, Round
 from troth.records import Rejection
@@ -139,6 +142,23 @@ class Load(Effect[S | None]):
     """The state that survived, or None."""
 
     type: type[S]
+
+
+@dataclass(frozen=True, slots=True)
+class Keep(Effect[None]):
+    """Add a verified block to this node's ledger (`troth.chain.ledger`)."""
+
+    block: VerifiedBlock
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLine(Effect[tuple[CertifiedBlock, ...]]):
+    """The first blocks above a height of the ledger's branch that ends with block `tip`, as many as
+    fit into `most_bytes`, and at least one. Asked again it gives the same, so nobody logs it."""
+
+    tip: bytes
+    above: int
+    most_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

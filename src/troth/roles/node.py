@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 
+from troth.chain.block import CertifiedBlock, VerifiedBlock
 from troth.compute import Compute
 from troth.ids import NodeId, Round
 from troth.records import Rejection
@@ -45,6 +46,12 @@ class Node:
     def broadcast(self, to: Iterable[NodeId], message: Message) -> Effect[None]:
         """Send `message` to each of `to`, in the order given."""
         return effects.Send(tuple(to), message)
+
+    def receive_any(
+        self, types: tuple[type[Message], ...], *, deadline_s: float | None = None
+    ) -> Effect[Received[Message] | None]:
+        """The next message of one of `types`, or None after `deadline_s`."""
+        return effects.Receive(types, None, deadline_s)
 
     @overload
     def receive(
@@ -115,6 +122,16 @@ class Node:
     def load(self, type: type[S]) -> Effect[S | None]:
         """What was last saved, or None."""
         return effects.Load(type)
+
+    def keep(self, block: VerifiedBlock) -> Effect[None]:
+        """Add a verified block to this node's ledger."""
+        return effects.Keep(block)
+
+    def kept_line(
+        self, tip: bytes, *, above: int, most_bytes: int
+    ) -> Effect[tuple[CertifiedBlock, ...]]:
+        """The first blocks above a height of the ledger's branch that ends with block `tip`."""
+        return effects.KeptLine(tip, above, most_bytes)
 
     def report(
         self,

@@ -8,6 +8,7 @@ from troth.charter.facts import FACTS, Facts
 from troth.charter.scenario import Scenario
 from troth.data.spec import FileData, NamedData
 from troth.ids import PartyId, party_id
+from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.centralised.parameters import Centralised
 from troth.protocols.dssgd.parameters import DSSGD
 from troth.protocols.federated.parameters import Federated
@@ -49,7 +50,7 @@ def coordinators(charter: Charter) -> tuple[str, ...]:
             return ("broker", "curator")
         case Centralised():
             return ("trainer",)
-        case Standalone():
+        case Standalone() | Biscotti():
             return ()
 
 
@@ -60,7 +61,7 @@ def parties_are_nodes(charter: Charter) -> bool:
 
 def sends_messages(charter: Charter) -> bool:
     """Whether nodes say anything to each other."""
-    return isinstance(charter.protocol, Federated | DSSGD | Tormentor)
+    return isinstance(charter.protocol, Federated | DSSGD | Tormentor | Biscotti)
 
 
 def asked(protocol: Federated, admitted: int) -> int:
@@ -75,6 +76,19 @@ def cost_labels(charter: Charter) -> list[str]:
             return ["local_update", "aggregate"]
         case Tormentor():
             return ["local_update", "private_update", "solve_puzzle", "verify_update", "evaluate"]
+        case Biscotti():
+            return [
+                "local_update",
+                "mask_update",
+                "check_masked",
+                "select_updates",
+                "deal_shares",
+                "check_shares",
+                "sum_shares",
+                "open_sum",
+                "check_opening",
+                "verify_block",
+            ]
         case _:
             return ["local_update"]
 

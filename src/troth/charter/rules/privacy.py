@@ -6,18 +6,28 @@ from troth.charter.rules.common import admitted, tag
 from troth.charter.scenario import Scenario
 from troth.errors import CharterError
 from troth.privacy.spec import NoPrivacy
+from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.tormentor.parameters import Tormentor
 
 
 def _the_protocol_lets_parties_add_noise(scenario: Scenario) -> None:
     privacy, protocol = scenario.parties.privacy, scenario.charter.protocol
-    if not isinstance(privacy, NoPrivacy) and not isinstance(protocol, Tormentor):
+    if isinstance(privacy, NoPrivacy) or isinstance(protocol, Tormentor):
+        return
+    if isinstance(protocol, Biscotti):
         raise CharterError(
-            f'does not go with protocol = "{tag(protocol)}", whose parties add no noise',
+            'does not go with protocol = "biscotti", in which all parties add the same noise',
             key="parties.privacy.mechanism",
             value=tag(privacy),
-            hint='set protocol = "tormentor", or remove [parties.privacy]',
+            hint="set [protocol.noise] mask and [protocol.ledger_noise], or remove "
+            "[parties.privacy]",
         )
+    raise CharterError(
+        f'does not go with protocol = "{tag(protocol)}", whose parties add no noise',
+        key="parties.privacy.mechanism",
+        value=tag(privacy),
+        hint='set protocol = "tormentor", or remove [parties.privacy]',
+    )
 
 
 def _the_run_ends_when_budgets_are_spent(scenario: Scenario) -> None:

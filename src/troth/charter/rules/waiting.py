@@ -6,6 +6,7 @@ from troth.charter.rules.common import admitted, asked, coordinators, sends_mess
 from troth.charter.rules.world import least_delay_s
 from troth.charter.scenario import Scenario
 from troth.errors import CharterError
+from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.dssgd.parameters import DSSGD
 from troth.protocols.federated.parameters import Federated
 from troth.protocols.tormentor.parameters import Tormentor
@@ -89,7 +90,11 @@ def _spare(scenario: Scenario) -> int:
 def _deadline_leaves_time(scenario: Scenario) -> None:
     """The quickest answer takes two messages, and training in between if that is charged."""
     protocol, network, cost = scenario.charter.protocol, scenario.network, scenario.cost
-    if not isinstance(protocol, Federated | DSSGD | Tormentor) or protocol.deadline_s is None:
+    if isinstance(protocol, Biscotti):
+        key, given_s = "phase_s", protocol.phase_s
+    elif isinstance(protocol, Federated | DSSGD | Tormentor) and protocol.deadline_s is not None:
+        key, given_s = "deadline_s", protocol.deadline_s
+    else:
         return
     # A party's own latency counts instead of the common one, which then may concern nobody.
     latencies = list(network.latency_of.values())
@@ -99,12 +104,12 @@ def _deadline_leaves_time(scenario: Scenario) -> None:
     training_s = 0.0
     if isinstance(cost, FixedCost) and isinstance(protocol, Federated):
         training_s = cost.seconds.get(_UPDATE, cost.otherwise_s)
-    if least_s + training_s > 0 and protocol.deadline_s <= least_s + training_s:
+    if least_s + training_s > 0 and given_s <= least_s + training_s:
         charged = f" and {training_s:g} s of training" if training_s else ""
         raise CharterError(
             f"is too short for any answer: two messages take at least {least_s:g} s{charged}",
-            key="protocol.deadline_s",
-            value=protocol.deadline_s,
+            key=f"protocol.{key}",
+            value=given_s,
             hint=f"raise it well above {least_s + training_s:g}, or lower network.latency",
         )
 

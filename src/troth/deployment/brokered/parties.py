@@ -41,11 +41,12 @@ from troth.wire import Codec
 from troth.worlds.real.api.address import Address
 from troth.worlds.real.api.caller import Caller
 from troth.worlds.real.api.fetch import fetch_charter
+from troth.worlds.real.carrying import while_carried
 from troth.worlds.real.host import Host
 from troth.worlds.real.journal import Journal
 from troth.worlds.real.limits import CURATE_BYTES, Limits, body_bytes
 from troth.worlds.real.line import Line
-from troth.worlds.real.node import Outcome, while_carried
+from troth.worlds.real.node import Outcome
 from troth.worlds.real.stage import NodeStage
 from troth.worlds.real.tor.socks import Socks
 

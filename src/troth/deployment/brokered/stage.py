@@ -26,7 +26,7 @@ from troth.protocols.tormentor.parameters import Tormentor
 from troth.protocols.tormentor.state import BROKER, CURATOR, Plan
 from troth.roles.node import Cast, Role
 from troth.worlds.dealing import make_bench
-from troth.worlds.real.stage import NodeStage
+from troth.worlds.real.stage import NodeStage, Star
 
 MAX_PARAMETERS = 2**25
 """Largest model that a broker trains for somebody else; a charter of a few bytes may name one that
@@ -120,7 +120,7 @@ def brokered_stage(
     return NodeStage(
         scenario=scenario,
         id=id,
-        hub=BROKER,
+        topology=Star(BROKER),
         parties={} if id in (BROKER, CURATOR) else {PartyId(id): len(rows.own)},
         cast=Cast({id: role(plan)}, (id,), MESSAGES),
         bench=bench,

@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from troth.chain.ledger import Ledger
 from troth.engines.engine import Engine
 from troth.errors import PeerError, RoundFailedError, UnreachableError
 from troth.ids import NodeId
@@ -28,6 +29,8 @@ from troth.roles.effects import (
     Collect,
     Collected,
     Effect,
+    Keep,
+    KeptLine,
     Load,
     Now,
     Perform,
@@ -119,6 +122,10 @@ class Host:
       engine: carries out computations, on a bench that holds this node's rows only.
       journal: where what must survive is kept.
       observer: told about rounds and refusals.
+      ledger: where blocks are kept, if the protocol has any.
+      lossy: the protocol bears that messages are lost, and repeats what must arrive. So a crash
+        loses those that are on their way to or from this node or wait here, and they need not be
+        written to the disk. What was received is not sent again even so.
     """
 
     def __init__(
@@ -133,6 +140,8 @@ class Host:
         observer: Observer,
         limits: Limits,
         line: Line | None = None,
+        ledger: Ledger | None = None,
+        lossy: bool = False,
     ) -> None:
         self.node = node
         self.codec = codec
@@ -148,6 +157,8 @@ class Host:
         self._engine = engine
         self._journal = journal
         self._observer = observer
+        self._ledger = ledger
+        self._lossy = lossy
         self._mailbox = Mailbox()
         self._guests: dict[NodeId, asyncio.Future[Message]] = {}
         self._guests_so_far = 0
@@ -273,6 +284,8 @@ class Host:
             raise Refused(400, error.message) from None
         self._mailbox.put(envelope)
         link.received = number
+        if self._lossy:
+            link.durable = number
         _count(self.tally.received, link.peer, type(envelope.message).__name__, len(data))
         self._arrived.set()
 
@@ -357,6 +370,14 @@ class Host:
                 await self._save()
             case Load(type=type_):
                 return None if self._state is None else decode_state(type_, self._state)
+            case Keep(block=block):
+                assert self._ledger is not None, f"{self.node.id} has no ledger"
+                await asyncio.to_thread(self._ledger.keep, block)
+            case KeptLine(tip=tip, above=above, most_bytes=most_bytes):
+                assert self._ledger is not None, f"{self.node.id} has no ledger"
+                return await asyncio.to_thread(
+                    self._ledger.line, tip, above=above, most_bytes=most_bytes
+                )
             case Report(round=round):
                 self.tally.rounds = round
                 await asyncio.to_thread(self._observer.report, effect, self.tally)
@@ -439,10 +460,15 @@ class Host:
             except TimeoutError:
                 if ends_s is not None:
                     return look()
-                self._check_reached(*missing())
+                self.check_reached(*missing())
                 check_s = time.monotonic() + CHECK_S
 
-    def _check_reached(self, missing: Collection[NodeId], needed: int) -> None:
+    def check_reached(self, missing: Collection[NodeId], needed: int) -> None:
+        """Check that so many of the `missing` may still be there.
+
+        Raises:
+          UnreachableError: too many were not heard of for `unreachable_s`.
+        """
         limit_s = self.limits.unreachable_s
         now_s = time.monotonic()
         silent = sorted(id for id in missing if now_s - self._heard_s(id) > limit_s)
@@ -461,24 +487,25 @@ class Host:
     async def _save(self) -> None:
         received = {peer: link.received for peer, link in self.links.items()}
         inbox: dict[tuple[NodeId, int], bytes] = {}
-        for envelope in self._mailbox.waiting:
-            if isinstance(envelope, NumberedEnvelope):
-                inbox[envelope.sender, envelope.number] = envelope.data
+        outbox: dict[tuple[NodeId, int], bytes] = {}
+        if not self._lossy:
+            for envelope in self._mailbox.waiting:
+                if isinstance(envelope, NumberedEnvelope):
+                    inbox[envelope.sender, envelope.number] = envelope.data
+            for peer, link in self.links.items():
+                outbox |= {(peer, number): data for number, data in link.outbox.items()}
         checkpoint = Checkpoint(
             state=self._state,
             tally=encode_state(self.tally),
             received=received,
             inbox=inbox,
-            outbox={
-                (peer, number): data
-                for peer, link in self.links.items()
-                for number, data in link.outbox.items()
-            },
+            outbox=outbox,
             result=self._result,
         )
         await asyncio.to_thread(self._journal.save, checkpoint)
         for peer, link in self.links.items():
-            link.durable = received[peer]
+            # More may have come meanwhile, and need no save.
+            link.durable = max(link.durable, received[peer])
 
 
 def _count(

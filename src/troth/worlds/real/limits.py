@@ -14,6 +14,11 @@ BYTES_PER_PARAMETER = 16
 """Room for a message with two numbers of eight bytes for every parameter of the model."""
 
 
+MESH_BODIES = 2
+"""Of the largest message in a mesh, an answer full of blocks, no more wait for one peer, or from
+one: there are many peers, and one asks for blocks again when it has none."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """Bounds of one node. Tests set small ones; whoever runs a node sets only the last two."""

@@ -53,6 +53,8 @@ class Link:
         """The same, if we crashed now."""
         self.heard_s = time.monotonic()
         """When the peer was last heard of; the start counts."""
+        self.met = asyncio.Event()
+        """Set once the peer was heard of."""
         self.changed = asyncio.Event()
         """Set when there may be something to send or to tell."""
         self._limits = limits
@@ -91,6 +93,7 @@ class Link:
     def peer_holds(self, *, received: int, durable: int) -> None:
         """The peer says what it has of ours."""
         self.heard_s = time.monotonic()
+        self.met.set()
         for number in [number for number in self.outbox if number <= durable]:
             self._forget(number)
         if received != self.delivered:

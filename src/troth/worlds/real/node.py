@@ -1,30 +1,33 @@
-"""Runs one node from its start to its end: host, journal, and the hub or spoke that carries."""
+"""Runs one node from its start to its end: host, journal, and the hub and spokes that carry."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
 
 from troth import streams
+from troth.chain.ledger import Ledger
 from troth.crypto.identity import Identity, PublicId
 from troth.errors import UsageError
 from troth.ids import NodeId
 from troth.learning.device import repeatable
+from troth.protocols.biscotti.gossip import MAX_ANSWER_BYTES
 from troth.roles.node import Node
 from troth.wire import Codec, Float32s
+from troth.worlds.real.carrying import while_carried
 from troth.worlds.real.host import Host, Observer, Tally
 from troth.worlds.real.hub import Hub
 from troth.worlds.real.journal import Journal
-from troth.worlds.real.limits import Limits, body_bytes
+from troth.worlds.real.limits import MESH_BODIES, Limits, body_bytes
+from troth.worlds.real.mesh import LEAVE_S, MeshSpokes
 from troth.worlds.real.spoke import Spoke
-from troth.worlds.real.stage import NodeStage
+from troth.worlds.real.stage import Mesh, NodeStage, Star
 
 
 @dataclass(frozen=True)
 class Listen:
-    """Where the hub listens; port 0 has one chosen."""
+    """Where a node listens; port 0 has one chosen."""
 
     address: str
     port: int
@@ -46,7 +49,10 @@ class Outcome:
     parameters: Float32s | None
     tally: Tally
     absent: tuple[NodeId, ...]
-    """Peers that did not fetch the last messages in time."""
+    """Peers that did not fetch the last messages in time. Not looked at in a mesh, whose messages
+    may be lost."""
+    notes: tuple[str, ...] = ()
+    """What whoever runs the node should know."""
 
 
 async def run_node(
@@ -57,29 +63,38 @@ async def run_node(
     *,
     journal: Journal,
     observer: Observer,
+    addresses: Mapping[NodeId, str] | None = None,
     limits: Limits | None = None,
+    ledger: Ledger | None = None,
 ) -> Outcome:
     """Play a node's role over TLS until it returns and its peers have what it sent.
 
     Args:
       peers: at least the public ids of all nodes that it has a link to.
-      where: `Listen` for the hub, `Connect` for all others.
+      where: `Listen` for a hub and in a mesh, `Connect` for whoever connects to a hub.
+      addresses: in a mesh, where those peers listen that the node connects to.
+      ledger: where blocks are kept, if the protocol has any.
 
     Raises:
-      UsageError: `peers` lacks one, or contradicts `identity`; `where` does not fit the node.
+      UsageError: `peers` lacks one, or contradicts `identity`; `where` or `addresses` does not fit
+        the node.
       VerificationError: the other end of a connection is not who it has to be.
       UnreachableError: peers that the role waits for are not heard of.
       RoundFailedError: the role gave up.
     """
     pinned = check_peers(stage, identity, peers)
-    if isinstance(where, Listen) != (stage.id == stage.hub):
-        raise UsageError(
-            f"{stage.id} {'listens' if stage.id == stage.hub else 'connects'}, "
-            f"it does not {'connect' if stage.id == stage.hub else 'listen'}",
-            hint=f"{stage.hub} takes --listen HOST:PORT, every other node --connect URL",
-        )
+    urls = check_place(stage, where, addresses or {})
+    mesh = isinstance(stage.topology, Mesh)
     limits = limits or Limits()
-    limits = replace(limits, body_bytes=body_bytes(stage.bench.model.dimension))
+    largest = body_bytes(stage.bench.model.dimension)
+    if mesh:
+        limits = replace(
+            limits,
+            linger_s=min(limits.linger_s, LEAVE_S),
+            waiting_bodies=min(limits.waiting_bodies, MESH_BODIES),
+        )
+        largest += MAX_ANSWER_BYTES
+    limits = replace(limits, body_bytes=largest)
     learning, secret = streams.learning(stage.scenario.seed), streams.secret(journal.secret_seed)
     host = Host(
         Node(stage.id, learning.child("node", stage.id), secret.child("node", stage.id)),
@@ -90,11 +105,56 @@ async def run_node(
         journal=journal,
         observer=observer,
         limits=limits,
+        ledger=ledger,
+        lossy=mesh,
     )
+    spokes = {
+        peer: partial(Spoke, host, identity, server=peer, public=pinned[peer], url=url)
+        for peer, url in urls.items()
+    }
     with repeatable(stage.bench.device):
-        if isinstance(where, Listen):
-            return await _as_hub(host, identity, pinned, where)
-        return await _as_spoke(host, identity, pinned, stage.hub, where)
+        if isinstance(where, Connect):
+            (spoke,) = spokes.values()
+            return await _as_spoke(host, spoke())
+        hub = Hub(host, identity, {peer: pinned[peer] for peer in stage.listens_to})
+        where.opened(await hub.open(where.address, where.port))
+        try:
+            return await (_as_peer(host, spokes) if mesh else _as_hub(host))
+        finally:
+            await hub.close()
+
+
+def check_place(
+    stage: NodeStage, where: Listen | Connect, addresses: Mapping[NodeId, str]
+) -> dict[NodeId, str]:
+    """The addresses of the nodes that this one connects to.
+
+    Raises:
+      UsageError: it should listen and does not, or the other way round; or an address is missing.
+    """
+    match stage.topology:
+        case Star(hub=hub):
+            listens = stage.id == hub
+            hint = f"{hub} takes --listen HOST:PORT, every other node --connect URL"
+        case Mesh():
+            listens = True
+            hint = "every node takes --listen HOST:PORT, and finds others by its peers file"
+    if isinstance(where, Listen) != listens:
+        raise UsageError(
+            f"{stage.id} {'listens' if listens else 'connects'}, "
+            f"it does not {'connect' if listens else 'listen'}",
+            hint=hint,
+        )
+    if isinstance(where, Connect):
+        return dict.fromkeys(stage.connects_to, where.url)
+    missing = [peer for peer in stage.connects_to if peer not in addresses]
+    if missing:
+        raise UsageError(
+            f"the peers file lacks the address of {_some(missing)}",
+            hint='write below [addresses]: party-0 = "https://HOST:PORT", for every node whose '
+            "name is smaller than this one's",
+        )
+    return {peer: addresses[peer] for peer in stage.connects_to}
 
 
 def check_peers(
@@ -114,35 +174,24 @@ def check_peers(
     missing = [peer for peer in stage.peers if peer not in peers]
     if missing:
         raise UsageError(
-            f"the peers file lacks {', '.join(missing[:5])}"
-            + (f" and {len(missing) - 5} more" if len(missing) > 5 else ""),
+            f"the peers file lacks {_some(missing)}",
             hint="every node that this one speaks to needs a line with its public id",
         )
     return {peer: peers[peer] for peer in stage.peers}
 
 
-async def _as_hub(
-    host: Host, identity: Identity, pinned: Mapping[NodeId, PublicId], where: Listen
-) -> Outcome:
-    hub = Hub(host, identity, pinned)
-    where.opened(await hub.open(where.address, where.port))
-    try:
-        parameters = await host.run()
-        absent = await host.drain()
-    finally:
-        await hub.close()
+def _some(names: Sequence[NodeId]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+async def _as_hub(host: Host) -> Outcome:
+    parameters = await host.run()
+    absent = await host.drain()
     return Outcome(parameters, host.tally, tuple(absent))
 
 
-async def _as_spoke(
-    host: Host,
-    identity: Identity,
-    pinned: Mapping[NodeId, PublicId],
-    server: NodeId,
-    where: Connect,
-) -> Outcome:
-    spoke = Spoke(host, identity, server=server, public=pinned[server], url=where.url)
-
+async def _as_spoke(host: Host, spoke: Spoke) -> Outcome:
     async def play() -> Outcome:
         parameters = await host.run()
         absent = await host.drain()
@@ -152,21 +201,14 @@ async def _as_spoke(
     return await while_carried(spoke.run(), play())
 
 
-async def while_carried(
-    carry: Coroutine[Any, Any, None], play: Coroutine[Any, Any, Outcome]
-) -> Outcome:
-    """What `play` comes to, while `carry` carries its messages.
+async def _as_peer(host: Host, spokes: Mapping[NodeId, Callable[[], Spoke]]) -> Outcome:
+    peers = MeshSpokes(host, spokes)
 
-    Raises: what either of them raises.
-    """
-    carrying, playing = asyncio.create_task(carry), asyncio.create_task(play)
-    try:
-        await asyncio.wait((carrying, playing), return_when=asyncio.FIRST_COMPLETED)
-        if not playing.done():
-            # It carries messages for ever, so it has failed.
-            await carrying
-        return await playing
-    finally:
-        for task in (playing, carrying):
-            task.cancel()
-        await asyncio.gather(playing, carrying, return_exceptions=True)
+    async def play() -> Outcome:
+        await peers.meet()
+        parameters = await host.run()
+        await host.drain()
+        await peers.farewell()
+        return Outcome(parameters, host.tally, (), peers.notes())
+
+    return await while_carried(peers.run(), play())

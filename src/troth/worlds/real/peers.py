@@ -1,16 +1,19 @@
-"""The peers file: who a node may speak to, by public key."""
+"""The peers file: who a node may speak to, by public key, and where they are."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from troth.crypto.identity import PublicId, parse_public_id
 from troth.errors import UsageError
 from troth.ids import NodeId
 
 MAX_PEERS_BYTES = 64 * 2**20
+
+_TABLES = {"peers", "addresses"}
 
 
 def read_peers(path: Path) -> dict[NodeId, PublicId]:
@@ -25,21 +28,7 @@ def read_peers(path: Path) -> dict[NodeId, PublicId]:
     Raises:
       UsageError: the file cannot be read, does not say that, or gives two nodes one key.
     """
-    try:
-        with path.open("rb") as file:
-            document = tomllib.loads(file.read(MAX_PEERS_BYTES).decode())
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read: {(error.strerror or str(error)).lower()}"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: is not TOML: {str(error).lower()}") from None
-    table = document.get("peers")
-    if not isinstance(table, dict) or len(document) != 1 or not table:
-        raise UsageError(
-            f"{path}: holds something else than a table [peers]",
-            hint='write one line for each node: party-0 = "PUBLIC ID"',
-        )
+    table = _document(path)["peers"]
     peers: dict[NodeId, PublicId] = {}
     owner: dict[str, str] = {}
     for name, public in table.items():
@@ -58,7 +47,62 @@ def read_peers(path: Path) -> dict[NodeId, PublicId]:
     return peers
 
 
-def peers_text(peers: Mapping[NodeId, PublicId]) -> str:
-    """A file that `read_peers` reads."""
-    lines = [f'"{name}" = "{public}"' for name, public in sorted(peers.items())]
-    return "\n".join(["[peers]", *lines, ""])
+def read_addresses(path: Path) -> dict[NodeId, str]:
+    """Where nodes listen, as far as the file says.
+
+    ```toml
+    [addresses]
+    party-0 = "https://HOST:PORT"
+    ```
+
+    Raises:
+      UsageError: the file cannot be read, or gives the address of somebody who is not in `[peers]`.
+    """
+    document = _document(path)
+    addresses: dict[NodeId, str] = {}
+    for name, url in document.get("addresses", {}).items():
+        if not isinstance(url, str):
+            raise UsageError(
+                f"{path}: addresses.{name} is not an address in quotes",
+                hint=f'write {name} = "https://HOST:PORT"',
+            )
+        if name not in document["peers"]:
+            raise UsageError(
+                f"{path}: addresses.{name} is the address of somebody who is not in [peers]",
+                hint="see that the name is spelt the same in both tables",
+            )
+        addresses[NodeId(name)] = url
+    return addresses
+
+
+def _document(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            document = tomllib.loads(file.read(MAX_PEERS_BYTES).decode())
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be read: {(error.strerror or str(error)).lower()}"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: is not TOML: {str(error).lower()}") from None
+    tables = all(isinstance(table, dict) for table in document.values())
+    if not tables or not document.get("peers") or document.keys() - _TABLES:
+        raise UsageError(
+            f"{path}: holds something else than a table [peers], and perhaps [addresses]",
+            hint='write one line for each node: party-0 = "PUBLIC ID"',
+        )
+    return document
+
+
+def peers_text(
+    peers: Mapping[NodeId, PublicId], addresses: Mapping[NodeId, str] | None = None
+) -> str:
+    """A file that `read_peers` and `read_addresses` read."""
+    lines = ["[peers]", *_lines(peers)]
+    if addresses:
+        lines += ["", "[addresses]", *_lines(addresses)]
+    return "\n".join([*lines, ""])
+
+
+def _lines(table: Mapping[NodeId, str]) -> list[str]:
+    return [f'"{name}" = "{value}"' for name, value in sorted(table.items())]

@@ -31,6 +31,7 @@ from troth.worlds.real.interface import (
     WAIT_MS,
 )
 from troth.worlds.real.link import MAX_NUMBER, Refused
+from troth.worlds.real.rate import TokenBucket
 from troth.worlds.real.tls import client_context
 
 CONNECT_S = 10.0
@@ -96,6 +97,8 @@ class Spoke:
         self._poll_timeout = httpx.Timeout(
             limits.body_s, connect=CONNECT_S, read=limits.poll_s + CONNECT_S, pool=None
         )
+        # The hub bounds what it is asked; this bounds what it can make this node ask and take.
+        self._pulls = TokenBucket(limits.requests_per_s, limits.requests_at_once)
         self._lost_touch = True
         self._stopping = False
 
@@ -181,6 +184,9 @@ class Spoke:
     async def _pull(self) -> None:
         """Fetch the next message, or hear that there is none."""
         link = self._link
+        if wait_s := self._pulls.take():
+            await asyncio.sleep(wait_s)
+            return
         answer, body = await self._ask("GET", self._poll, timeout=self._poll_timeout)
         if answer.status_code != 200:
             return

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from troth import streams
+from troth.chain.genesis import CheckedGenesis
 from troth.charter.digest import charter_digest
 from troth.charter.scenario import Scenario
 from troth.engines.engine import Engine
@@ -19,13 +20,40 @@ from troth.ids import NodeId, PartyId, party_id
 from troth.learning.device import choose_device, describe_device
 from troth.learning.workbench import Workbench
 from troth.privacy.own import OwnPrivacy
+from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.dssgd.parameters import DSSGD
 from troth.protocols.federated.parameters import Federated
 from troth.protocols.registry import make_cast
 from troth.protocols.tormentor.parameters import Tormentor
 from troth.roles.node import Cast
-from troth.wire import Int64s
+from troth.wire import Float32s, Int64s
 from troth.worlds.dealing import Dealt, deal_rows, make_bench
+from troth.worlds.real.members import Ground, OwnPart, ground_of, own_members
+
+
+@dataclass(frozen=True)
+class Star:
+    """All nodes connect to `hub`, and speak to nobody else."""
+
+    hub: NodeId
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Every party speaks to every other, and there is nobody else. Of two, the one with the smaller
+    name listens."""
+
+
+Topology = Star | Mesh
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """What `troth.chain.store.ChainStore` is made of."""
+
+    genesis: CheckedGenesis
+    charter: bytes
+    model: bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +62,7 @@ class NodeStage:
 
     scenario: Scenario
     id: NodeId
-    hub: NodeId
-    """The node that all others connect to."""
+    topology: Topology
     parties: Mapping[PartyId, int]
     """Every admitted party, ascending, and how many rows it was dealt."""
     cast: Cast
@@ -46,25 +73,46 @@ class NodeStage:
     notes: tuple[str, ...]
     privacy: OwnPrivacy | None = None
     """Of this node, if it is a party that has one of its own."""
+    basis: Basis | None = None
+    """What this node's ledger stands on, if the protocol has one."""
+
+    @property
+    def listens_to(self) -> tuple[NodeId, ...]:
+        """The peers that connect to this node, ascending."""
+        match self.topology:
+            case Star(hub=hub):
+                return tuple(self.parties) if self.id == hub else ()
+            case Mesh():
+                return tuple(party for party in self.parties if party > self.id)
+
+    @property
+    def connects_to(self) -> tuple[NodeId, ...]:
+        """The peers that this node connects to, ascending."""
+        match self.topology:
+            case Star(hub=hub):
+                return () if self.id == hub else (hub,)
+            case Mesh():
+                return tuple(party for party in self.parties if party < self.id)
 
     @property
     def peers(self) -> tuple[NodeId, ...]:
         """Whom this node has a link to."""
-        if self.id != self.hub:
-            return (self.hub,)
-        return tuple(sorted(self.cast.roles.keys() - {self.hub}))
+        return (*self.connects_to, *self.listens_to)
 
 
-def hub_of(scenario: Scenario) -> NodeId:
-    """The node that all others connect to; this needs neither data nor model.
+def topology_of(scenario: Scenario) -> Topology:
+    """Which nodes speak to which; this needs neither data nor model.
 
     Raises:
-      CharterError: the protocol has none, or the scenario holds what only a simulation can do.
+      CharterError: the protocol is not for nodes that know each other, or the scenario holds what
+        only a simulation can do.
     """
     check_honest(scenario)
     protocol = scenario.charter.protocol
     if isinstance(protocol, Federated | DSSGD):
-        return NodeId("server")
+        return Star(NodeId("server"))
+    if isinstance(protocol, Biscotti):
+        return Mesh()
     brokered = isinstance(protocol, Tormentor)
     raise CharterError(
         "is for parties that do not know each other"
@@ -93,16 +141,38 @@ def check_honest(scenario: Scenario) -> None:
 
 
 def node_names(scenario: Scenario) -> tuple[NodeId, ...]:
-    """Every node of a real run, the hub first; admission may turn parties away that it names.
+    """Every node of a real run, a hub first; admission may turn parties away that it names.
 
     Raises:
-      CharterError: as `hub_of`.
+      CharterError: as `topology_of`.
     """
-    count = scenario.parties.count
-    return (hub_of(scenario), *(party_id(i, count) for i in range(count)))
+    topology, count = topology_of(scenario), scenario.parties.count
+    hubs = (topology.hub,) if isinstance(topology, Star) else ()
+    return (*hubs, *(party_id(i, count) for i in range(count)))
 
 
-def prepare_node(scenario: Scenario, id: NodeId, *, base: Path, root: Path | None) -> NodeStage:
+def prepare_ground(scenario: Scenario, *, base: Path, root: Path | None) -> Ground:
+    """What a ledger's peers agree on before there is a genesis.
+
+    Raises:
+      CharterError, DataError: as `prepare_node`; or the protocol has no ledger.
+    """
+    protocol = scenario.charter.protocol
+    if not isinstance(protocol, Biscotti):
+        raise CharterError(
+            "has no ledger, so it needs no genesis",
+            key="protocol.name",
+            value=str(protocol.__struct_config__.tag),
+        )
+    topology_of(scenario)
+    dealt = deal_rows(scenario, base=base, root=root)
+    bench = _bench_of(None, scenario, dealt, base, torch.device("cpu"))
+    return ground_of(scenario, dealt.parties, _initial(scenario, bench))
+
+
+def prepare_node(
+    scenario: Scenario, id: NodeId, *, base: Path, root: Path | None, own: OwnPart | None = None
+) -> NodeStage:
     """Take this node's rows, build the model, cast the roles.
 
     The scenario says how the data set is dealt, so every party takes its own rows of it and leaves
@@ -111,38 +181,51 @@ def prepare_node(scenario: Scenario, id: NodeId, *, base: Path, root: Path | Non
     Args:
       base: the scenario file's folder, for relative paths and `module:callable`.
       root: the folder that `TROTH_DATA` names.
+      own: what a peer of a ledger brings along; None for any other node.
 
     Raises:
       CharterError, DataError, VerificationError: the scenario cannot be staged.
-      UsageError: the scenario has no such node.
+      UsageError: the scenario has no such node, or `own` is missing or not needed.
     """
     charter = scenario.charter
-    hub = hub_of(scenario)
+    topology = topology_of(scenario)
     dealt = deal_rows(scenario, base=base, root=root)
     device = choose_device(scenario.engine.device)
     bench = _bench_of(id, scenario, dealt, base, device)
     parties = {party: len(dealt.rows_of[party]) for party in dealt.parties}
-    cast = make_cast(
-        charter.protocol,
-        parties=dealt.parties,
-        initial_D=bench.model.init(streams.learning(scenario.seed).child("initial")),
-        training=charter.training,
-        base=base,
-        model_id=charter_digest(charter),
-    )
-    assert hub in cast.roles
-    if id not in cast.roles:
+    initial_D = _initial(scenario, bench)
+    hubs = (topology.hub,) if isinstance(topology, Star) else ()
+    if id not in (*hubs, *parties):
         refused = id in dealt.rows_of
         raise UsageError(
             f"{id} is not admitted" if refused else f"the scenario has no node {id}",
-            hint=f"its nodes are {hub}, {', '.join(dealt.parties[:4])}"
+            hint=f"its nodes are {', '.join((*hubs, *dealt.parties[:4]))}"
             + (", ..." if len(parties) > 4 else ""),
         )
+    if (own is None) == isinstance(charter.protocol, Biscotti):
+        raise UsageError(
+            f"{id} needs its secret and the genesis" if own is None else f"{id} needs no genesis",
+            hint="a peer of a ledger takes --secret FILE --genesis FILE, and no other node does",
+        )
+    members = basis = None
+    if own is not None:
+        ground = ground_of(scenario, dealt.parties, initial_D)
+        members = own_members(ground, PartyId(id), own)
+        basis = Basis(own.genesis, ground.charter, ground.model)
+    cast = make_cast(
+        charter.protocol,
+        parties=dealt.parties,
+        initial_D=initial_D,
+        training=charter.training,
+        base=base,
+        model_id=charter_digest(charter),
+        members=members,
+    )
     notes = [*dealt.notes, "network, churn, faults and cost are those of this machine"]
     return NodeStage(
         scenario=scenario,
         id=id,
-        hub=hub,
+        topology=topology,
         parties=parties,
         cast=cast,
         bench=bench,
@@ -150,18 +233,26 @@ def prepare_node(scenario: Scenario, id: NodeId, *, base: Path, root: Path | Non
         engine=BatchedEngine(bench),
         device=describe_device(scenario.engine.device, device),
         notes=tuple(notes),
+        basis=basis,
     )
 
 
+def _initial(scenario: Scenario, bench: Workbench) -> Float32s:
+    """The model before the first round, shape (D,)."""
+    return bench.model.init(streams.learning(scenario.seed).child("initial"))
+
+
 def _bench_of(
-    id: NodeId, scenario: Scenario, dealt: Dealt, base: Path, device: torch.device
+    id: NodeId | None, scenario: Scenario, dealt: Dealt, base: Path, device: torch.device
 ) -> Workbench:
     task, data = scenario.charter.task, dealt.data
     # Whose rows this node may use, and which they are.
-    rows = dealt.rows_of[PartyId(id)] if id in dealt.parties else None
+    rows = dealt.rows_of[PartyId(id)] if id is not None and id in dealt.parties else None
     examples = data.test if rows is None else data.train.take(rows)
     # The draws of batches are of places among the rows, so renumbering them changes none.
-    rows_of: dict[NodeId, Int64s] = {} if rows is None else {id: np.arange(len(rows))}
+    rows_of: dict[NodeId, Int64s] = {}
+    if id is not None and rows is not None:
+        rows_of[id] = np.arange(len(rows))
     # A bench wants rows to train on; a node without any gets the test set, and none is its.
     return make_bench(
         task.model,

@@ -10,10 +10,22 @@ from functools import cache
 from hashlib import blake2b
 from typing import Any, get_type_hints
 
+from troth.chain.block import CertifiedBlock
+from troth.chain.ledger import MemoryLedger
 from troth.compute import Compute
 from troth.errors import LocalError
 from troth.ids import NodeId
-from troth.roles.effects import Collect, Effect, Load, Now, Perform, Receive, Save, Sleep
+from troth.roles.effects import (
+    Collect,
+    Effect,
+    KeptLine,
+    Load,
+    Now,
+    Perform,
+    Receive,
+    Save,
+    Sleep,
+)
 from troth.roles.node import Node, Role, RoleCoroutine
 from troth.wire import Float32s
 from troth.worlds.mailbox import Envelope, Mailbox
@@ -40,6 +52,7 @@ class Runtime:
 
     node: Node
     role: Role
+    ledger: MemoryLedger
     coroutine: RoleCoroutine | None = None
     clock_s: float = 0.0
     waiting: Blocking | None = None
@@ -121,6 +134,10 @@ class Runtime:
             case None:
                 return "has not started"
 
+    def kept_line(self, effect: KeptLine) -> tuple[CertifiedBlock, ...]:
+        """What the ledger has for it."""
+        return self.ledger.line(effect.tip, above=effect.above, most_bytes=effect.most_bytes)
+
     def replay(self, log: Sequence[tuple[str, Callable[[Blocking], Any]]]) -> None:
         """Bring a fresh coroutine to where this node was, from `durable` and what its effects gave.
 
@@ -140,6 +157,9 @@ class Runtime:
             if isinstance(effect, Load):
                 if self.durable is not None:
                     value = decode_state(effect.type, self.durable)
+            elif isinstance(effect, KeptLine):
+                performed += 1
+                value = self.kept_line(effect)
             elif isinstance(effect, Receive | Collect | Sleep | Perform | Now):
                 if len(self.log) == len(log):
                     break

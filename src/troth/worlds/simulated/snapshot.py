@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from troth.chain.block import CertifiedBlock, encode_certificate, read_block, read_certificate
 from troth.errors import VerificationError
 from troth.ids import NodeId
 from troth.roles.effects import Collected, Now, Perform, Received
@@ -21,7 +22,9 @@ from troth.worlds.simulated.runtime import Blocking, Runtime, value_type
 from troth.worlds.simulated.world import Event, Kind, SimulatedWorld
 from troth.worlds.states import decode_state, encode_state
 
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 3
+
+_SELF = NodeId("snapshot")
 
 
 class _Letter(msgspec.Struct, array_like=True):
@@ -72,6 +75,14 @@ class _NodeState(msgspec.Struct):
     bytes_received: int
     work: dict[str, float]
     chain: bytes
+    kept: list[bytes]
+
+
+class _Block(msgspec.Struct, array_like=True):
+    """A block of the shelf, which was verified before it was kept."""
+
+    data: bytes
+    certificate: bytes | None
 
 
 class _Snapshot(msgspec.Struct):
@@ -80,6 +91,7 @@ class _Snapshot(msgspec.Struct):
     table: list[bytes]
     events: list[_Event]
     nodes: dict[NodeId, _NodeState]
+    shelf: list[_Block]
     uplink_free_s: dict[NodeId, float]
     downlink_free_s: dict[NodeId, float]
     last_arrival_s: list[tuple[NodeId, NodeId, float]]
@@ -158,6 +170,7 @@ def take(world: SimulatedWorld, *, scenario_digest: str, observer: bytes) -> byt
             bytes_received=runtime.bytes_received,
             work=runtime.work,
             chain=runtime.chain,
+            kept=sorted(runtime.ledger.hashes),
         )
     network = world.network
     snapshot = _Snapshot(
@@ -165,6 +178,7 @@ def take(world: SimulatedWorld, *, scenario_digest: str, observer: bytes) -> byt
         scenario_digest=scenario_digest,
         events=[event(item) for item in world.events],
         nodes=nodes,
+        shelf=[_shelved(block) for block in world.shelf.values()],
         uplink_free_s=network.uplink_free_s,
         downlink_free_s=network.downlink_free_s,
         last_arrival_s=[(a, b, time_s) for (a, b), time_s in network.last_arrival_s.items()],
@@ -223,6 +237,9 @@ def restore(world: SimulatedWorld, data: bytes, *, scenario_digest: str) -> byte
             (event.time_s, event.tie, event.number, Kind(event.kind), event.node, payload)
         )
     # A list that was a heap is still one.
+    for shelved in snapshot.shelf:
+        block = _taken(shelved)
+        world.shelf[block.hash] = block
     for id, state in snapshot.nodes.items():
         runtime = world.nodes[id]
         _restore_node(runtime, state)
@@ -261,6 +278,22 @@ def _restore_node(runtime: Runtime, state: _NodeState) -> None:
     runtime.bytes_received = state.bytes_received
     runtime.work = state.work
     runtime.chain = state.chain
+    runtime.ledger.hashes.update(state.kept)
+
+
+def _shelved(block: CertifiedBlock) -> _Block:
+    certificate = block.certificate
+    return _Block(
+        block.block.data, None if certificate is None else encode_certificate(certificate)
+    )
+
+
+def _taken(shelved: _Block) -> CertifiedBlock:
+    certificate = shelved.certificate
+    return CertifiedBlock(
+        read_block(shelved.data, sender=_SELF),
+        None if certificate is None else read_certificate(certificate, sender=_SELF),
+    )
 
 
 def _value_of(entry: _Entry, opened: Callable[[_Letter], Envelope]) -> Callable[[Blocking], Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -169,3 +169,12 @@ class Puzzles(Table, frozen=True, kw_only=True):
 
 
 CostSpec = ZeroCost | FixedCost | MeasuredCost
+
+
+class Cryptography(Table, frozen=True, kw_only=True):
+    """The `[cryptography]` table of a simulation."""
+
+    group: Literal["g1", "modelled"] = "g1"
+    """Where commitments are: `g1` is the curve that real nodes use. `modelled` runs the same code
+    over numbers, a hundred times as quick: it counts messages and shows what honest and scripted
+    parties do, and binds nobody who computes. The report says so."""

@@ -26,6 +26,7 @@ from troth.ids import NodeId, PartyId
 from troth.learning.device import choose_device, describe_device
 from troth.learning.workbench import Targets, Workbench
 from troth.privacy.own import OwnPrivacy, own_privacy
+from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.centralised.roles import TRAINER
 from troth.protocols.registry import make_cast
 from troth.protocols.tormentor.parameters import Tormentor
@@ -34,6 +35,7 @@ from troth.roles.node import Cast
 from troth.streams import Stream
 from troth.wire import Float32s, Int64s
 from troth.worlds.dealing import deal_rows, make_bench
+from troth.worlds.simulated.members import simulated_members
 from troth.worlds.simulated.spec import ZeroCost
 from troth.worlds.simulated.sybils import rejoining
 
@@ -102,6 +104,10 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
     bench = bench_maker()
     initial_D = bench.model.init(streams.learning(scenario.seed).child("initial"))
     privacy = _own_privacy(scenario, parties, attackers, rows_of)
+    engine = make_engine(scenario.engine, bench, bench_maker)
+    members = None
+    if isinstance(charter.protocol, Biscotti):
+        members = simulated_members(scenario, parties, initial_D, engine)
     cast = make_cast(
         charter.protocol,
         parties=parties,
@@ -111,6 +117,7 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
         model_id=charter_digest(charter),
         ground_up_to=scenario.puzzles.ground_up_to,
         privacy=privacy,
+        members=members,
     )
     return Stage(
         scenario=scenario,
@@ -119,7 +126,7 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
         target=target_of(scenario.attacks),
         cast=_corrupted(cast, parties, attackers, base),
         bench=bench,
-        engine=make_engine(scenario.engine, bench, bench_maker),
+        engine=engine,
         initial_D=initial_D,
         privacy=privacy,
         device=describe_device(scenario.engine.device, device),

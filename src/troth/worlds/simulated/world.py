@@ -25,6 +25,8 @@ from hashlib import blake2b
 from heapq import heappop, heappush
 from typing import Any, Protocol
 
+from troth.chain.block import CertifiedBlock
+from troth.chain.ledger import MemoryLedger
 from troth.engines.engine import Engine
 from troth.errors import PeerError, RoundFailedError
 from troth.ids import NodeId, PartyId, SimulatedSeconds
@@ -32,6 +34,8 @@ from troth.roles.effects import (
     Collect,
     Collected,
     Effect,
+    Keep,
+    KeptLine,
     Load,
     Now,
     Perform,
@@ -120,8 +124,14 @@ class SimulatedWorld:
         self.cast = cast
         self.codec = Codec(cast.messages)
         self.network = SimulatedNetwork(network, stream)
+        self.shelf: dict[bytes, CertifiedBlock] = {}
+        """Every block that a node has kept, by hash."""
         self.nodes = {
-            id: Runtime(Node(id, learning.child("node", id), secret.child("node", id)), role)
+            id: Runtime(
+                Node(id, learning.child("node", id), secret.child("node", id)),
+                role,
+                MemoryLedger(self.shelf),
+            )
             for id, role in sorted(cast.roles.items())
         }
         self.events: list[Event] = []
@@ -369,6 +379,13 @@ class SimulatedWorld:
                 runtime.performed = 0
             case Load(type=type_):
                 return None if runtime.durable is None else decode_state(type_, runtime.durable)
+            case Keep(block=block):
+                runtime.performed += 1
+                runtime.note(b"keep", block.hash)
+                runtime.ledger.keep(block)
+            case KeptLine():
+                runtime.performed += 1
+                return runtime.kept_line(effect)
             case Report():
                 runtime.performed += 1
                 runtime.note(b"report", effect.round.to_bytes(8), effect.params_D.tobytes())

@@ -1,0 +1,128 @@
+"""A ledger's peers suffice for its committees, its noisers and its sums."""
+
+from __future__ import annotations
+
+from troth.charter.rules.common import admitted
+from troth.charter.scenario import Scenario
+from troth.errors import CharterError
+from troth.protocols.biscotti.parameters import Biscotti
+from troth.robustness.spec import Krum, MultiKrum
+from troth.worlds.simulated.spec import Cryptography
+
+_MORE = "raise parties.count, or"
+
+
+def _a_ledger_has_peers(scenario: Scenario) -> None:
+    protocol, count = scenario.charter.protocol, len(admitted(scenario))
+    if not isinstance(protocol, Biscotti):
+        return
+    # Imported here and below: these come with numerical code, and `troth --help` reads this module.
+    from troth.chain.block import MAX_PEERS
+
+    if count > MAX_PEERS:
+        raise CharterError(
+            f"is more than the {MAX_PEERS} peers of a ledger",
+            key="parties.count",
+            value=scenario.parties.count,
+            hint="lower it",
+        )
+    seats = protocol.verifiers + protocol.aggregators
+    least = seats + protocol.least_updates
+    if count < least:
+        raise CharterError(
+            f"is less than a round takes, {least}: {protocol.verifiers} verifiers, "
+            f"{protocol.aggregators} aggregators and least_updates = {protocol.least_updates} "
+            f"contributors (parties admitted: {count})",
+            key="parties.count",
+            value=scenario.parties.count,
+            hint="raise it, or make committees smaller",
+        )
+    if protocol.noise.noisers >= count:
+        raise CharterError(
+            f"is not below {count}, the peers, of whom each draws others",
+            key="protocol.noise.noisers",
+            value=protocol.noise.noisers,
+            hint=f"{_MORE} lower it",
+        )
+
+
+def _stake_draws_committees(scenario: Scenario) -> None:
+    protocol = scenario.charter.protocol
+    if isinstance(protocol, Biscotti) and protocol.stake.initial == 0:
+        raise CharterError(
+            "leaves nobody to draw committees from",
+            key="protocol.stake.initial",
+            value=0,
+            hint="give at least 1",
+        )
+
+
+def _sums_are_opened(scenario: Scenario) -> None:
+    """As many contribute, and as many updates are accepted, as the smallest sum has."""
+    protocol, count = scenario.charter.protocol, len(admitted(scenario))
+    if not isinstance(protocol, Biscotti):
+        return
+    from troth.protocols.biscotti.failures import contributors_drawn
+
+    drawn = contributors_drawn(protocol, count)
+    if drawn < protocol.least_updates:
+        raise CharterError(
+            f"draws {drawn} contributors a round, fewer than least_updates = "
+            f"{protocol.least_updates}",
+            key="protocol.sampled",
+            value=protocol.sampled,
+            hint=f"{_MORE} raise it",
+        )
+    rule = protocol.aggregation
+    accepted, key = drawn, "rule"
+    if isinstance(rule, Krum) and rule.pre == "none":
+        accepted = 1
+    elif isinstance(rule, MultiKrum) and rule.pre == "none" and rule.selected is not None:
+        accepted, key = rule.selected, "selected"
+    if accepted < protocol.least_updates:
+        raise CharterError(
+            f"accepts {accepted} of a round's updates, and no sum of fewer than least_updates = "
+            f"{protocol.least_updates} is opened",
+            key=f"protocol.aggregation.{key}",
+            value="krum" if key == "rule" else accepted,
+            hint='choose rule = "multi_krum", and selected large enough or not at all',
+        )
+
+
+def _rule_works_with_those_drawn(scenario: Scenario) -> None:
+    protocol, count = scenario.charter.protocol, len(admitted(scenario))
+    if not isinstance(protocol, Biscotti):
+        return
+    from troth.protocols.biscotti.failures import contributors_drawn
+    from troth.robustness.bounds import check_aggregation
+
+    drawn, prefix = contributors_drawn(protocol, count), "protocol.aggregation"
+    try:
+        check_aggregation(protocol.aggregation, drawn, prefix)
+    except CharterError as error:
+        raise CharterError(
+            f"{error.problem} (contributors drawn in a round: {drawn})",
+            key=error.key or prefix,
+            value=... if error.key is None or error.value is None else error.value,
+            hint=error.hint,
+        ) from None
+
+
+def _cryptography_is_a_ledgers(scenario: Scenario) -> None:
+    if scenario.cryptography != Cryptography() and not isinstance(
+        scenario.charter.protocol, Biscotti
+    ):
+        raise CharterError(
+            "has no effect: the protocol makes no commitments",
+            key="cryptography",
+            hint='remove it, or set protocol = "biscotti"',
+        )
+
+
+RULES = (
+    _a_ledger_has_peers,
+    _stake_draws_committees,
+    _sums_are_opened,
+    _rule_works_with_those_drawn,
+    _cryptography_is_a_ledgers,
+)

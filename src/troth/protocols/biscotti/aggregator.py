@@ -1,0 +1,275 @@
+"""An aggregator's part of a round: hold shares of accepted updates, give one sum, certify one block
+(steps 6 to 8 of the paper's figure 1)."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from troth.chain import bitmap
+from troth.chain.block import (
+    ACKNOWLEDGEMENT,
+    DEALING_BYTES,
+    VERDICT,
+    NoiseOpening,
+    Verdict,
+    certified_text,
+    read_block,
+    signed_list,
+)
+from troth.crypto import signatures
+from troth.crypto.puzzles import DIGEST_BYTES
+from troth.errors import PeerError
+from troth.ids import NodeId
+from troth.protocols.biscotti.auditing import CheckOpening
+from troth.protocols.biscotti.blocks import FieldError, Statement, VerifyBlock, check_set
+from troth.protocols.biscotti.context import RoundContext
+from troth.protocols.biscotti.dealing import CheckShares, SumShares, check_dealing, update_of
+from troth.protocols.biscotti.desk import CERTIFIED, JUDGED, SHARED, SUMMED, Desk
+from troth.protocols.biscotti.messages import (
+    Accepted,
+    Endorsement,
+    Held,
+    Proposal,
+    Shares,
+    SumSet,
+    SumShare,
+)
+from troth.protocols.biscotti.offences import bad_opening, bad_share, equivocation
+from troth.protocols.biscotti.texts import (
+    SUM_SET,
+    SUM_SHARE,
+    dealing_of,
+    set_digest,
+    set_text,
+    sum_text,
+)
+from troth.protocols.biscotti.verifier import check_verdict
+from troth.roles.messages import RoundMessage
+
+
+class Aggregator:
+    """A member of the aggregation committee.
+
+    It signs one sum and one block in a round. Nothing of this object survives a crash, and a peer
+    that comes back takes no part in a round that it had begun: so it never signs a second one.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._number = desk.context.aggregators.index(desk.me)
+        self.verdicts: dict[NodeId, Statement] = {}
+        """What verifiers accept, by verifier."""
+        self.shares: dict[NodeId, Shares] = {}
+        """What contributors have dealt to us, by contributor."""
+        self.dealt: dict[bytes, NodeId] = {}
+        """Who is behind each update id and dealing of which we hold a good share."""
+        self._named: dict[bytes, set[NodeId]] = {}
+        self._held = False
+        self._set: SumSet | None = None
+        self._proposal: Proposal | None = None
+        self._answered = False
+        self._signed = False
+        self.checked: bytes | None = None
+        """Hash of the block whose contents we have checked, and signed."""
+
+    def next_due(self) -> float | None:
+        """When it wants to be woken."""
+        return None if self._held else self._desk.due(JUDGED if self._waits() else SHARED)
+
+    def take(self, sender: NodeId, message: RoundMessage) -> None:
+        """A verdict, shares, the set U, or a block.
+
+        Raises:
+          PeerError: it is not the sender's to say, or not signed as it should be.
+        """
+        context = self._desk.context
+        match message:
+            case Accepted() if sender not in self.verdicts:
+                self.verdicts[sender] = check_verdict(context, sender, message)
+                for update, contributor in zip(
+                    self.verdicts[sender].entries, message.contributors, strict=True
+                ):
+                    self._named.setdefault(update, set()).add(contributor)
+            case Shares() if sender in context.contributors:
+                self.shares.setdefault(sender, message)
+            case SumSet() if sender == context.leader and self._set is None:
+                self._set = message
+            case Proposal() if sender == context.leader and self._proposal is None:
+                self._proposal = message
+
+    async def advance(self, now_s: float) -> None:
+        """Go on as far as what has come allows."""
+        desk = self._desk
+        if not self._held:
+            if self._waits() and now_s < desk.due(JUDGED):
+                return
+            expected = {peer for update in self._accepted() for peer in self._named[update]}
+            if not expected <= self.shares.keys() and now_s < desk.due(SHARED):
+                return
+            self._held = True
+            await self._acknowledge()
+        if self._set is not None and not self._answered and now_s < desk.due(SUMMED):
+            self._answered = True
+            await self._sum(self._set)
+        if self._proposal is not None and not self._signed and now_s < desk.due(CERTIFIED):
+            self._signed = True
+            await self._endorse(self._proposal)
+
+    def _waits(self) -> bool:
+        """Whether verdicts may still change what is accepted."""
+        return len(self.verdicts) < len(self._desk.context.verifiers)
+
+    def _accepted(self) -> set[bytes]:
+        """The updates that a majority accepts, as far as we have heard."""
+        counts = Counter(update for said in self.verdicts.values() for update in said.entries)
+        return {update for update, n in counts.items() if n >= self._desk.context.majority}
+
+    async def _acknowledge(self) -> None:
+        desk, context = self._desk, self._desk.context
+        accepted = self._accepted()
+        usable = {}
+        for sender, message in sorted(self.shares.items()):
+            if update_of(desk.setting, message) not in accepted:
+                continue
+            try:
+                check_dealing(
+                    desk.setting,
+                    context,
+                    sender,
+                    message,
+                    number=self._number,
+                    optimistic=context.optimistic,
+                )
+            except PeerError:
+                # What can be proven of it is, and the rest is as if it had not come.
+                await desk.accuse(bad_share(sender, self._number, message))
+                continue
+            usable[sender] = message
+        checked = await desk.node.compute(
+            CheckShares(
+                desk.setting,
+                self._number,
+                tuple(usable),
+                tuple(message.commitments for message in usable.values()),
+                tuple(message.share for message in usable.values()),
+                context.optimistic,
+                desk.secret("shares"),
+            )
+        )
+        for place, (sender, message) in enumerate(usable.items()):
+            if place in checked.problems:
+                await desk.accuse(bad_share(sender, self._number, message))
+                continue
+            dealing = dealing_of(context, message.commitments, message.root)
+            self.dealt[update_of(desk.setting, message) + dealing] = sender
+        entries = b"".join(sorted(self.dealt))
+        text = signed_list(context.chain, context.round, entries)
+        signature = desk.keys.signing.sign(ACKNOWLEDGEMENT, text)
+        await desk.send([context.leader], Held(context.round, entries, signature))
+
+    async def _sum(self, agreed: SumSet) -> None:
+        """Answer the leader's set U, if it is one."""
+        desk, context = self._desk, self._desk.context
+        digest = set_digest(agreed)
+        try:
+            signatures.verify(
+                context.entries[context.leader].signing,
+                SUM_SET,
+                set_text(context, digest),
+                agreed.signature,
+                signer=context.leader,
+            )
+            check_set(context, agreed)
+            check_set_signatures(context, agreed)
+        except (PeerError, FieldError):
+            return
+        for verdict in agreed.verdicts:
+            await self._compare(verdict, agreed.candidates)
+        lines = {line.update + line.dealing: line.contributor for line in agreed.contributions}
+        if any(self.dealt.get(entry) != contributor for entry, contributor in lines.items()):
+            return
+        summed = await desk.node.compute(
+            SumShares(
+                desk.setting, tuple(self.shares[peer].share for peer in sorted(lines.values()))
+            )
+        )
+        signature = desk.keys.signing.sign(SUM_SHARE, sum_text(context, digest, summed.share))
+        await desk.send([context.leader], SumShare(context.round, summed.share, signature))
+
+    async def _compare(self, verdict: Verdict, candidates: bytes) -> None:
+        """A verifier that told others something else than us is found out."""
+        ours = self.verdicts.get(verdict.verifier)
+        if ours is None or ours.signature == verdict.signature:
+            return
+        context = self._desk.context
+        texts = [
+            signed_list(context.chain, context.round, entries)
+            for entries in (b"".join(ours.entries), chosen(verdict.accepted, candidates))
+        ]
+        if texts[0] != texts[1]:
+            await self._desk.accuse(
+                equivocation(
+                    verdict.verifier,
+                    context.round,
+                    VERDICT,
+                    (texts[0], ours.signature),
+                    (texts[1], verdict.signature),
+                )
+            )
+
+    async def _endorse(self, proposal: Proposal) -> None:
+        """Check the block completely, and sign it."""
+        desk, context = self._desk, self._desk.context
+        verified = await desk.node.compute(VerifyBlock(desk.rules, desk.head, proposal.block, None))
+        if verified.fault is not None:
+            return
+        sealed = read_block(proposal.block, sender=context.leader)
+        if not await self._audited(sealed.content.openings):
+            return
+        self.checked = sealed.digest
+        signature = desk.keys.certificate.sign(certified_text(sealed.digest))
+        await desk.send([context.leader], Endorsement(context.round, sealed.digest, signature))
+
+    async def _audited(self, openings: tuple[NoiseOpening, ...]) -> bool:
+        """Check the opened slot that is ours to check: committees share them out."""
+        desk = self._desk
+        if not openings or desk.setting.sigma is None:
+            return True
+        opening = openings[self._number % len(openings)]
+        root = desk.context.entries[opening.noiser].noise_root
+        checked = await desk.node.compute(
+            CheckOpening(desk.setting, root, desk.context.round, opening)
+        )
+        if not checked.good:
+            await desk.accuse(bad_opening(opening, desk.context.round))
+        return checked.good
+
+
+def check_set_signatures(context: RoundContext, agreed: SumSet) -> None:
+    """Check everybody's signatures in a set U.
+
+    Raises:
+      PeerError: one is wrong; the culprit is who should have made it.
+    """
+    for verdict in agreed.verdicts:
+        entries = chosen(verdict.accepted, agreed.candidates)
+        text = signed_list(context.chain, context.round, entries)
+        key = context.entries[verdict.verifier].signing
+        signatures.verify(key, VERDICT, text, verdict.signature, signer=verdict.verifier)
+    for line in agreed.acknowledgements:
+        entries = chosen(line.held, agreed.dealings, width=DEALING_BYTES)
+        text = signed_list(context.chain, context.round, entries)
+        key = context.entries[line.aggregator].signing
+        signatures.verify(key, ACKNOWLEDGEMENT, text, line.signature, signer=line.aggregator)
+
+
+def chosen(bits: bytes, table: bytes, *, width: int = DIGEST_BYTES) -> bytes:
+    """The entries of a table that a bitmap means, one after another.
+
+    Raises:
+      ValueError: it is no bitmap of that table.
+    """
+    return b"".join(
+        table[place * width : (place + 1) * width]
+        for place in bitmap.places(bits, len(table) // width)
+    )

@@ -1,0 +1,207 @@
+"""A contributor's part of a round: train, hide, show, share (steps 1 to 6 of the paper's
+figure 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from troth.chain.block import DEALING
+from troth.crypto import signatures, vrf
+from troth.crypto.noise_table import Seeds
+from troth.errors import PeerError
+from troth.ids import NodeId
+from troth.learning.requests import LocalUpdate
+from troth.protocols.biscotti.dealing import DealShares
+from troth.protocols.biscotti.desk import GRANTED, JUDGED, Desk
+from troth.protocols.biscotti.masking import GrantedNoise, MaskedUpdate, MaskUpdate
+from troth.protocols.biscotti.messages import (
+    Accepted,
+    Masked,
+    NoiseGrant,
+    NoiseRequest,
+    NoiseUse,
+    NoNoise,
+    Shares,
+)
+from troth.protocols.biscotti.offences import bad_grant
+from troth.protocols.biscotti.texts import (
+    GRANT,
+    MASKED,
+    dealing_of,
+    dealing_text,
+    grant_text,
+    masked_text,
+    seeds_digest,
+    update_id,
+)
+from troth.protocols.biscotti.verifier import check_verdict
+from troth.roles.messages import RoundMessage
+from troth.wire import Float32s
+
+
+class Contributor:
+    """A peer that was drawn to contribute an update.
+
+    Args:
+      velocity_D: see `LocalUpdate`.
+      charge: called before anything that a sum can be opened with leaves this peer.
+    """
+
+    def __init__(
+        self, desk: Desk, velocity_D: Float32s | None, charge: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._desk = desk
+        self._charge = charge
+        self.velocity_D = velocity_D
+        """What the next local update goes on with."""
+        self._proof = desk.keys.vrf.prove(desk.context.noiser_alpha)
+        self._noisers: tuple[NodeId, ...] = ()
+        if desk.setting.sigma is not None:
+            self._noisers = desk.context.noisers_of(desk.me, vrf.output(self._proof))
+        self._update_D: Float32s | None = None
+        self._grants: dict[NodeId, NoiseGrant] = {}
+        self._silent: set[NodeId] = set(self._noisers)
+        """Noisers that have not answered."""
+        self._masked: MaskedUpdate | None = None
+        self._verdicts: dict[NodeId, frozenset[bytes]] = {}
+        self._over = False
+        """Nothing more is to be done in this round."""
+
+    def next_due(self) -> float | None:
+        """When it wants to be woken."""
+        if self._over:
+            return None
+        return self._desk.due(GRANTED if self._masked is None else JUDGED)
+
+    async def begin(self) -> None:
+        """Ask for noise, and train meanwhile."""
+        desk = self._desk
+        if self._noisers:
+            await desk.send(self._noisers, NoiseRequest(desk.context.round, self._proof))
+        result = await desk.node.compute(
+            LocalUpdate(
+                node=desk.me,
+                round=desk.context.round,
+                params_D=desk.head.params_D,
+                training=desk.training,
+                velocity_D=self.velocity_D,
+            )
+        )
+        self._update_D, self.velocity_D = result.update_D, result.velocity_D
+
+    def take(self, sender: NodeId, message: RoundMessage) -> None:
+        """Noise, or a verdict.
+
+        Raises:
+          PeerError: it is not signed as it should be.
+        """
+        desk = self._desk
+        if isinstance(message, NoiseGrant | NoNoise) and sender in self._silent:
+            self._silent.discard(sender)
+            if isinstance(message, NoNoise):
+                return
+            seeds = seeds_digest(Seeds(message.seed, message.blinding_seed))
+            text = grant_text(desk.context, desk.me, message.slot, seeds, message.path)
+            signatures.verify(
+                desk.context.entries[sender].signing, GRANT, text, message.signature, signer=sender
+            )
+            if message.slot >= desk.setting.table.slots:
+                raise PeerError("gave a slot of noise that does not exist", culprits=(sender,))
+            self._grants[sender] = message
+        elif isinstance(message, Accepted) and sender not in self._verdicts:
+            self._verdicts[sender] = frozenset(check_verdict(desk.context, sender, message).entries)
+
+    async def advance(self, now_s: float) -> None:
+        """Mask when noise is there; share when a majority has accepted."""
+        if self._over:
+            return
+        desk = self._desk
+        if self._masked is None and (not self._silent or now_s >= desk.due(GRANTED)):
+            await self._mask()
+        if self._masked is not None and not self._over:
+            update = update_id(self._masked.commitments)
+            accepted = sum(update in ids for ids in self._verdicts.values())
+            refused = len(self._verdicts) - accepted
+            context = desk.context
+            if accepted >= context.majority:
+                self._over = True
+                await self._deal(update)
+            elif refused > len(context.verifiers) - context.majority or now_s >= desk.due(JUDGED):
+                self._over = True
+
+    async def _mask(self) -> None:
+        desk, context = self._desk, self._desk.context
+        assert self._update_D is not None
+        noisers = sorted(self._grants)
+        needed = 0 if desk.setting.sigma is None else desk.setting.needed
+        if len(noisers) < needed:
+            self._over = True
+            return
+        masked = await desk.node.compute(
+            MaskUpdate(
+                desk.setting,
+                self._update_D,
+                tuple(self._granted(noiser) for noiser in noisers),
+                desk.secret("mask"),
+            )
+        )
+        uses = []
+        for noiser, rows in zip(noisers, masked.rows, strict=True):
+            grant = self._grants[noiser]
+            if rows is None:
+                await desk.accuse(bad_grant(noiser, desk.me, grant))
+                continue
+            seeds = seeds_digest(Seeds(grant.seed, grant.blinding_seed))
+            uses.append(NoiseUse(noiser, grant.slot, rows, grant.path, seeds, grant.signature))
+        if len(uses) < needed:
+            self._over = True
+            return
+        self._masked = masked
+        unsigned = Masked(
+            context.round,
+            masked.commitments,
+            masked.values,
+            masked.blindings,
+            self._proof,
+            tuple(uses),
+            bytes(64),
+        )
+        signature = desk.keys.signing.sign(MASKED, masked_text(context, unsigned))
+        await desk.send(context.verifiers, msgspec.structs.replace(unsigned, signature=signature))
+
+    def _granted(self, noiser: NodeId) -> GrantedNoise:
+        grant, context = self._grants[noiser], self._desk.context
+        return GrantedNoise(
+            noiser,
+            context.entries[noiser].noise_root,
+            context.round,
+            grant.slot,
+            Seeds(grant.seed, grant.blinding_seed),
+            grant.path,
+        )
+
+    async def _deal(self, update: bytes) -> None:
+        desk, context, masked = self._desk, self._desk.context, self._masked
+        assert masked is not None
+        await self._charge()
+        dealt = await desk.node.compute(
+            DealShares(
+                desk.setting,
+                masked.commitments,
+                masked.opening_values,
+                masked.opening_blindings,
+                context.optimistic,
+                desk.secret("deal"),
+            )
+        )
+        dealing = dealing_of(context, dealt.commitments, dealt.root)
+        signature = desk.keys.signing.sign(DEALING, dealing_text(context, update, dealing))
+        for aggregator, path, share in zip(
+            context.aggregators, dealt.paths, dealt.shares, strict=True
+        ):
+            await desk.send(
+                [aggregator],
+                Shares(context.round, dealt.commitments, dealt.root, path, share, signature),
+            )

@@ -1,0 +1,124 @@
+"""How much `biscotti` sends in one fault-free round, and to whom."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import numpy as np
+
+from troth.chain.block import (
+    DEALING_BYTES,
+    Acknowledgement,
+    Contribution,
+    NoiseOpening,
+    Verdict,
+)
+from troth.crypto.group import POINT_BYTES
+from troth.crypto.puzzles import DIGEST_BYTES
+from troth.crypto.sharing import SharingScheme
+from troth.ids import NodeId, Round
+from troth.protocols.biscotti.context import MAX_AUDITED
+from troth.protocols.biscotti.messages import (
+    MESSAGES,
+    Accepted,
+    Announce,
+    Blocks,
+    Endorsement,
+    Held,
+    Masked,
+    NoiseGrant,
+    NoiseRequest,
+    NoiseUse,
+    Opened,
+    Proposal,
+    Shares,
+    SumSet,
+    SumShare,
+    Want,
+    WireBlock,
+)
+from troth.protocols.biscotti.parameters import Biscotti, NoMask
+from troth.protocols.biscotti.setting import OPTIMISTIC_FROM, points_of
+from troth.robustness.bounds import largest_byzantine
+from troth.wire import Codec, Message
+
+_NAME = NodeId("party-000")
+_BLOCK_HEAD = 512
+"""What a block holds besides its lists and its sum, about."""
+
+
+def messages_per_round(
+    protocol: Biscotti, parties: int, dimension: int
+) -> dict[str, tuple[int, int]]:
+    """Messages and bytes by type, from the codec itself, if as many updates are accepted as the
+    rule keeps and every peer gets the block once."""
+    codec = Codec(MESSAGES)
+    one = Round(1)
+    v, m = protocol.verifiers, protocol.aggregators
+    r = min(ceil(protocol.sampled * parties), parties - v - m)
+    byzantine = largest_byzantine(protocol.aggregation, r) or 0
+    u = max(0, r - byzantine)
+    tau, t = protocol.resolved_quorum, protocol.resolved_tolerated
+    points = protocol.points or points_of(dimension, tau - t)
+    scheme = SharingScheme(m, t, tau, points, crash=protocol.faults == "crash")
+    layout = scheme.layout(dimension)
+    masked = not isinstance(protocol.noise.mask, NoMask)
+    noisers = protocol.noise.noisers if masked else 0
+    optimistic = (
+        dimension >= OPTIMISTIC_FROM if protocol.optimistic is None else protocol.optimistic
+    )
+    data_rows = bytes(layout.rows * POINT_BYTES)
+    all_rows = data_rows if optimistic else bytes(scheme.rows * POINT_BYTES)
+    blindings = bytes(32 * layout.rows)
+    digest, signature = bytes(DIGEST_BYTES), bytes(64)
+    path = (digest,) * 12
+    share = bytes(scheme.share_bytes(layout))
+    use = NoiseUse(_NAME, 0, data_rows, path, digest, signature)
+    opening = NoiseOpening(_NAME, 0, digest, digest, b"".join(path), signature)
+    set_ = SumSet(
+        one,
+        (Contribution(_NAME, digest, data_rows, digest, signature),) * u,
+        bytes(DEALING_BYTES * u),
+        (Acknowledgement(_NAME, bytes(-(-u // 8)), signature),) * m,
+        bytes(DIGEST_BYTES * u),
+        (Verdict(_NAME, bytes(-(-u // 8)), signature),) * v,
+        signature,
+    )
+    audited = min(MAX_AUDITED, parties) if masked else 0
+    opened = Opened(one, opening)
+    block = bytes(
+        len(codec.encode(set_)) + 8 * dimension + audited * len(codec.encode(opened)) + _BLOCK_HEAD
+    )
+    neighbours = 2 * -(-protocol.neighbours // 2)
+    counted: list[tuple[Message, int]] = [
+        (NoiseRequest(one, bytes(80)), r * noisers),
+        (NoiseGrant(one, 0, digest, digest, path, signature), r * noisers),
+        (
+            Masked(
+                one,
+                data_rows,
+                np.zeros(dimension, np.uint32),
+                blindings,
+                bytes(80),
+                (use,) * noisers,
+                signature,
+            ),
+            r * v,
+        ),
+        (Accepted(one, bytes(DIGEST_BYTES * u), (_NAME,) * u, signature), v * (r + m)),
+        (Shares(one, all_rows, digest, path[: m.bit_length()], share, signature), u * m),
+        (Held(one, bytes(DEALING_BYTES * u), signature), m - 1),
+        (set_, m - 1),
+        (SumShare(one, share, signature), m - 1),
+        (opened, audited),
+        (Proposal(one, block), m - 1),
+        (Endorsement(one, digest, bytes(96)), m - 1),
+        (Announce(digest, 1), parties * neighbours),
+        (Want((digest,) * 8), parties - 1),
+        (Blocks((WireBlock(block, bytes(128)),), more=False), parties - 1),
+    ]
+    return {
+        type(message).__name__: (count, count * len(codec.encode(message)))
+        for message, count in counted
+        if count
+    }

@@ -1,0 +1,158 @@
+"""What `biscotti` comes to when nothing goes wrong: one function, no messages and no cryptography
+but the lotteries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from troth.chain.lottery import next_seed, seed_input
+from troth.chain.stake import StakeTable, apply_changes, stake_changes
+from troth.compute import Compute
+from troth.crypto import vrf
+from troth.crypto.noise_table import assign_slots
+from troth.ids import NodeId
+from troth.learning.requests import LocalUpdate
+from troth.protocols.biscotti.chain import Before, Head, Rules, model_digest
+from troth.protocols.biscotti.context import RoundContext
+from troth.protocols.biscotti.keys import PeerKeys
+from troth.protocols.biscotti.masking import encode_update, to_wire
+from troth.protocols.biscotti.selecting import SelectUpdates, rule_stream
+from troth.wire import Float32s, Int64s
+
+
+@dataclass(frozen=True)
+class IdealRound:
+    """What a round leaves."""
+
+    contributors: tuple[NodeId, ...]
+    """U, ascending; empty if the round fails."""
+    aggregate_D: Int64s | None
+    params_D: Float32s
+    stake: StakeTable
+
+
+def ideal(
+    rules: Rules,
+    keys: Mapping[NodeId, PeerKeys],
+    initial_D: Float32s,
+    compute: Callable[[Sequence[Compute[Any, Any]]], list[Any]],
+    secret: Callable[[NodeId, int], bytes],
+) -> list[IdealRound]:
+    """Every round, if everybody answers in time. Exactly what a fault-free run gives, to the last
+    bit: sums are of whole numbers.
+
+    Args:
+      keys: of all peers.
+      compute: an engine's `run`.
+      secret: the 32 bytes that a peer draws its ledger noise from in a round.
+    """
+    head = rules.first(initial_D)
+    velocities: dict[NodeId, Float32s | None] = {}
+    rounds = []
+    for _ in range(rules.training.rounds):
+        context = rules.context(head.before)
+        drawn = context.contributors
+        results = compute(
+            [
+                LocalUpdate(
+                    peer, context.round, head.params_D, rules.training, velocities.get(peer)
+                )
+                for peer in drawn
+            ]
+        )
+        velocities |= {p: result.velocity_D for p, result in zip(drawn, results, strict=True)}
+        values = {
+            peer: encode_update(rules.setting, result.update_D, secret(peer, context.round))
+            for peer, result in zip(drawn, results, strict=True)
+        }
+        masked = _masked(rules, context, keys, values)
+        (selection,) = compute(
+            [
+                SelectUpdates(
+                    rules.setting.fixed,
+                    rules.parameters.aggregation,
+                    tuple(to_wire(values_D) for values_D in masked.values()),
+                    rule_stream(context),
+                )
+            ]
+        )
+        chosen = tuple(sorted(list(masked)[place] for place in selection.places))
+        head, made = _next(rules, context, head, keys, chosen, values)
+        rounds.append(made)
+    return rounds
+
+
+def _masked(
+    rules: Rules,
+    context: RoundContext,
+    keys: Mapping[NodeId, PeerKeys],
+    values: Mapping[NodeId, Int64s],
+) -> dict[NodeId, Int64s]:
+    """Updates with the noise of all noisers that have a slot left, of those who have enough."""
+    if rules.setting.sigma is None:
+        return dict(values)
+    outputs = {peer: vrf.output(keys[peer].vrf.prove(context.noiser_alpha)) for peer in values}
+    asking: dict[NodeId, dict[NodeId, bytes]] = {}
+    for peer, output in outputs.items():
+        for noiser in context.noisers_of(peer, output):
+            asking.setdefault(noiser, {})[peer] = output
+    noise: dict[NodeId, list[Int64s]] = {peer: [] for peer in values}
+    for noiser, asked in asking.items():
+        slots = assign_slots(
+            asked,
+            noiser=noiser,
+            shape=rules.setting.table,
+            reserved=(context.audited_slot(noiser),),
+        )
+        for peer, slot in slots.items():
+            seeds = keys[noiser].noise.seeds(context.round, slot)
+            noise[peer].append(rules.setting.rows.opening(seeds).values_D)
+    return {
+        peer: values[peer] + np.sum(noise[peer], axis=0)
+        for peer in values
+        if len(noise[peer]) >= rules.setting.needed
+    }
+
+
+def _next(
+    rules: Rules,
+    context: RoundContext,
+    head: Head,
+    keys: Mapping[NodeId, PeerKeys],
+    chosen: tuple[NodeId, ...],
+    values: Mapping[NodeId, Int64s],
+) -> tuple[Head, IdealRound]:
+    if len(chosen) < rules.parameters.least_updates:
+        chosen = ()
+    aggregate_D = None if not chosen else np.sum([values[peer] for peer in chosen], axis=0)
+    changes = stake_changes(
+        rules.genesis.content.stake_update,
+        context.stake,
+        contributors=chosen,
+        verifiers=context.verifiers if chosen else (),
+        aggregators=context.aggregators if chosen else (),
+    )
+    stake = apply_changes(context.stake, changes, sender=context.leader)
+    proof = keys[context.leader].vrf.prove(
+        seed_input(context.chain, context.round, head.state.seed)
+    )
+    params_D, velocity_D = rules.moved(head, aggregate_D, len(chosen))
+    state = replace(
+        head.state,
+        height=context.round,
+        seed=next_seed(head.state.seed, context.round, vrf.output(proof)),
+        model=model_digest(params_D),
+        stake=stake,
+    )
+    after = Head(
+        Before(state, doubted=not chosen),
+        head.certified + 1,
+        head.anchor,
+        params_D,
+        velocity_D,
+    )
+    return after, IdealRound(chosen, aggregate_D, params_D, stake)

@@ -1,0 +1,311 @@
+"""Masked updates: what verifiers see (sections 4.4 and 4.5 of the paper).
+
+    y = x + sum_k zeta_k
+
+x is the update on the fixed-point grid, zeta_k the noise of a slot that noiser k committed to in
+the genesis. Commitments add up, so a verifier sees that y is the committed x with that noise and no
+other, without seeing x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import pairwise
+from typing import ClassVar
+
+import msgspec
+import numpy as np
+
+from troth.chain.genesis import PublicEntry
+from troth.compute import Compute
+from troth.crypto import signatures
+from troth.crypto.commitments import (
+    Opening,
+    OpeningClaim,
+    add_commitments,
+    check_openings,
+    commit,
+)
+from troth.crypto.field import encode_elements, parse_elements
+from troth.crypto.group import POINT_BYTES, Point
+from troth.crypto.noise_table import Seeds, check_rows
+from troth.crypto.seeded_bits import SeededBits
+from troth.errors import PeerError
+from troth.ids import NodeId, Round
+from troth.privacy.discrete_table import gaussian_table
+from troth.protocols.biscotti.context import RoundContext
+from troth.protocols.biscotti.messages import Masked, NoiseUse
+from troth.protocols.biscotti.setting import Setting
+from troth.protocols.biscotti.texts import GRANT, MASKED, grant_text, masked_text
+from troth.wire import Float32s, Int64s, UInt32s
+
+_OFFSET = 2**31
+"""Added to masked values, so that they travel as four bytes each."""
+
+
+@dataclass(frozen=True)
+class GrantedNoise:
+    """A slot that a noiser gave us, not checked."""
+
+    owner: NodeId
+    root: bytes
+    """Of the noiser's table, from the genesis."""
+    round: Round
+    slot: int
+    seeds: Seeds
+    path: tuple[bytes, ...]
+
+
+class MaskedUpdate(msgspec.Struct, frozen=True):
+    """What came of masking an update. `opening_values` and `opening_blindings` are a secret."""
+
+    opening_values: Int64s
+    opening_blindings: bytes
+    commitments: bytes
+    values: UInt32s
+    blindings: bytes
+    rows: tuple[bytes | None, ...]
+    """Of each grant in its order; None where the slot is not the noise it should be, so that it is
+    not in the masked update."""
+
+    def __repr__(self) -> str:
+        return "<redacted>"
+
+
+@dataclass(frozen=True, eq=False)
+class MaskUpdate(Compute[object, MaskedUpdate]):
+    """Check the noise, commit to the update, and add them up.
+
+    Args:
+      update_D: not clipped yet.
+      seed: 32 secret bytes, for blinding factors and the ledger's noise; never used twice.
+      needed: grants that have to be good, or nothing is masked and `rows` alone says why.
+    """
+
+    setting: Setting
+    update_D: Float32s
+    grants: tuple[GrantedNoise, ...]
+    seed: bytes
+
+    label: ClassVar[str] = "mask_update"
+
+    def run(self, bench: object) -> MaskedUpdate:  # noqa: ARG002  (the contract's name)
+        setting = self.setting
+        values_D = encode_update(setting, self.update_D, self.seed)
+        rows = setting.layout.rows
+        opening = Opening.draw(values_D, rows, SeededBits(_part(self.seed, b"blinding")))
+        commitment = commit(setting.key, opening, bound=setting.bound)
+        masked, shown = opening, []
+        for grant in self.grants:
+            noise = setting.rows.opening(grant.seeds)
+            encoded = commit(setting.key, noise, bound=setting.noise_bound).encoded
+            good = _committed(setting, grant, encoded)
+            shown.append(encoded if good else None)
+            if good:
+                masked += noise
+        return MaskedUpdate(
+            opening.values_D,
+            encode_elements(opening.blindings_K),
+            commitment.encoded,
+            to_wire(masked.values_D),
+            encode_elements(masked.blindings_K),
+            tuple(shown),
+        )
+
+
+def encode_update(setting: Setting, update_D: Float32s, seed: bytes) -> Int64s:
+    """The update as what is committed to: clipped, on the grid, with this contributor's part of the
+    ledger's noise where the charter asks for it."""
+    values_D = setting.fixed.encode(update_D)
+    if setting.ledger_sigma is not None:
+        bits = SeededBits(_part(seed, b"ledger"))
+        noise_D = gaussian_table(setting.ledger_sigma).draw(bits, setting.dimension)
+        values_D = np.clip(values_D + noise_D, -setting.bound, setting.bound)
+    return values_D
+
+
+def to_wire(values_D: Int64s) -> UInt32s:
+    """Masked values as they travel."""
+    return (values_D + _OFFSET).astype(np.uint32)
+
+
+def from_wire(values_D: UInt32s) -> Int64s:
+    """The inverse of `to_wire`."""
+    return values_D.astype(np.int64) - _OFFSET
+
+
+class CheckedUpdates(msgspec.Struct, frozen=True):
+    """Which of several masked updates hold, by their places."""
+
+    good: tuple[int, ...]
+    problems: dict[int, str]
+    """Why each other one does not."""
+
+
+@dataclass(frozen=True, eq=False)
+class CheckMasked(Compute[object, CheckedUpdates]):
+    """Check the masked updates of a round, all openings together.
+
+    Args:
+      senders: who sent each; contributors of the round.
+      seed: 32 bytes that no sender knows, for the weights of the joint check.
+    """
+
+    setting: Setting
+    context: RoundContext
+    senders: tuple[NodeId, ...]
+    messages: tuple[Masked, ...]
+    seed: bytes
+
+    label: ClassVar[str] = "check_masked"
+
+    def run(self, bench: object) -> CheckedUpdates:  # noqa: ARG002  (the contract's name)
+        problems: dict[int, str] = {}
+        claims: dict[NodeId, OpeningClaim] = {}
+        for place, (sender, message) in enumerate(zip(self.senders, self.messages, strict=True)):
+            try:
+                claims[sender] = opening_claim(self.setting, self.context, sender, message)
+            except PeerError as error:
+                problems[place] = error.message
+        try:
+            check_openings(
+                self.setting.key,
+                list(claims.values()),
+                bound=self.setting.masked_bound,
+                bits=SeededBits(self.seed),
+            )
+        except PeerError as error:
+            for place, sender in enumerate(self.senders):
+                if sender in error.culprits:
+                    problems[place] = error.message
+        good = tuple(place for place in range(len(self.senders)) if place not in problems)
+        return CheckedUpdates(good, problems)
+
+    def memo_key(self) -> tuple[str, bytes]:
+        # All of a message is in its signature's text; whether it holds depends on nothing else.
+        hashed = sha256(self.context.below.hash)
+        for sender, message in zip(self.senders, self.messages, strict=True):
+            hashed.update(sender.encode() + b"\0" + message.signature)
+            hashed.update(masked_text(self.context, message))
+        return self.label, hashed.digest()
+
+
+def check_masked(
+    setting: Setting, context: RoundContext, sender: NodeId, message: Masked, seed: bytes
+) -> None:
+    """Check one masked update as `CheckMasked` does.
+
+    Raises:
+      PeerError: it does not hold; the culprit is `sender`.
+    """
+    claim = opening_claim(setting, context, sender, message)
+    check_openings(setting.key, [claim], bound=setting.masked_bound, bits=SeededBits(seed))
+
+
+def opening_claim(
+    setting: Setting, context: RoundContext, sender: NodeId, message: Masked
+) -> OpeningClaim:
+    """Everything about a masked update but whether its opening holds.
+
+    Raises:
+      PeerError: `sender` is no contributor of this round, or its signature, its VRF proof, its
+        noise or an encoding is wrong; the culprit is `sender`.
+    """
+    if sender not in context.contributors:
+        raise PeerError("is no contributor of this round", culprits=(sender,))
+    signatures.verify(
+        context.entries[sender].signing,
+        MASKED,
+        masked_text(context, message),
+        message.signature,
+        signer=sender,
+    )
+    if message.values.shape != (setting.dimension,):
+        raise PeerError(
+            f"sent {message.values.size} values for {setting.dimension} parameters",
+            culprits=(sender,),
+        )
+    _, drawn = context.noisers(sender, message.proof)
+    _check_choice(setting, drawn, message.noise, sender)
+    rows = setting.layout.rows
+    points: list[Sequence[Point]] = [setting.points(message.commitments, rows, sender=sender)]
+    for use in message.noise:
+        check_use(setting, context, sender, use)
+        points.append(setting.points(use.rows, rows, sender=sender))
+    return OpeningClaim(
+        sender,
+        from_wire(message.values),
+        parse_elements(message.blindings, setting.layout.rows, sender=sender),
+        add_commitments(points),
+    )
+
+
+def check_use(setting: Setting, context: RoundContext, sender: NodeId, use: NoiseUse) -> None:
+    """Check that a noiser committed to this noise and gave it to `sender`.
+
+    Raises:
+      PeerError: it did not; the culprit is `sender`.
+    """
+    entry: PublicEntry = context.entries[use.noiser]
+    if use.slot == context.audited_slot(use.noiser):
+        raise PeerError(f"uses the audited slot of {use.noiser}", culprits=(sender,))
+    if len(use.rows) != setting.layout.rows * POINT_BYTES:
+        raise PeerError(f"sent {len(use.rows)} bytes for rows of noise", culprits=(sender,))
+    check_rows(
+        entry.noise_root,
+        setting.table,
+        owner=use.noiser,
+        round=context.round,
+        slot=use.slot,
+        rows=_split(use.rows),
+        path=use.path,
+        sender=sender,
+    )
+    text = grant_text(context, sender, use.slot, use.seeds, use.path)
+    signatures.verify(entry.signing, GRANT, text, use.signature, signer=sender)
+
+
+def _check_choice(
+    setting: Setting, drawn: Sequence[NodeId], uses: Sequence[NoiseUse], sender: NodeId
+) -> None:
+    if setting.sigma is None:
+        if uses:
+            raise PeerError("sent noise where there is none", culprits=(sender,))
+        return
+    if len(uses) < setting.needed:
+        raise PeerError(
+            f"has noise of {len(uses)} noisers, not of {setting.needed}", culprits=(sender,)
+        )
+    if any(before.noiser >= after.noiser for before, after in pairwise(uses)):
+        raise PeerError("lists its noisers out of order", culprits=(sender,))
+    for use in uses:
+        if use.noiser not in drawn:
+            raise PeerError(f"has noise of {use.noiser}, whom it did not draw", culprits=(sender,))
+
+
+def _committed(setting: Setting, grant: GrantedNoise, rows: bytes) -> bool:
+    """Whether the noiser committed to these rows, which follow from its seeds."""
+    try:
+        check_rows(
+            grant.root,
+            setting.table,
+            owner=grant.owner,
+            round=grant.round,
+            slot=grant.slot,
+            rows=_split(rows),
+            path=grant.path,
+            sender=grant.owner,
+        )
+    except PeerError:
+        return False
+    return True
+
+
+def _split(rows: bytes) -> list[bytes]:
+    return [rows[at : at + POINT_BYTES] for at in range(0, len(rows), POINT_BYTES)]
+
+
+def _part(seed: bytes, name: bytes) -> bytes:
+    return sha256(b"troth-mask\0" + name + b"\0" + seed).digest()

@@ -1,0 +1,230 @@
+"""What peers of `biscotti` say to each other.
+
+Everything travels over links on which both ends have proven who they are and nobody else can read.
+What is signed besides is what others may have to be shown: it goes into blocks, or is evidence.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from troth.chain.block import (
+    DEALING_BYTES,
+    MAX_BLOCK_BYTES,
+    MAX_CERTIFICATE_BYTES,
+    MAX_COMMITMENT_BYTES,
+    MAX_PEERS,
+    Acknowledgement,
+    Contribution,
+    Evidence,
+    NoiseOpening,
+    Part,
+    PeerName,
+    Signature,
+    Verdict,
+)
+from troth.crypto import vrf
+from troth.crypto.certificates import SIGNATURE_BYTES as CERTIFICATE_SIGNATURE_BYTES
+from troth.crypto.merkle import Path
+from troth.crypto.puzzles import DIGEST_BYTES, Digest
+from troth.roles.messages import RoundMessage
+from troth.wire import Message, UInt32s
+
+MAX_SHARE_BYTES = 2**26
+MAX_LOCATOR = 64
+MAX_BLOCKS = 64
+MAX_NOISERS = 64
+
+Proof = Annotated[bytes, msgspec.Meta(min_length=vrf.PROOF_BYTES, max_length=vrf.PROOF_BYTES)]
+Slot = Annotated[int, msgspec.Meta(ge=0, lt=2**16)]
+Rows = Annotated[bytes, msgspec.Meta(max_length=MAX_COMMITMENT_BYTES)]
+"""Commitments to rows, or blinding factors of rows, one after another."""
+
+
+class NoiseRequest(RoundMessage, frozen=True):
+    """Contributor to noiser: I have drawn you (step 2 of the paper's figure 1)."""
+
+    proof: Proof
+    """Of the contributor's VRF, from which its noisers and its slot follow."""
+
+
+class NoiseGrant(RoundMessage, frozen=True):
+    """Noiser to contributor: noise for you alone. A secret between the two."""
+
+    slot: Slot
+    seed: Digest
+    blinding_seed: Digest
+    path: Path
+    """From the slot's leaf to the noiser's root in the genesis."""
+    signature: Signature
+    """For `GRANT`, of `grant_text`."""
+
+
+class NoNoise(RoundMessage, frozen=True):
+    """Noiser to contributor: all my slots of this round are taken."""
+
+
+class NoiseUse(Part, frozen=True):
+    """The noise of one noiser in a masked update, by its commitments."""
+
+    noiser: PeerName
+    slot: Slot
+    rows: Rows
+    path: Path
+    seeds: Digest
+    """SHA-256 of the two seeds, which stay secret."""
+    signature: Signature
+    """The noiser's, of `grant_text`: without it nobody can use up its slot."""
+
+
+class Masked(RoundMessage, frozen=True):
+    """Contributor to verifiers: the update with noise on it (steps 3 and 4)."""
+
+    commitments: Rows
+    """COMM(dw); its SHA-256 is the update's id."""
+    values: UInt32s
+    """dw + sum of noise, shape (D,), each plus 2^31."""
+    blindings: Rows
+    """Of dw and the noise, added up: 32 bytes for each row."""
+    proof: Proof
+    noise: Annotated[tuple[NoiseUse, ...], msgspec.Meta(max_length=MAX_NOISERS)]
+    """By noiser, ascending."""
+    signature: Signature
+    """For `MASKED`, of `masked_text`."""
+
+
+class Accepted(RoundMessage, frozen=True):
+    """Verifier to contributors and aggregators: the updates that it accepts (step 5)."""
+
+    updates: Annotated[bytes, msgspec.Meta(max_length=MAX_PEERS * DIGEST_BYTES)]
+    """Their ids, ascending, one after another."""
+    contributors: Annotated[tuple[PeerName, ...], msgspec.Meta(max_length=MAX_PEERS)]
+    """Who sent them, in their order; a hint, which shares are then checked against."""
+    signature: Signature
+    """For `VERDICT`, of `signed_list` of the ids."""
+
+
+class Shares(RoundMessage, frozen=True):
+    """Contributor to one aggregator: its shares of the update without noise (step 6)."""
+
+    commitments: Rows
+    """To the data rows and, unless sharing is optimistic, to the random rows."""
+    root: Digest
+    """Merkle root over the SHA-256 of all aggregators' shares."""
+    path: Path
+    """From this share's to the root."""
+    share: Annotated[bytes, msgspec.Meta(max_length=MAX_SHARE_BYTES)]
+    signature: Signature
+    """For `DEALING`, of `signed_list` of update id and dealing."""
+
+
+class Held(RoundMessage, frozen=True):
+    """Aggregator to the leader: the dealings of which I hold good shares."""
+
+    dealings: Annotated[bytes, msgspec.Meta(max_length=MAX_PEERS * DEALING_BYTES)]
+    """Ascending, one after another."""
+    signature: Signature
+    """For `ACKNOWLEDGEMENT`, of `signed_list` of the dealings."""
+
+
+class SumSet(RoundMessage, frozen=True):
+    """Leader to aggregators: the agreed set U, and why it may be opened. Fields as in a block."""
+
+    contributions: Annotated[tuple[Contribution, ...], msgspec.Meta(max_length=MAX_PEERS)]
+    dealings: Annotated[bytes, msgspec.Meta(max_length=2 * MAX_PEERS * DEALING_BYTES)]
+    acknowledgements: Annotated[tuple[Acknowledgement, ...], msgspec.Meta(max_length=MAX_PEERS)]
+    candidates: Annotated[bytes, msgspec.Meta(max_length=MAX_PEERS * DIGEST_BYTES)]
+    verdicts: Annotated[tuple[Verdict, ...], msgspec.Meta(max_length=MAX_PEERS)]
+    signature: Signature
+    """For `SUM_SET`, of `set_text`."""
+
+
+class SumShare(RoundMessage, frozen=True):
+    """Aggregator to the leader: the sum of the shares of U (step 7). One in a round, ever."""
+
+    share: Annotated[bytes, msgspec.Meta(max_length=MAX_SHARE_BYTES)]
+    signature: Signature
+    """For `SUM_SHARE`, of `sum_text`."""
+
+
+class Opened(RoundMessage, frozen=True):
+    """Peer to the leader: the slot of this round that is audited."""
+
+    opening: NoiseOpening
+
+
+class Proposal(RoundMessage, frozen=True):
+    """Leader to aggregators: the block of this round, for them to certify (step 8)."""
+
+    block: Annotated[bytes, msgspec.Meta(max_length=MAX_BLOCK_BYTES)]
+
+
+class Endorsement(RoundMessage, frozen=True):
+    """Aggregator to the leader: its part of the block's certificate."""
+
+    block: Digest
+    signature: Annotated[
+        bytes,
+        msgspec.Meta(
+            min_length=CERTIFICATE_SIGNATURE_BYTES, max_length=CERTIFICATE_SIGNATURE_BYTES
+        ),
+    ]
+
+
+class Accusation(RoundMessage, frozen=True):
+    """Peer to the leader: somebody's offence, for the block."""
+
+    evidence: Evidence
+
+
+class Announce(Message, frozen=True):
+    """Peer to its neighbours: the last certified block of the chain that I have."""
+
+    anchor: Digest
+    """Its hash; the chain's id where there is none."""
+    certified: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+    """Certified blocks up to it."""
+
+
+class Want(Message, frozen=True):
+    """Send me what comes after the first of these blocks that you have on your chain."""
+
+    locator: Annotated[tuple[Digest, ...], msgspec.Meta(min_length=1, max_length=MAX_LOCATOR)]
+    """Hashes of one's own chain, the highest first, ever fewer of the older ones."""
+
+
+class WireBlock(Part, frozen=True):
+    """A block as somebody has it."""
+
+    block: Annotated[bytes, msgspec.Meta(max_length=MAX_BLOCK_BYTES)]
+    certificate: Annotated[bytes, msgspec.Meta(max_length=MAX_CERTIFICATE_BYTES)] | None
+
+
+class Blocks(Message, frozen=True):
+    """The answer to `Want`: blocks that follow each other, as many as fit."""
+
+    blocks: Annotated[tuple[WireBlock, ...], msgspec.Meta(max_length=MAX_BLOCKS)]
+    more: bool
+    """Whether there are others after them."""
+
+
+MESSAGES = (
+    NoiseRequest,
+    NoiseGrant,
+    NoNoise,
+    Masked,
+    Accepted,
+    Shares,
+    Held,
+    SumSet,
+    SumShare,
+    Opened,
+    Proposal,
+    Endorsement,
+    Accusation,
+    Announce,
+    Want,
+    Blocks,
+)

@@ -1,0 +1,198 @@
+"""The `[protocol]` table of `biscotti` (Shayan et al. 2021, table 1)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from troth.errors import CharterError
+from troth.robustness.spec import AggregationSpec, MultiKrum
+from troth.specification import Fraction, NonNegative, Positive, Probability, Table
+
+Stake = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+Seats = Annotated[int, msgspec.Meta(ge=1, le=512)]
+Property = Literal["privacy", "integrity", "liveness", "unmasking"]
+
+
+class NoMask(Table, tag_field="kind", tag="none", frozen=True, kw_only=True):
+    """Verifiers see updates as they are."""
+
+
+class GaussianMask(Table, tag_field="kind", tag="gaussian", frozen=True, kw_only=True):
+    """Discrete Gaussian noise of a given size."""
+
+    sigma: Positive
+    """Standard deviation of each coordinate of the noise that hides one update, in the update's own
+    units, if as many noisers answer as are needed."""
+
+
+class PaperMask(Table, tag_field="kind", tag="paper", frozen=True, kw_only=True):
+    """What the paper's prototype draws: sqrt(2 ln(1.25/delta)) / epsilon / sqrt(batch size), the
+    mean over noisers instead of the sum. Its epsilon leaves out composition, and holds for
+    gradients of norm 1 only."""
+
+    epsilon: Positive = 2.0
+    delta: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
+
+
+class CalibratedMask(Table, tag_field="kind", tag="calibrated", frozen=True, kw_only=True):
+    """As much noise as makes all masked updates of a party together (epsilon, delta)-differentially
+    private towards verifiers, as long as as many noisers are honest as are needed."""
+
+    epsilon: Positive
+    delta: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+
+
+MaskSpec = NoMask | GaussianMask | PaperMask | CalibratedMask
+
+
+class LedgerNoise(Table, frozen=True, kw_only=True):
+    """Distributed differential privacy of what the ledger shows: every contributor adds its part of
+    discrete Gaussian noise to its update before it commits to it."""
+
+    epsilon: Positive
+    delta: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    corrupt: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
+    """Contributors to a sum that may leave their part out, and know it; the others' parts are large
+    enough without."""
+
+
+class Noise(Table, frozen=True, kw_only=True):
+    """What hides an update from the verifiers."""
+
+    mask: MaskSpec = PaperMask()
+    noisers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    """Drawn by each contributor for itself."""
+    needed: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    """Of them, how many have to answer; absent: more than half. Their noise alone is enough."""
+    slots: Annotated[int, msgspec.Meta(ge=2, le=64)] = 8
+    """J: noise vectors that each peer commits to for each round. One is opened for everybody to
+    check, each of the others is for one contributor."""
+    window_s: NonNegative = 1.0
+    """How long a noiser waits for contributors before it divides its slots among them."""
+
+    def check(self) -> None:
+        if self.needed is not None and self.needed > self.noisers:
+            raise CharterError(
+                f"is more than noisers = {self.noisers}", key="needed", value=self.needed
+            )
+
+    @property
+    def enough(self) -> int:
+        """Noisers that have to answer."""
+        return self.needed or self.noisers // 2 + 1
+
+
+class StakeSpec(Table, frozen=True, kw_only=True):
+    """Stake: the weight of a peer in every lottery."""
+
+    initial: Stake = 10
+    """What each peer begins with."""
+    contributed: Stake = 5
+    """Added for an update that a block adds to the model."""
+    verified: Stake = 5
+    """Added for a verdict in such a block."""
+    aggregated: Stake = 5
+    """Added for an acknowledgement in such a block."""
+    penalty: Stake = 5
+    """Taken for each proven offence."""
+
+
+class Biscotti(Table, tag_field="name", tag="biscotti", frozen=True, kw_only=True):
+    """Peers train without any coordinator: a ledger block for each round, committees drawn by
+    stake, masked updates verified, sums opened by secret sharing."""
+
+    aggregation: AggregationSpec = MultiKrum()
+    """By which each verifier accepts updates: those that the rule gives weight, or, for a rule that
+    weighs coordinates, the n - f nearest to its result."""
+    sampled: Fraction = 0.7
+    """R, as a share of all peers: so many are drawn in each round, from those outside its
+    committees, to contribute an update."""
+    combine: Literal["mean", "sum"] = "mean"
+    """What the model moves by: the mean of a block's updates, or their sum, as in the paper."""
+    clip: Positive = 1.0
+    """C, the L2 norm that updates are scaled down to."""
+    fraction_bits: Annotated[int, msgspec.Meta(ge=0, le=30)] = 19
+    """f: updates are rounded to multiples of 2^-f."""
+    verifiers: Seats = 3
+    """Of whom more than half must accept an update."""
+    aggregators: Annotated[int, msgspec.Meta(ge=3, le=512)] = 3
+    """m."""
+    tolerated: Seats | None = None
+    """t, the aggregators that learn nothing by putting together what they hold; absent:
+    (m - 1) / 2, rounded down."""
+    quorum: Seats | None = None
+    """tau, the aggregators that are needed to open a sum and to certify a block; absent: as few as
+    tau > (m + t) / 2 allows."""
+    points: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    """s, points of the sharing polynomial for each aggregator; absent: so many that an update has
+    about 8 rows, or rows of at most 16,384 coordinates."""
+    faults: Literal["byzantine", "crash"] = "byzantine"
+    """`crash`: aggregators may stop but do not lie to each other, so tau need not be above
+    (m + t) / 2. One who does lie then gets two sums, whose difference is a single update."""
+    optimistic: bool | None = None
+    """Whether contributors commit to the random rows of their shares only when a sum turns out
+    wrong; absent: from 50,000 parameters on."""
+    least_updates: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 2
+    """No sum of fewer updates is opened."""
+    noise: Noise = Noise()
+    ledger_noise: LedgerNoise | None = None
+    """Absent: what the ledger shows carries no differential privacy."""
+    stake: StakeSpec = StakeSpec()
+    phase_s: Positive = 10.0
+    """How long each step of a round may take; whoever has not been heard by then is left out."""
+    neighbours: Annotated[int, msgspec.Meta(ge=1, le=64)] = 6
+    """Peers that each peer passes blocks on to, at least."""
+    linger_s: NonNegative = 30.0
+    """How long a peer that has the last block goes on serving others."""
+    adversarial_stake: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.3
+    """Share of the stake that the failure probabilities assume to be adversarial."""
+    most_failures: dict[Property, Probability] = msgspec.field(default_factory=dict)
+    """For each property, how likely it may be to fail in at least one round of the training."""
+    accept_failures: list[Property] = msgspec.field(default_factory=list)
+    """Properties for which a worse probability is accepted."""
+
+    def check(self) -> None:
+        if self.resolved_tolerated >= self.resolved_quorum:
+            raise CharterError(
+                f"is not below quorum = {self.resolved_quorum}",
+                key="tolerated",
+                value=self.resolved_tolerated,
+            )
+        if self.resolved_quorum > self.aggregators:
+            raise CharterError(
+                f"is more than aggregators = {self.aggregators}",
+                key="quorum",
+                value=self.resolved_quorum,
+            )
+        if self.faults == "byzantine" and (
+            2 * self.resolved_quorum <= self.aggregators + self.resolved_tolerated
+        ):
+            raise CharterError(
+                "is not above (aggregators + tolerated) / 2, so two sums of one round could be "
+                "opened, and their difference is somebody's update",
+                key="quorum",
+                value=self.resolved_quorum,
+                hint='raise quorum, lower tolerated, or set faults = "crash"',
+            )
+        for name in self.accept_failures:
+            if name not in self.most_failures:
+                raise CharterError(
+                    "has no bound that could be exceeded",
+                    key="accept_failures",
+                    value=name,
+                    hint=f"set most_failures.{name}, or leave it out",
+                )
+
+    @property
+    def resolved_tolerated(self) -> int:
+        """t."""
+        return (self.aggregators - 1) // 2 if self.tolerated is None else self.tolerated
+
+    @property
+    def resolved_quorum(self) -> int:
+        """tau."""
+        if self.quorum is not None:
+            return self.quorum
+        return (self.aggregators + self.resolved_tolerated) // 2 + 1

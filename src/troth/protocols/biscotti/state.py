@@ -1,0 +1,36 @@
+"""What a peer must not forget."""
+
+from __future__ import annotations
+
+import msgspec
+
+from troth.chain.block import Evidence
+from troth.ids import Round
+from troth.protocols.biscotti.chain import Head
+from troth.wire import Float32s
+
+
+class PeerState(msgspec.Struct, frozen=True):
+    """Saved when a round begins, before anything of it is sent.
+
+    A peer takes part in each round once in its life, on whichever branch: in rounds up to `begun`
+    it does nothing any more. So whatever it forgets in a crash, it never signs a second verdict,
+    sum or block of a round, and gives no slot of noise twice.
+    """
+
+    head: Head
+    """The chain as it was then."""
+    begun: Round
+    """The last round that it has begun."""
+    line: tuple[bytes, ...]
+    """Hashes of the chain by height, from the genesis on."""
+    velocity_D: Float32s | None = None
+    """What the next local update goes on with."""
+    pending: tuple[Evidence, ...] = ()
+    """Offences that it knows of and no block has punished yet."""
+    masked: int = 0
+    """Rounds in which verifiers may have seen an update of it with noise."""
+    contributed: int = 0
+    """Rounds in which it has dealt shares of an update, so that a sum with it may be opened."""
+    reported: Round = Round(0)
+    """The last round that it has reported; reports wait until a block is certified."""

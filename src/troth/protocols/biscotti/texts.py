@@ -1,0 +1,127 @@
+"""What peers sign: each text names its chain and round, and each purpose is another one's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from troth.chain.block import Acknowledgement, Contribution, Verdict, signed_list
+from troth.crypto.noise_table import Seeds
+from troth.ids import NodeId, Round
+from troth.protocols.biscotti.context import RoundContext
+from troth.protocols.biscotti.messages import Masked, NoiseUse, SumSet
+from troth.wire import Codec
+
+GRANT = "biscotti grant"
+MASKED = "biscotti masked"
+SUM_SET = "biscotti sum set"
+SUM_SHARE = "biscotti sum share"
+
+_SETS = Codec([SumSet])
+
+
+def start(context: RoundContext) -> bytes:
+    """How everything that is signed in a round begins, on whichever branch."""
+    return context.chain + context.round.to_bytes(8)
+
+
+def place(context: RoundContext) -> bytes:
+    """How texts begin that mean something on one block only: who is honest and follows a branch
+    that others leave must not look like a cheat on theirs."""
+    return start(context) + context.below.hash
+
+
+def seeds_digest(seeds: Seeds) -> bytes:
+    """Binds a slot's seeds without telling them."""
+    return sha256(b"troth-noise-seeds\0" + seeds.noise + seeds.blinding).digest()
+
+
+def grant_text(
+    context: RoundContext,
+    contributor: NodeId,
+    slot: int,
+    seeds: bytes,
+    path: Sequence[bytes],
+) -> bytes:
+    """A noiser's word that a slot is for this contributor alone.
+
+    Args:
+      seeds: their digest.
+      path: from the slot's leaf to the noiser's root.
+    """
+    bound = sha256(b"".join(path)).digest()
+    return place(context) + slot.to_bytes(4) + seeds + bound + contributor.encode()
+
+
+def masked_text(context: RoundContext, message: Masked) -> bytes:
+    """All of a masked update."""
+    hashed = sha256()
+    for part in (message.commitments, message.values.tobytes(), message.blindings, message.proof):
+        hashed.update(sha256(part).digest())
+    for use in message.noise:
+        hashed.update(_use_digest(use))
+    return place(context) + hashed.digest()
+
+
+def update_id(commitments: bytes) -> bytes:
+    """The id of the update with these commitments to its data rows."""
+    return sha256(commitments).digest()
+
+
+def dealing_of(context: RoundContext, commitments: bytes, root: bytes) -> bytes:
+    """The digest that binds what a contributor dealt."""
+    bound = b"troth-dealing\0" + context.below.hash + sha256(commitments).digest() + root
+    return sha256(bound).digest()
+
+
+def dealing_text(context: RoundContext, update: bytes, dealing: bytes) -> bytes:
+    """A contributor's word that this is its update, and was dealt so."""
+    return signed_list(context.chain, context.round, update + dealing)
+
+
+def set_digest(message: SumSet) -> bytes:
+    """Binds all of it but the signature."""
+    return set_digest_of(
+        message.contributions,
+        message.dealings,
+        message.acknowledgements,
+        message.candidates,
+        message.verdicts,
+    )
+
+
+def set_digest_of(
+    contributions: Sequence[Contribution],
+    dealings: bytes,
+    acknowledgements: Sequence[Acknowledgement],
+    candidates: bytes,
+    verdicts: Sequence[Verdict],
+) -> bytes:
+    """The same of its parts."""
+    unsigned = SumSet(
+        Round(0),
+        tuple(contributions),
+        dealings,
+        tuple(acknowledgements),
+        candidates,
+        tuple(verdicts),
+        bytes(64),
+    )
+    return sha256(_SETS.encode(unsigned)).digest()
+
+
+def set_text(context: RoundContext, digest: bytes) -> bytes:
+    """A leader's word that this is the set U, the only one of the round."""
+    return place(context) + digest
+
+
+def sum_text(context: RoundContext, set: bytes, share: bytes) -> bytes:
+    """An aggregator's word that this is its sum over the set of this digest."""
+    return place(context) + set + sha256(share).digest()
+
+
+def _use_digest(use: NoiseUse) -> bytes:
+    hashed = sha256(use.noiser.encode() + b"\0" + use.slot.to_bytes(4))
+    for part in (use.rows, *use.path, use.seeds, use.signature):
+        hashed.update(sha256(part).digest())
+    return hashed.digest()

@@ -1,0 +1,58 @@
+"""The peers of a simulated ledger: their keys, their noise, and the genesis of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from troth import streams
+from troth.charter.digest import charter_digest
+from troth.charter.scenario import Scenario
+from troth.engines.engine import Engine
+from troth.ids import PartyId
+from troth.protocols.biscotti.chain import Rules
+from troth.protocols.biscotti.keys import SEED_BYTES, PeerKeys
+from troth.protocols.biscotti.parameters import Biscotti
+from troth.protocols.biscotti.roles import Members
+from troth.protocols.biscotti.setting import setting_of
+from troth.protocols.biscotti.setup import (
+    entry_of,
+    make_genesis,
+    noise_requests,
+    noise_root,
+    noise_table,
+)
+from troth.wire import Float32s
+
+
+def simulated_members(
+    scenario: Scenario, parties: Sequence[PartyId], initial_D: Float32s, engine: Engine
+) -> Members:
+    """All peers, with keys that follow from the scenario's seed.
+
+    Raises:
+      CharterError: the protocol's numbers do not go together.
+    """
+    protocol, training = scenario.charter.protocol, scenario.charter.training
+    assert isinstance(protocol, Biscotti)
+    digest = charter_digest(scenario.charter)
+    setting = setting_of(
+        protocol,
+        training,
+        charter=bytes.fromhex(digest.removeprefix("sha256:")),
+        dimension=len(initial_D),
+        modelled=scenario.cryptography.group == "modelled",
+    )
+    secret = streams.secret(scenario.seed)
+    keys = {
+        party: PeerKeys.from_seed(secret.child("node", party, "keys").digest(SEED_BYTES))
+        for party in parties
+    }
+    tables = {
+        party: noise_table(party, setting, engine.run(noise_requests(setting, keys[party])))
+        for party in parties
+    }
+    entries = [
+        entry_of(party, digest, keys[party], noise_root(party, tables[party])) for party in parties
+    ]
+    genesis = make_genesis(protocol, training, setting, initial_D, digest, entries)
+    return Members(Rules(genesis, setting, protocol, training), keys, tables)
