@@ -87,6 +87,8 @@ class PartyRecord(Record, frozen=True, kw_only=True):
     work: dict[str, float] = {}
     """What it computed, in units by label: of `solve_puzzle` a unit is one hash, of anything else
     one computation. Simulated runs only."""
+    work_s: dict[str, float] = {}
+    """Simulated seconds that this took, by label."""
 
 
 class ReleasePrivacy(Record, frozen=True, kw_only=True):

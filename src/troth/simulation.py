@@ -37,8 +37,10 @@ from troth.records import (
 from troth.report.folder import RunFolder
 from troth.report.privacy import simulated_privacy_record
 from troth.report.progress import Progress, QuietProgress, live_progress
+from troth.report.read import CHAIN
 from troth.wire import Float32s
 from troth.worlds.simulated import snapshot
+from troth.worlds.simulated.chain_file import write_chain
 from troth.worlds.simulated.recorder import Recorder, mean_metrics
 from troth.worlds.simulated.runtime import Runtime
 from troth.worlds.simulated.stage import Stage, prepare
@@ -353,6 +355,9 @@ class _Run:
             folder=None if self._folder is None else self._folder.path,
         )
         if self._folder is not None:
+            write_chain(
+                self._folder.path / CHAIN, stage, world.nodes[stage.cast.leading[0]].ledger
+            )
             _write_outcome(self._folder, result_)
         self._progress.finish(summary)
         return result_
@@ -393,6 +398,7 @@ class _Run:
                         for name, (messages, sent) in sorted((node.sent if node else {}).items())
                     },
                     work=dict(sorted((node.work if node else {}).items())),
+                    work_s=dict(sorted((node.work_s if node else {}).items())),
                 )
             )
         return Summary(

@@ -17,7 +17,6 @@ from troth.chain.lottery import (
     first_seed,
     next_seed,
     noiser_input,
-    paper_seed,
     seed_input,
     verified_noisers,
 )
@@ -177,7 +176,6 @@ def test_seeds_written_out():
     assert next_seed(SEED, Round(7), b"o" * 64) == sha256(b"troth-seed\0" + framed).digest()
     framed = (5).to_bytes(4) + b"empty" + (7).to_bytes(8) + (32).to_bytes(4) + SEED
     assert next_seed(SEED, Round(7), None) == sha256(b"troth-seed\0" + framed).digest()
-    assert paper_seed(b"h" * 32) == b"h" * 32
     assert noiser_input(CHAIN, Round(7), SEED) == (
         b"troth-vrf\0"
         + (6).to_bytes(4)

@@ -865,7 +865,7 @@ LEDGERS = [
         "too few peers",
         text(protocol=LEDGER, parties="[parties]\ncount = 7\n"),
         "parties.count",
-        "is less than a round takes, 8: 3 verifiers, 3 aggregators and least_updates = 2",
+        "are fewer parties than a round takes, 8: 3 verifiers, 3 aggregators and",
         "make committees smaller",
     ),
     Case(
@@ -875,13 +875,13 @@ LEDGERS = [
             more='[admission]\npolicy = "allow_list"\nallow = ["party-1", "party-2"]\n',
         ),
         "parties.count",
-        "parties admitted: 2",
+        "are fewer parties than a round takes",
     ),
     Case(
         "too many peers",
         text(protocol=LEDGER, parties="[parties]\ncount = 1025\n"),
         "parties.count",
-        "is more than the 1024 peers",
+        "are more than the 1024 peers",
     ),
     Case(
         "more noisers than others",

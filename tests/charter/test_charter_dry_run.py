@@ -119,7 +119,7 @@ def test_slots_that_will_not_do_are_said(load: Load, base: str) -> None:
     ledger = base.replace("count = 10", "count = 40").replace('"federated"', '"biscotti"')
     assert not any("find none" in note for note in dry_run(load(ledger)).notes)
     few = dry_run(load(ledger, "protocol.noise.slots=2"))
-    assert any("has 1 slots a round" in note for note in few.notes)
+    assert any("has 1 slot a round" in note for note in few.notes)
 
 
 def test_parties_off_the_list_are_left_out(load: Load, base: str) -> None:

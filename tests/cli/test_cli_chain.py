@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,10 +15,52 @@ from command_lines import Troth
 
 from troth.errors import ExitCode
 
-CHAINS = Path(__file__).parent.parent / "chain"
+TESTS = Path(__file__).parent.parent
+CHAINS = TESTS / "chain"
 MAKE = (
     "from pathlib import Path; from small_chain import write_chain; write_chain(Path('c.sqlite'))"
 )
+
+
+MAKE_RUN = """
+from pathlib import Path
+import msgspec
+from small_run import small_run
+from troth.chain.block import OPENING, opening_text
+
+run = small_run()
+run.write(Path('run.sqlite'))
+block = run.blocks[0].block.content
+first, *others = block.openings
+text = opening_text(block.chain, 1, first.slot, bytes(32), first.blinding_seed, first.path)
+signature = run.keys[first.noiser].signing.sign(OPENING, text)
+false = msgspec.structs.replace(first, seed=bytes(32), signature=signature)
+run.write(Path('twice.sqlite'), [run.blocks[0], run.changed(0, openings=(false, *others))])
+print(first.noiser, first.slot, *sorted(run.aggregators(0)))
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A folder with the chains of a run, and what the second of them is to show."""
+    folder = tmp_path_factory.mktemp("made")
+    path = str(TESTS / "protocols" / "biscotti")
+    made = subprocess.run(
+        [sys.executable, "-c", MAKE_RUN],
+        cwd=folder,
+        env={"PYTHONPATH": path},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return folder, made.stdout.split()
+
+
+@pytest.fixture
+def run_file(folder: Path, made: tuple[Path, list[str]]) -> Path:
+    """Of three rounds of a run."""
+    shutil.copyfile(made[0] / "run.sqlite", folder / "c.sqlite")
+    return Path("c.sqlite")
 
 
 @pytest.fixture
@@ -63,21 +106,25 @@ def test_show_tells_all_of_one_block(troth: Troth, file: Path) -> None:
     assert beyond.err == "error: c.sqlite: there is no block 4; the last one is 3\n"
 
 
-def test_verify_says_what_was_checked_and_what_not(troth: Troth, file: Path) -> None:
+def test_verify_says_what_was_checked_and_what_not(troth: Troth, run_file: Path) -> None:
+    file = run_file
     outcome = troth("chain", "verify", file)
     assert outcome.code == 0, outcome.err
     said = dict(line.split() for line in outcome.out.splitlines())
-    assert (said["height"], said["certified"], said["stake"]) == ("3", "2", "70")
-    assert "not checked: committees" in outcome.err
+    assert (said["height"], said["certified"], said["opened_slots"]) == ("3", "3", "24")
+    checked, unchecked = outcome.err.splitlines()
+    assert "sums against commitments" in checked
+    assert unchecked.startswith("not checked, as no file shows it")
     result = json.loads(troth("chain", "verify", file, "--format", "json").out)
     assert result["hash"] == said["hash"]
-    assert result["double_signatures"] == []
+    assert result["double_signatures"] == result["bad_slots"] == []
     known = troth("chain", "verify", file, "--id", said["id"], "--block", said["hash"].upper())
     assert known.code == 0
 
 
-def test_verify_against_what_peers_say(troth: Troth, file: Path) -> None:
+def test_verify_against_what_peers_say(troth: Troth, run_file: Path) -> None:
     """What no file can show by itself."""
+    file = run_file
     said = json.loads(troth("chain", "verify", file, "--format", "json").out)
     other = troth("chain", "verify", file, "--id", "00" * 32)
     assert other.code == ExitCode.VERIFICATION_FAILED
@@ -123,10 +170,10 @@ def test_export_is_json_lines(troth: Troth, file: Path) -> None:
     ],
 )
 def test_a_bad_chain_ends_with_7(
-    troth: Troth, file: Path, verb: str, statement: str, says: str
+    troth: Troth, run_file: Path, verb: str, statement: str, says: str
 ) -> None:
-    spoil(file, statement)
-    outcome = troth("chain", verb, file)
+    spoil(run_file, statement)
+    outcome = troth("chain", verb, run_file)
     assert outcome.code == ExitCode.VERIFICATION_FAILED
     assert outcome.out == ""
     error, hint = outcome.err.splitlines()
@@ -174,25 +221,29 @@ def test_a_chain_that_is_being_written_is_not_read(troth: Troth, file: Path) -> 
     assert troth("chain", "show", file).code == 0
 
 
-def test_verify_names_who_signed_twice(troth: Troth, folder: Path) -> None:
-    program = (
-        "from pathlib import Path; from small_chain import *\n"
-        "first = first_state(small_genesis())\n"
-        "one = full_block(first)\n"
-        "write_chain(Path('c.sqlite'), [certify(one, PEERS[:3]),\n"
-        "    certify(changed(one, model=bytes(32)), PEERS[1:]), empty(first)])"
-    )
-    subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, env={"PYTHONPATH": str(CHAINS)}, check=True
-    )
+def test_verify_names_who_signed_twice_and_whose_noise_was_false(
+    troth: Troth, folder: Path, made: tuple[Path, list[str]]
+) -> None:
+    made_in, (noiser, slot, *signers) = made
+    shutil.copyfile(made_in / "twice.sqlite", folder / "c.sqlite")
     outcome = troth("chain", "verify", "c.sqlite")
     assert outcome.code == 0, outcome.err
-    assert outcome.out.splitlines()[-2:] == [
-        "branches   3",
-        "round 1: party-1, party-2 signed two blocks",
-    ]
-    [double] = json.loads(troth("chain", "verify", "c.sqlite", "--format", "json").out)[
-        "double_signatures"
-    ]
-    assert double["peers"] == ["party-1", "party-2"]
+    lines = outcome.out.splitlines()
+    assert lines[6] == "branches      2"
+    assert lines[8] == f"round 1: {', '.join(signers)} signed two blocks"
+    false = f"round 1: slot {slot} of {noiser} is not the noise that it has committed to"
+    result = json.loads(troth("chain", "verify", "c.sqlite", "--format", "json").out)
+    # The false slot is on one of the two branches; which one wins, their hashes decide.
+    assert lines[9:] == [false] * len(result["bad_slots"])
+    [double] = result["double_signatures"]
+    assert double["peers"] == signers
     assert len(troth("chain", "export", "c.sqlite").out.splitlines()) == 2
+
+
+def test_verify_refuses_what_it_cannot_replay(troth: Troth, file: Path) -> None:
+    """The structure of this chain is sound, and its charter is none."""
+    outcome = troth("chain", "verify", file)
+    assert outcome.code == ExitCode.VERIFICATION_FAILED
+    assert outcome.err.startswith(
+        "error: c.sqlite: genesis: charter: cannot be replayed: task is missing\n"
+    )

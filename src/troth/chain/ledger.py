@@ -39,6 +39,11 @@ class MemoryLedger:
         self._shelf.setdefault(block.hash, block)
         self.hashes.add(block.hash)
 
+    def blocks(self) -> list[CertifiedBlock]:
+        """All of this node's, each after the one below it."""
+        kept = [self._shelf[block_hash] for block_hash in self.hashes]
+        return sorted(kept, key=lambda block: (block.block.content.height, block.hash))
+
     def line(self, tip: bytes, *, above: int, most_bytes: int) -> tuple[CertifiedBlock, ...]:
         """See `Ledger`."""
         line: list[CertifiedBlock] = []

@@ -12,7 +12,7 @@ Differs from the paper:
 - The seed of the next round is a hash of this one and of the proposer's VRF output, not the block's
   hash, which a proposer could change until it likes the committees. A proposer can still withhold
   its block, and so choose between two seeds; and where an adversary has several of those who may
-  propose, it chooses among theirs. `paper_seed` is the paper's.
+  propose, it chooses among theirs.
 - Verifiers and aggregators are drawn together, and then told apart by another hash. Drawn one after
   the other, the second committee would come from what the first has left: fewer of the large peers,
   and so more of an adversary that has split its stake into many small ones.
@@ -133,11 +133,6 @@ def next_seed(seed: bytes, round: Round, output: bytes | None) -> bytes:
     return sha256(
         _SEED + _framed(step) + round.to_bytes(8) + _framed(seed) + (output or b"")
     ).digest()
-
-
-def paper_seed(block_hash: bytes) -> bytes:
-    """The paper's seed: the last block's hash, which its proposer can choose among many."""
-    return block_hash
 
 
 def verified_noisers(

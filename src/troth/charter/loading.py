@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,32 @@ def load_charter(path: Path, *, overrides: Sequence[str] = ()) -> Charter:
     except CharterError as error:
         raise error.in_file(path) from None
     return charter
+
+
+def charter_of(data: bytes) -> Charter:
+    """The charter that `troth.charter.digest.canonical_json` wrote.
+
+    Raises:
+      CharterError: it is no valid charter; without a file.
+    """
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        raise CharterError("is not JSON") from None
+    if not isinstance(document, dict):
+        raise CharterError(f"is {kind(document)}, not a table")
+    charter = convert(_without_nulls(document), Charter)
+    validate_charter(charter)
+    return charter
+
+
+def _without_nulls(document: Document) -> Document:
+    """Keys that are absent are null in JSON, which TOML does not have."""
+    return {
+        name: _without_nulls(value) if isinstance(value, dict) else value
+        for name, value in document.items()
+        if value is not None
+    }
 
 
 def scenario_of(document: Document) -> Scenario:

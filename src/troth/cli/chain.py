@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
 
 import click
 
 from troth.cli.columns import columns
 from troth.cli.verb import FILE, Format, Verbs, format_option, talk
+
+if TYPE_CHECKING:
+    from troth.learning.training import Training
+    from troth.protocols.biscotti.parameters import Biscotti
 
 
 @click.group(cls=Verbs)
@@ -18,6 +24,7 @@ def chain() -> None:
 
     FILE is a chain.sqlite. All three verbs check it first, and end with exit
     code 7 at the first block that is wrong. They need nothing but the file.
+    Only verify checks everything; the others check its structure.
     """
 
 
@@ -62,17 +69,20 @@ def show(file: Path, height: int | None, format: Format) -> None:
 @click.option("--block", metavar="HEX", help="A block of this hash must be on the chain.")
 @format_option
 def verify(file: Path, id_: str | None, block: str | None, format: Format) -> None:
-    """Check a chain from its file alone.
+    """Replay a run from its chain file alone.
+
+    Every block is checked as peers check it, and every slot of noise that was
+    opened, of which each of them checks one a round.
 
     A file cannot show that its genesis is the right one, or that no block was
     cut off at its end: give what peers told you as --id and --block.
     """
-    from troth.chain.audit import audit_structure
     from troth.chain.store import ChainFile
     from troth.errors import VerificationError
+    from troth.protocols.biscotti.replay import replay
 
     with ChainFile(file) as opened:
-        audit = audit_structure(opened)
+        audit = replay(opened, _read_charter)
     if id_ is not None and id_.lower() != audit.genesis.id.hex():
         raise VerificationError(f"{file}: genesis: is {audit.genesis.id.hex()}, not {id_}")
     if block is not None and block.lower() not in {found.hex() for found in audit.line}:
@@ -80,6 +90,7 @@ def verify(file: Path, id_: str | None, block: str | None, format: Format) -> No
             f"{file}: no block has the hash {block}",
             hint="it may have been cut off, or lie on another branch: ask another peer",
         )
+    run = audit.protocol_state
     doubles = [
         {
             "round": found.round,
@@ -96,18 +107,29 @@ def verify(file: Path, id_: str | None, block: str | None, format: Format) -> No
         "stake": audit.state.stake.total,
         "blocks": audit.blocks,
         "branches": audit.branches,
+        "opened_slots": run.opened,
+        "bad_slots": [asdict(slot) for slot in run.bad_slots],
         "double_signatures": doubles,
     }
     if format == "json":
         click.echo(json.dumps(result, indent=2))
     else:
-        del result["double_signatures"]
+        del result["double_signatures"], result["bad_slots"]
         click.echo(columns([(name, str(value)) for name, value in result.items()]))
         for found in audit.double_signatures:
             click.echo(f"round {found.round}: {', '.join(found.peers)} signed two blocks")
+        for slot in run.bad_slots:
+            click.echo(
+                f"round {slot.round}: slot {slot.slot} of {slot.noiser} is not the noise that it "
+                "has committed to"
+            )
     talk(
-        "checked: hashes, links, signatures, seeds, stake; "
-        "not checked: committees, commitments, the model, noise, evidence"
+        "checked: genesis and charter, hashes, links, signatures, certificates, seeds, committees, "
+        "verdicts, sums against commitments, models, stake, evidence, opened noise"
+    )
+    talk(
+        "not checked, as no file shows it: that this is the chain of the peers that you mean, and "
+        "that it ends here; compare id and hash with theirs"
     )
 
 
@@ -123,3 +145,18 @@ def export(file: Path) -> None:
         audit = audit_structure(opened)
         for line in export_lines(opened, audit):
             click.echo(line)
+
+
+def _read_charter(data: bytes) -> tuple[Biscotti, Training]:
+    from troth.charter.loading import charter_of
+    from troth.errors import CharterError
+    from troth.protocols.biscotti.parameters import Biscotti
+
+    charter = charter_of(data)
+    if not isinstance(charter.protocol, Biscotti):
+        raise CharterError(
+            "keeps no chain",
+            key="protocol.name",
+            value=str(charter.protocol.__struct_config__.tag),
+        )
+    return charter.protocol, charter.training

@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 )
 @click.option("--listen", metavar="HOST:PORT", help="Where a server, or a peer, waits for others.")
 @click.option("--connect", metavar="URL", help="Where the server is: https://HOST:PORT.")
-@click.option(
-    "--secret", type=FILE, help="A peer's own, made with: troth genesis peer SCENARIO FILE."
-)
+@click.option("--secret", type=FILE, help="A peer's own, made with: troth genesis entry.")
 @click.option("--genesis", type=FILE, help="Of all peers, made with: troth genesis build.")
 @set_option
 @click.option(
@@ -101,6 +99,7 @@ def node(
     from troth.crypto.identity import Identity
     from troth.deployment.events import Event
     from troth.deployment.node import play
+    from troth.deployment.peer import PeerFiles
     from troth.ids import NodeId
     from troth.worlds.real.limits import Limits
     from troth.worlds.real.node import Listen
@@ -108,11 +107,6 @@ def node(
 
     who, pinned = Identity.load(identity), read_peers(peers)
     loaded = load_scenario(file, overrides=changes)
-    own = None
-    if secret is not None and genesis is not None:
-        from troth.deployment.genesis import read_own
-
-        own = read_own(secret, genesis)
     progress, events = progress_of(format, quiet)
     if isinstance(where, Listen):
         host = f"[{where.address}]" if ":" in where.address else where.address
@@ -134,7 +128,7 @@ def node(
         into=into or Path("runs") / f"{loaded.scenario.charter.name}.{name}",
         progress=progress,
         addresses=read_addresses(peers),
-        own=own,
+        files=None if secret is None or genesis is None else PeerFiles(secret, genesis),
         limits=Limits(unreachable_s=patience_s(give_up_after), patience=patience),
     )
     if events is None:

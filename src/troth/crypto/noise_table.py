@@ -14,10 +14,9 @@ Differs from the paper, where a peer's noise of a round goes to every contributo
 masked updates with the same noise give away their difference, so here a slot is used once.
 
 What is certain: a contributor that gets the seeds finds out if the rows are not those of the
-specified noise. What is not: a contributor and a noiser together may use rows of any noise. Of the
-slots that nobody used everybody checks the seeds after the round (`check_seeds`), so of b badly
-formed slots of a round none is found with the probability that all b of them were used, about the
-share of slots used to the power of b.
+specified noise. What is not: a contributor and a noiser together may use rows of any noise. One slot
+of a round, which nobody knew when the table was made, is opened for everybody (`check_seeds`), so b
+badly formed slots of J are found with probability b / J.
 """
 
 from __future__ import annotations
@@ -239,11 +238,6 @@ def assign_slots(
         if slot is not None:
             taken[contributor] = slot
     return taken
-
-
-def unused_slots(used: Collection[int], *, shape: TableShape) -> tuple[int, ...]:
-    """The slots of a round whose seeds the noiser must publish after it, ascending."""
-    return tuple(slot for slot in range(shape.slots) if slot not in used)
 
 
 def _free(first: int, taken: Collection[int], slots: int) -> int | None:

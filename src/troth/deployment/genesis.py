@@ -26,6 +26,7 @@ from troth.chain.genesis import (
 from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario
 from troth.charter.model import initial_model
+from troth.charter.rules.committees import check_peers
 from troth.charter.rules.common import admitted, tag
 from troth.crypto.noise_table import NoiseTable
 from troth.crypto.secret_file import read_secret, write_secret
@@ -56,6 +57,8 @@ NEW_SECRET = "make one with: troth genesis entry"
 class Terms:
     """What everybody works out from the scenario by itself."""
 
+    file: Path
+    """The scenario's."""
     protocol: Biscotti
     training: Training
     setting: Setting
@@ -108,6 +111,13 @@ def terms_of(loaded: LoadedScenario) -> Terms:
         )
     digest = charter_digest(charter)
     try:
+        if scenario.cryptography.group != "g1":
+            raise CharterError(
+                "binds nobody who computes, and is for simulations only",
+                key="cryptography.group",
+                value=scenario.cryptography.group,
+                hint="leave it out",
+            )
         initial_D = initial_model(scenario, base=loaded.base)
         setting = setting_of(
             protocol,
@@ -118,7 +128,7 @@ def terms_of(loaded: LoadedScenario) -> Terms:
     except CharterError as error:
         raise error if error.file is not None else error.in_file(loaded.path) from None
     parties = tuple(admitted(scenario))
-    return Terms(protocol, charter.training, setting, initial_D, digest, parties)
+    return Terms(loaded.path, protocol, charter.training, setting, initial_D, digest, parties)
 
 
 def make_own(
@@ -207,8 +217,7 @@ def build(terms: Terms, entries: Iterable[PublicEntry]) -> CheckedGenesis:
     genesis = make_genesis(
         terms.protocol, terms.training, terms.setting, terms.initial_D, terms.charter, entries
     )
-    _check_names(terms, genesis)
-    notes_of(terms, genesis)
+    _check_peers(terms, genesis)
     return genesis
 
 
@@ -231,8 +240,7 @@ def check(terms: Terms, genesis: CheckedGenesis, own: PublicEntry | None) -> Non
         terms.charter,
         own,
     )
-    _check_names(terms, genesis)
-    notes_of(terms, genesis)
+    _check_peers(terms, genesis)
 
 
 def notes_of(terms: Terms, genesis: CheckedGenesis) -> tuple[str, ...]:
@@ -276,10 +284,16 @@ def write_genesis_file(path: Path, genesis: CheckedGenesis) -> None:
     replace_file(path, genesis.record.data)
 
 
-def _check_names(terms: Terms, genesis: CheckedGenesis) -> None:
-    for peer in genesis.content.names():
+def _check_peers(terms: Terms, genesis: CheckedGenesis) -> None:
+    names = genesis.content.names()
+    for peer in names:
         if peer not in terms.parties:
             raise GenesisError("peers", f"{peer} is no party of the scenario")
+    try:
+        check_peers(terms.protocol, len(names))
+        notes_of(terms, genesis)
+    except CharterError as error:
+        raise error.in_file(terms.file) from None
 
 
 def _read_table(terms: Terms, peer: NodeId, secret: Path, keys: PeerKeys) -> NoiseTable:

@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -24,10 +25,10 @@ import numpy as np
 from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario
 from troth.crypto.identity import Identity
-from troth.data.root import data_root
 from troth.deployment.events import Event, read_event
-from troth.deployment.genesis import make_peer, noise_file, write_genesis
-from troth.deployment.play import CHAIN
+from troth.deployment.genesis import build, make_own, noise_file, terms_of, write_genesis_file
+from troth.deployment.peer import CHAIN
+from troth.deployment.play import with_rounds
 from troth.errors import (
     CharterError,
     DataError,
@@ -41,12 +42,12 @@ from troth.errors import (
 from troth.ids import Bytes, NodeId, party_id
 from troth.protocols.tormentor.parameters import Tormentor
 from troth.protocols.tormentor.state import BROKER, CURATOR
-from troth.records import RoundRecord, Status, Summary, Traffic
+from troth.records import PartyRecord, RoundRecord, Status, Summary, Traffic
 from troth.report.folder import RunFolder
 from troth.report.privacy import launched_privacy_record
 from troth.report.progress import Progress
 from troth.worlds.real.peers import peers_text, read_peers
-from troth.worlds.real.stage import Mesh, check_honest, node_names, prepare_ground, topology_of
+from troth.worlds.real.stage import Mesh, check_honest, node_names, topology_of
 from troth.worlds.real.tor.socks import tor_client
 
 MAX_LAUNCHED = 64
@@ -142,8 +143,9 @@ class Launch:
         folder = RunFolder.create(into, self.loaded.text, summary)
         self.progress.start(summary)
         try:
-            asyncio.run(nodes(self, folder, names).play())
-            summary = self._together(folder, nodes, names)
+            launched = nodes(self, folder, names)
+            asyncio.run(launched.play())
+            summary = launched.together()
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt)
             problem = error.message if isinstance(error, LocalError) else repr(error)
@@ -175,66 +177,6 @@ class Launch:
             task=scenario.charter.task.kind,
         )
 
-    def _together(self, folder: RunFolder, kind: type[_Nodes], names: Sequence[NodeId]) -> Summary:
-        """The run's outcome: what the first node says, and what each party says of itself."""
-        first = names[0]
-        nodes = {name: RunFolder.open(folder.path / NODES / name) for name in names}
-        summaries = {name: node.summary() for name, node in nodes.items()}
-        own = {
-            party.party: party.own
-            for name, summary in summaries.items()
-            if name != first or kind is _Peers
-            for party in summary.parties
-        }
-        # A broker hands its model over, and measures on validation rows.
-        owner = CURATOR if kind is _Brokered else first
-        params, digest = nodes[owner].read_model()
-        folder.write_model(params, digest)
-        summary = msgspec.structs.replace(summaries[first], final=summaries[owner].final)
-        if kind is not _Nodes:
-            own_records = [party for each in summaries.values() for party in each.parties]
-            seed = self.loaded.scenario.seed
-            summary = msgspec.structs.replace(summary, parties=own_records, seed=seed)
-        if kind is _Peers:
-            shutil.copyfile(nodes[first].path / CHAIN, folder.path / CHAIN)
-            summary = _of_peers(summary, summaries, nodes)
-        if summary.privacy is not None:
-            folder.write_privacy(summary.privacy)
-        parties = [
-            msgspec.structs.replace(party, own=own.get(party.party)) for party in summary.parties
-        ]
-        way = "over TLS on loopback" if self.tor is None else "over TLS, by Tor"
-        notes = [*summary.notes, f"{len(names)} processes on one machine, {way}"]
-        peak = Bytes(sum(summary.peak_rss_bytes for summary in summaries.values()))
-        return msgspec.structs.replace(summary, parties=parties, notes=notes, peak_rss_bytes=peak)
-
-
-def _of_peers(
-    summary: Summary, summaries: Mapping[NodeId, Summary], nodes: Mapping[NodeId, RunFolder]
-) -> Summary:
-    """What all peers have sent and spent together; each knows its own part only."""
-    traffic: dict[str, Traffic] = {}
-    for party in summary.parties:
-        for name, sent in party.sent.items():
-            before = traffic.get(name, Traffic(messages=0, bytes=Bytes(0)))
-            traffic[name] = Traffic(
-                messages=before.messages + sent.messages, bytes=Bytes(before.bytes + sent.bytes)
-            )
-    models = {name: node.read_model()[0]["params"] for name, node in nodes.items()}
-    (first, expected), *others = models.items()
-    odd = [name for name, params in others if not np.array_equal(params, expected)]
-    notes = [*summary.notes, f"traffic in rounds.jsonl is that of {first}"]
-    if odd:
-        notes.append(f"did not end with the model of {first}: {', '.join(odd)}")
-    spent = [own for each in summaries.values() if each.privacy for own in each.privacy.parties]
-    return msgspec.structs.replace(
-        summary,
-        traffic=dict(sorted(traffic.items())),
-        bytes_sent=Bytes(sum(party.bytes_sent for party in summary.parties)),
-        notes=notes,
-        privacy=launched_privacy_record(spent),
-    )
-
 
 class _Nodes:
     """The processes of one launch; the first one is the hub, whose rounds are those of the run."""
@@ -247,6 +189,42 @@ class _Nodes:
         self._place = folder.path / NODES
         self._processes: dict[NodeId, asyncio.subprocess.Process] = {}
         self._watchers: dict[NodeId, asyncio.Task[None]] = {}
+
+    @property
+    def _owner(self) -> NodeId:
+        """Who has the model, and has measured it on the test set."""
+        return self._first
+
+    def together(self) -> Summary:
+        """The run's outcome, and in its folder the model and `privacy.json`."""
+        left = {name: RunFolder.open(self._place / name) for name in self._names}
+        self._folder.write_model(*left[self._owner].read_model())
+        summaries = {name: node.summary() for name, node in left.items()}
+        summary = self._of_all(summaries)
+        if summary.privacy is not None:
+            self._folder.write_privacy(summary.privacy)
+        own = {
+            party.party: party.own
+            for each in summaries.values()
+            for party in each.parties
+            if party.own is not None
+        }
+        tor = self._launch.tor
+        way = "over TLS on loopback" if tor is None else "over TLS, by Tor"
+        return msgspec.structs.replace(
+            summary,
+            final=summaries[self._owner].final,
+            parties=[
+                msgspec.structs.replace(party, own=own.get(party.party))
+                for party in summary.parties
+            ],
+            notes=[*summary.notes, f"{len(self._names)} processes on one machine, {way}"],
+            peak_rss_bytes=Bytes(sum(each.peak_rss_bytes for each in summaries.values())),
+        )
+
+    def _of_all(self, summaries: Mapping[NodeId, Summary]) -> Summary:
+        """What the nodes say together: a hub has seen everything."""
+        return summaries[self._first]
 
     async def play(self) -> None:
         """Start all nodes, and wait until they have ended.
@@ -394,11 +372,50 @@ class _Peers(_Nodes):
                     file.unlink(missing_ok=True)
 
     def _make_genesis(self) -> None:
-        loaded = self._launch.loaded
-        ground = prepare_ground(loaded.scenario, base=loaded.base, root=data_root())
-        self._place.mkdir(parents=True, exist_ok=True)
-        entries = [make_peer(ground, party, self._secret(party)) for party in ground.parties]
-        write_genesis(ground, entries, self._place / GENESIS)
+        terms = terms_of(self._launch.loaded)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            made = pool.map(lambda name: make_own(terms, name, self._secret(name)), self._names)
+        genesis = build(terms, [own.entry for own in made])
+        write_genesis_file(self._place / GENESIS, genesis)
+
+    def together(self) -> Summary:
+        """The same, with the chain, which is the same at all of them."""
+        shutil.copyfile(self._place / self._first / CHAIN, self._folder.path / CHAIN)
+        return super().together()
+
+    def _of_all(self, summaries: Mapping[NodeId, Summary]) -> Summary:
+        """Each peer knows only what it has sent and spent itself; of rounds all know the same."""
+        first = self._first
+        parties = _own_records(summaries)
+        traffic: dict[str, Traffic] = {}
+        for party in parties:
+            for name, sent in party.sent.items():
+                before = traffic.get(name, Traffic(messages=0, bytes=Bytes(0)))
+                traffic[name] = Traffic(
+                    messages=before.messages + sent.messages,
+                    bytes=Bytes(before.bytes + sent.bytes),
+                )
+        notes = [*summaries[first].notes, f"traffic in rounds.jsonl is that of {first}"]
+        expected, _ = self._folder.read_model()
+        odd = [
+            name
+            for name in self._names
+            if not np.array_equal(
+                RunFolder.open(self._place / name).read_model()[0]["params"], expected["params"]
+            )
+        ]
+        if odd:
+            notes.append(f"did not end with the model of {first}: {', '.join(odd)}")
+        spent = [own for each in summaries.values() if each.privacy for own in each.privacy.parties]
+        summary = msgspec.structs.replace(
+            summaries[first],
+            parties=parties,
+            traffic=dict(sorted(traffic.items())),
+            bytes_sent=Bytes(sum(party.bytes_sent for party in parties)),
+            notes=notes,
+            privacy=launched_privacy_record(spent),
+        )
+        return with_rounds(summary, self._folder.rounds())
 
     async def _start_all(self) -> None:
         # One after the other, as each has to be told where those before it listen.
@@ -425,6 +442,19 @@ class _Brokered(_Nodes):
     """How the broker is told where to wait."""
     _reaching: Sequence[str] = ()
     """How the others are told by which way."""
+
+    @property
+    def _owner(self) -> NodeId:
+        """A broker hands its model over, and measures on validation rows."""
+        return CURATOR
+
+    def _of_all(self, summaries: Mapping[NodeId, Summary]) -> Summary:
+        """A broker does not know its providers' rows, and has no seed."""
+        return msgspec.structs.replace(
+            summaries[BROKER],
+            parties=_own_records(summaries),
+            seed=self._launch.loaded.scenario.seed,
+        )
 
     async def play(self) -> None:
         if self._launch.tor is None:
@@ -471,3 +501,8 @@ class _Brokered(_Nodes):
     def _code(self) -> list[str]:
         # All of it is the user's own, who has named this scenario.
         return ["--code", str(self._launch.loaded.base)]
+
+
+def _own_records(summaries: Mapping[NodeId, Summary]) -> list[PartyRecord]:
+    """What each party says of itself."""
+    return [party for each in summaries.values() for party in each.parties]

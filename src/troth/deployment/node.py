@@ -10,22 +10,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from troth.chain.store import ChainStore
 from troth.charter.loading import LoadedScenario
 from troth.crypto.identity import Identity, PublicId
 from troth.data.root import data_root
-from troth.deployment.play import CHAIN, JOURNAL, NodeResult, Play, open_folder
+from troth.deployment.peer import PeerFiles, read_peer
+from troth.deployment.play import JOURNAL, NodeResult, Play, open_folder
 from troth.errors import CharterError
 from troth.ids import NodeId
 from troth.report.progress import Progress
 from troth.worlds.real.journal import Journal
 from troth.worlds.real.limits import Limits
-from troth.worlds.real.members import OwnPart
 from troth.worlds.real.node import Connect, Listen, run_node
-from troth.worlds.real.stage import prepare_node
+from troth.worlds.real.stage import prepare_node, topology_of
 
 
 def play(
@@ -38,7 +38,7 @@ def play(
     into: Path,
     progress: Progress,
     addresses: Mapping[NodeId, str] | None = None,
-    own: OwnPart | None = None,
+    files: PeerFiles | None = None,
     limits: Limits | None = None,
 ) -> NodeResult:
     """Run one node of a scenario until its role has returned.
@@ -46,13 +46,21 @@ def play(
     Args:
       into: the node's folder; one that it was started in before is gone on with.
       addresses: in a mesh, where those peers listen that the node connects to.
-      own: what a peer of a ledger brings along; None for any other node.
+      files: of a peer of a ledger; None for any other node.
 
     Raises:
       LocalError: as `run_node`; the folder is another node's or another run's.
     """
     try:
-        stage = prepare_node(loaded.scenario, id, base=loaded.base, root=data_root(), own=own)
+        topology_of(loaded.scenario)
+        peer = None if files is None else read_peer(loaded, id, files)
+        stage = prepare_node(
+            loaded.scenario,
+            id,
+            base=loaded.base,
+            root=data_root(),
+            members=None if peer is None else peer.members,
+        )
     except CharterError as error:
         raise error.in_file(error.file or loaded.path) from error
     run = sha256(loaded.text.encode()).hexdigest()
@@ -61,11 +69,9 @@ def play(
         opened.callback(stage.engine.close)
         journal = opened.enter_context(closing(Journal(folder.path / JOURNAL, node=id, run=run)))
         ledger = None
-        if stage.basis is not None:
-            genesis, charter, model = stage.basis.genesis, stage.basis.charter, stage.basis.model
-            ledger = opened.enter_context(
-                ChainStore(folder.path / CHAIN, genesis, charter=charter, model=model)
-            )
+        if peer is not None:
+            stage = replace(stage, notes=(*stage.notes, *peer.notes))
+            ledger = opened.enter_context(peer.open_chain(folder.path))
         played = Play(stage, folder, journal, progress)
         played.start()
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -40,7 +40,6 @@ from troth.worlds.real.stage import NodeStage, Star
 from troth.worlds.states import decode_state
 
 JOURNAL = "journal.sqlite"
-CHAIN = "chain.sqlite"
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,8 @@ class Play:
     def _summary(self, status: Status) -> Summary:
         saved = self._journal.load().state
         summary = summary_of(self._stage, self._tally, status=status, saved=saved)
-        return _with_rounds(summary, self._recorder)
+        summary = with_rounds(summary, self._recorder.rounds)
+        return msgspec.structs.replace(summary, measured_s=self._recorder.measured_s)
 
     def finish(self, outcome: Outcome) -> NodeResult:
         """The node has done its part."""
@@ -242,9 +242,8 @@ def _privacy(stage: NodeStage, account: Account) -> PrivacyRecord:
     return own_privacy_record(account.privacy)
 
 
-def _with_rounds(summary: Summary, recorder: NodeRecorder) -> Summary:
+def with_rounds(summary: Summary, rounds: Sequence[RoundRecord]) -> Summary:
     """With what the rounds say: how far it came, and what became of every contribution."""
-    rounds = recorder.rounds
     accepted = Counter(node for record in rounds for node in record.accepted)
     rejected = Counter(rejection.node for record in rounds for rejection in record.rejected)
     missing = Counter(node for record in rounds for node in record.missing)
@@ -253,7 +252,6 @@ def _with_rounds(summary: Summary, recorder: NodeRecorder) -> Summary:
         summary,
         rounds=rounds[-1].round if rounds else Round(0),
         final=measured[-1] if measured else None,
-        measured_s=recorder.measured_s,
         parties=[
             msgspec.structs.replace(
                 party,

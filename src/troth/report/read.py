@@ -15,6 +15,7 @@ from troth.records import SCHEMA_VERSION, Record, RoundRecord, Summary
 SCENARIO = "scenario.toml"
 SUMMARY = "summary.json"
 ROUNDS = "rounds.jsonl"
+CHAIN = "chain.sqlite"
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,9 @@ import numpy as np
 from troth.report.atomic import replace_file
 from troth.report.read import Run
 from troth.report.series import PALETTE, look
-from troth.reproduction.readings import error_curve, mean_curve
+from troth.reproduction.readings import curve
 from troth.reproduction.results import Column, Results
-from troth.reproduction.spec import Curves, Experiment
+from troth.reproduction.spec import Bars, Curves, Experiment, Lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +23,12 @@ INSIDE = 6
 """Curves that are named inside the plot; the names of more would hide them."""
 
 _LINES = ("-", "--", ":", "-.")
+_UNITS = {"share": ", %", "seconds": ", simulated seconds", "count": ""}
+_SHOWN = {
+    "error": "error on the test set",
+    "attack_rate": "attack rate",
+    "honest_stake": "stake of honest peers",
+}
 
 
 def save_plot(experiment: Experiment, results: Results, runs: Mapping[str, Run], to: Path) -> Path:
@@ -36,12 +42,16 @@ def save_plot(experiment: Experiment, results: Results, runs: Mapping[str, Run],
     with mpl.rc_context({"svg.hashsalt": results.experiment}):
         figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
         pyplot.close(figure)
-        if isinstance(experiment.plot, Curves):
-            _draw_curves(axes, experiment.plot, results, runs)
-        else:
-            reading = experiment.plot.reading
-            (column,) = [column for column in results.columns if column.name == reading]
-            _draw_bars(axes, column, results)
+        columns = {column.name: column for column in results.columns}
+        match experiment.plot:
+            case Curves():
+                _draw_curves(axes, experiment.plot, results, runs)
+            case Bars(reading=reading):
+                _draw_bars(axes, columns[reading], results)
+            case Lines(readings=readings, x=x):
+                shown = [columns[reading] for reading in readings]
+                _draw_lines(axes, experiment, shown, results)
+                axes.set_xlabel(x)
         axes.set_title(f"{results.title}\n{results.source}", fontsize=10)
         if len(axes.get_legend_handles_labels()[1]) > INSIDE:
             figure.legend(loc="outside right upper", fontsize=8)
@@ -59,12 +69,10 @@ def _draw_curves(axes: Axes, plot: Curves, results: Results, runs: Mapping[str, 
         if row.name not in runs:
             continue
         colour, dash = look(index)
-        run, over_s = runs[row.name], plot.mean_over_s
-        curve = error_curve(run) if over_s is None else mean_curve(run, over_s)
-        seconds, errors = np.array(curve).reshape(-1, 2).T
+        places, values = np.array(curve(runs[row.name], plot)).reshape(-1, 2).T
         axes.plot(
-            seconds,
-            100 * errors,
+            places,
+            100 * values,
             # A dollar sign would start a formula.
             label=row.label.replace("$", r"\$"),
             color=PALETTE[colour],
@@ -72,9 +80,41 @@ def _draw_curves(axes: Axes, plot: Curves, results: Results, runs: Mapping[str, 
             linewidth=1.2,
         )
     axes.set_xlim(0, plot.until_s)
-    axes.set_xlabel("simulated seconds")
+    axes.set_xlabel("round" if plot.x == "rounds" else "simulated seconds")
     over = "" if plot.mean_over_s is None else f", mean of {plot.mean_over_s:g} s"
-    axes.set_ylabel(f"error on the test set{over}, %")
+    axes.set_ylabel(f"{_SHOWN[plot.y]}{over}, %")
+    axes.grid(alpha=0.3)
+
+
+def _draw_lines(
+    axes: Axes, experiment: Experiment, columns: Sequence[Column], results: Results
+) -> None:
+    """A line for each series and reading, through the variants that were run."""
+    points: dict[str, list[tuple[float, float]]] = {}
+    for variant, row in zip(experiment.variants, results.rows, strict=True):
+        for column in columns:
+            value = row.readings[column.name].measured
+            if variant.series is None or variant.at is None or value is None:
+                continue
+            label = f"{variant.series}: {column.label}" if len(columns) > 1 else variant.series
+            points.setdefault(label, []).append((variant.at, value))
+    unit = columns[0].unit
+    for index, (label, line) in enumerate(points.items()):
+        colour, dash = look(index)
+        places, values = np.array(sorted(line)).T
+        axes.plot(
+            places,
+            values * (100 if unit == "share" else 1),
+            label=label,
+            color=PALETTE[colour],
+            linestyle=_LINES[dash],
+            linewidth=1.2,
+            marker="o",
+            markersize=3,
+        )
+    axes.set_ylim(bottom=0)
+    name = columns[0].label if len(columns) == 1 else ""
+    axes.set_ylabel(f"{name}{_UNITS[unit]}".removeprefix(", "))
     axes.grid(alpha=0.3)
 
 
@@ -94,6 +134,5 @@ def _draw_bars(axes: Axes, column: Column, results: Results) -> None:
         axes.set_yscale("log")
     labels = [row.label.replace("$", r"\$") for row in results.rows]
     axes.set_xticks(place_V, labels, rotation=30, ha="right")
-    unit = {"share": ", %", "seconds": ", simulated seconds", "count": ""}[column.unit]
-    axes.set_ylabel(f"{column.label}{unit}")
+    axes.set_ylabel(f"{column.label}{_UNITS[column.unit]}")
     axes.grid(alpha=0.3, axis="y")

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from typing import Literal
 
+from troth.ids import NodeId
 from troth.records import PartyRecord
 from troth.report.read import Run
+from troth.reproduction.chains import stake_shares
 from troth.reproduction.spec import (
     AcceptedShare,
+    ComputingTime,
     Contributions,
+    Curves,
     Duration,
     ErrorAt,
+    FinalAttackRate,
     FinalError,
     MeanError,
     ReadingSpec,
+    RoundTime,
+    SentBytes,
+    StakeShare,
     TimeToError,
     WorkPerAccepted,
     WorstError,
@@ -25,11 +33,19 @@ Unit = Literal["share", "seconds", "count"]
 def unit_of(reading: ReadingSpec) -> Unit:
     """What a reading is counted in."""
     match reading:
-        case FinalError() | WorstError() | MeanError() | ErrorAt() | AcceptedShare():
+        case (
+            FinalError()
+            | FinalAttackRate()
+            | WorstError()
+            | MeanError()
+            | ErrorAt()
+            | AcceptedShare()
+            | StakeShare()
+        ):
             return "share"
-        case TimeToError() | Duration():
+        case TimeToError() | RoundTime() | Duration() | ComputingTime():
             return "seconds"
-        case Contributions() | WorkPerAccepted():
+        case Contributions() | WorkPerAccepted() | SentBytes():
             return "count"
 
 
@@ -40,6 +56,8 @@ def read_off(run: Run, reading: ReadingSpec) -> float | None:
     match reading:
         case FinalError():
             return None if run.summary.final is None else run.summary.final.error
+        case FinalAttackRate():
+            return None if run.summary.final is None else run.summary.final.attack_rate
         case WorstError(from_s=from_s, until_s=until_s):
             return max(_within(errors, from_s, until_s), default=None)
         case MeanError(from_s=from_s, until_s=until_s):
@@ -50,8 +68,19 @@ def read_off(run: Run, reading: ReadingSpec) -> float | None:
             return before[-1] if before else None
         case TimeToError(error=bound):
             return next((seconds for seconds, error in errors if error <= bound), None)
+        case RoundTime():
+            return _over(run.rounds[-1].simulated_s, run.rounds[-1].round) if run.rounds else None
         case Duration():
             return run.summary.simulated_s
+        case ComputingTime(work=work):
+            return _computing_s(run, work)
+        case SentBytes(messages=messages):
+            traffic = run.summary.traffic
+            sent = sum(traffic[name].bytes for name in messages if name in traffic)
+            return _over(sent, run.summary.rounds)
+        case StakeShare(of=of, round=round):
+            shares = stake_shares(run, _names(run, of))
+            return None if not shares else shares[-1 if round is None else round]
         case Contributions(fate=fate, of=of, each=each):
             chosen = _parties(run, of)
             total = sum(p.accepted if fate == "accepted" else p.rejected for p in chosen)
@@ -73,8 +102,40 @@ def _parties(run: Run, of: Literal["honest", "attackers"]) -> list[PartyRecord]:
     return [p for p in run.summary.parties if (p.attacker is not None) == (of == "attackers")]
 
 
-def _over(total: float, count: int) -> float | None:
+def _names(run: Run, of: Literal["honest", "attackers"]) -> frozenset[NodeId]:
+    return frozenset(party.party for party in _parties(run, of))
+
+
+def _computing_s(run: Run, work: list[str]) -> float | None:
+    total_s = 0.0
+    for label in work:
+        seconds = sum(party.work_s.get(label, 0.0) for party in run.summary.parties)
+        each_s = _over(seconds, sum(party.work.get(label, 0.0) for party in run.summary.parties))
+        if each_s is None:
+            return None
+        total_s += each_s
+    return total_s
+
+
+def _over(total: float, count: float) -> float | None:
     return total / count if count else None
+
+
+def curve(run: Run, plot: Curves) -> list[tuple[float, float]]:
+    """What a plot of curves shows of this run: (seconds or round, value), in order."""
+    if plot.y == "honest_stake":
+        shares = stake_shares(run, _names(run, "honest"))
+        ends_s = [0.0, *(record.simulated_s for record in run.rounds)]
+        places = range(len(shares)) if plot.x == "rounds" else ends_s
+        return [(float(place), share) for place, share in zip(places, shares, strict=True)]
+    if plot.mean_over_s is not None:
+        return mean_curve(run, plot.mean_over_s)
+    found = []
+    for record in run.rounds:
+        value = None if record.metrics is None else getattr(record.metrics, plot.y)
+        if value is not None:
+            found.append((float(record.round if plot.x == "rounds" else record.simulated_s), value))
+    return found
 
 
 def error_curve(run: Run) -> list[tuple[float, float]]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from troth.errors import CharterError
-from troth.specification import NAME_PATTERN, NonNegative, Positive, Probability, Table
+from troth.specification import NAME_PATTERN, Index, NonNegative, Positive, Probability, Table
 
 Line = Annotated[str, msgspec.Meta(min_length=1)]
 Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
@@ -18,6 +18,13 @@ class FinalError(Table, frozen=True, tag_field="kind", tag="final_error", kw_onl
 
     label: Line
     """What its column is called."""
+
+
+class FinalAttackRate(Table, frozen=True, tag_field="kind", tag="final_attack_rate", kw_only=True):
+    """The share of the attack's source examples in the test set that the final model takes for its
+    target."""
+
+    label: Line
 
 
 class WorstError(Table, frozen=True, tag_field="kind", tag="worst_error", kw_only=True):
@@ -50,6 +57,12 @@ class TimeToError(Table, frozen=True, tag_field="kind", tag="time_to_error", kw_
 
     label: Line
     error: Probability
+
+
+class RoundTime(Table, frozen=True, tag_field="kind", tag="round_time", kw_only=True):
+    """The simulated time of a round, on average."""
+
+    label: Line
 
 
 class Duration(Table, frozen=True, tag_field="kind", tag="duration", kw_only=True):
@@ -85,13 +98,43 @@ class WorkPerAccepted(Table, frozen=True, tag_field="kind", tag="work_per_accept
     """The computation, by its label in cost models; of `solve_puzzle` a unit is one hash."""
 
 
+class ComputingTime(Table, frozen=True, tag_field="kind", tag="computing_time", kw_only=True):
+    """Simulated seconds that one peer computes for some kinds of work, if it does each once, on
+    average."""
+
+    label: Line
+    work: Annotated[list[Line], msgspec.Meta(min_length=1)]
+    """The computations, by their labels in cost models."""
+
+
+class SentBytes(Table, frozen=True, tag_field="kind", tag="sent_bytes", kw_only=True):
+    """What all nodes send in a round in messages of some types, on average."""
+
+    label: Line
+    messages: Annotated[list[Line], msgspec.Meta(min_length=1)]
+
+
+class StakeShare(Table, frozen=True, tag_field="kind", tag="stake_share", kw_only=True):
+    """Which share of all stake is theirs, by the chain in the run's folder."""
+
+    label: Line
+    of: Literal["honest", "attackers"]
+    round: Index | None = None
+    """After which round; absent: the last one."""
+
+
 ReadingSpec = (
     FinalError
+    | FinalAttackRate
     | WorstError
     | MeanError
     | ErrorAt
     | TimeToError
+    | RoundTime
     | Duration
+    | ComputingTime
+    | SentBytes
+    | StakeShare
     | Contributions
     | AcceptedShare
     | WorkPerAccepted
@@ -107,6 +150,10 @@ class Variant(Table, frozen=True, kw_only=True):
     """What it is called in tables and plots."""
     set: list[str] = []
     """Changes to the scenario, as `--set` takes them."""
+    series: Line | None = None
+    """In a plot of `lines`: the line that it is a point of; absent: it is not shown."""
+    at: float | None = None
+    """In a plot of `lines`: where on the horizontal axis."""
     paper: dict[str, float] = {}
     """What the paper prints for a reading; a number that it does not print is left out."""
 
@@ -129,8 +176,10 @@ class Statement(Table, frozen=True, kw_only=True):
 
 
 class Curves(Table, frozen=True, tag_field="kind", tag="curves", kw_only=True):
-    """Error against simulated time, a curve for each variant."""
+    """What became of a run over its rounds, a curve for each variant."""
 
+    y: Literal["error", "attack_rate", "honest_stake"] = "error"
+    x: Literal["seconds", "rounds"] = "seconds"
     until_s: Positive | None = None
     """Where the time axis ends; absent: with the last run."""
     mean_over_s: Positive | None = None
@@ -141,6 +190,15 @@ class Bars(Table, frozen=True, tag_field="kind", tag="bars", kw_only=True):
     """One reading of each variant, the paper's beside it."""
 
     reading: str
+
+
+class Lines(Table, frozen=True, tag_field="kind", tag="lines", kw_only=True):
+    """Readings against a number that the variants differ in: a line for each series and reading."""
+
+    readings: Annotated[list[str], msgspec.Meta(min_length=1)]
+    """All in one unit."""
+    x: Line
+    """What the number is."""
 
 
 class Experiment(Table, frozen=True, kw_only=True):
@@ -158,7 +216,7 @@ class Experiment(Table, frozen=True, kw_only=True):
     variants: Annotated[list[Variant], msgspec.Meta(min_length=1)]
     ratios: list[Ratio] = []
     statements: list[Statement] = []
-    plot: Curves | Bars = Curves()
+    plot: Curves | Bars | Lines = Curves()
     differences: Line
     """Where what was measured differs from the paper, and why."""
 
@@ -175,8 +233,16 @@ class Experiment(Table, frozen=True, kw_only=True):
             self._check_known(f"{place}.reading", ratio.reading, self.readings, "reading")
             self._check_known(f"{place}.over", ratio.over, names, "variant")
             self._check_known(f"{place}.under", ratio.under, names, "variant")
-        if isinstance(self.plot, Bars):
-            self._check_known("plot.reading", self.plot.reading, self.readings, "reading")
+        match self.plot:
+            case Bars(reading=reading):
+                self._check_known("plot.reading", reading, self.readings, "reading")
+            case Lines(readings=readings):
+                for reading in readings:
+                    self._check_known("plot.readings", reading, self.readings, "reading")
+            case Curves(mean_over_s=over_s, x="rounds") if over_s is not None:
+                raise CharterError(
+                    'goes with x = "seconds" only', key="plot.mean_over_s", value=over_s
+                )
 
     def _check_known(
         self, key: str, name: str, known: dict[str, ReadingSpec] | list[str], what: str

@@ -9,41 +9,21 @@ from troth.protocols.biscotti.parameters import Biscotti
 from troth.robustness.spec import Krum, MultiKrum
 from troth.worlds.simulated.spec import Cryptography
 
-_MORE = "raise parties.count, or"
+
+def check_peers(protocol: Biscotti, count: int) -> None:
+    """Refuse a ledger that cannot work with so many peers.
+
+    Raises:
+      CharterError: says which number they do not suffice for.
+    """
+    _seats_are_filled(protocol, count)
+    _sums_are_opened(protocol, count)
+    _rule_works_with_those_drawn(protocol, count)
 
 
 def _a_ledger_has_peers(scenario: Scenario) -> None:
-    protocol, count = scenario.charter.protocol, len(admitted(scenario))
-    if not isinstance(protocol, Biscotti):
-        return
-    # Imported here and below: these come with numerical code, and `troth --help` reads this module.
-    from troth.chain.block import MAX_PEERS
-
-    if count > MAX_PEERS:
-        raise CharterError(
-            f"is more than the {MAX_PEERS} peers of a ledger",
-            key="parties.count",
-            value=scenario.parties.count,
-            hint="lower it",
-        )
-    seats = protocol.verifiers + protocol.aggregators
-    least = seats + protocol.least_updates
-    if count < least:
-        raise CharterError(
-            f"is less than a round takes, {least}: {protocol.verifiers} verifiers, "
-            f"{protocol.aggregators} aggregators and least_updates = {protocol.least_updates} "
-            f"contributors (parties admitted: {count})",
-            key="parties.count",
-            value=scenario.parties.count,
-            hint="raise it, or make committees smaller",
-        )
-    if protocol.noise.noisers >= count:
-        raise CharterError(
-            f"is not below {count}, the peers, of whom each draws others",
-            key="protocol.noise.noisers",
-            value=protocol.noise.noisers,
-            hint=f"{_MORE} lower it",
-        )
+    if isinstance(scenario.charter.protocol, Biscotti):
+        check_peers(scenario.charter.protocol, len(admitted(scenario)))
 
 
 def _stake_draws_committees(scenario: Scenario) -> None:
@@ -57,21 +37,61 @@ def _stake_draws_committees(scenario: Scenario) -> None:
         )
 
 
-def _sums_are_opened(scenario: Scenario) -> None:
+def _cryptography_is_a_ledgers(scenario: Scenario) -> None:
+    if scenario.cryptography != Cryptography() and not isinstance(
+        scenario.charter.protocol, Biscotti
+    ):
+        raise CharterError(
+            "has no effect: the protocol makes no commitments",
+            key="cryptography",
+            hint='remove it, or set protocol = "biscotti"',
+        )
+
+
+def _seats_are_filled(protocol: Biscotti, count: int) -> None:
+    # Imported here and below: these come with numerical code, and `troth --help` reads this module.
+    from troth.chain.block import MAX_PEERS
+
+    if count > MAX_PEERS:
+        raise CharterError(
+            f"are more than the {MAX_PEERS} peers of a ledger",
+            key="parties.count",
+            value=count,
+            hint="lower it",
+        )
+    fewest = protocol.fewest(0)
+    least = protocol.verifiers + protocol.aggregators + fewest
+    if count < least:
+        raise CharterError(
+            f"are fewer parties than a round takes, {least}: {protocol.verifiers} verifiers, "
+            f"{protocol.aggregators} aggregators and least_updates = {fewest} "
+            "contributors",
+            key="parties.count",
+            value=count,
+            hint="have more parties, or make committees smaller",
+        )
+    if protocol.noise.noisers >= count:
+        raise CharterError(
+            f"is not below {count}, the peers, of whom each draws others",
+            key="protocol.noise.noisers",
+            value=protocol.noise.noisers,
+            hint="lower it, or have more parties",
+        )
+
+
+def _sums_are_opened(protocol: Biscotti, count: int) -> None:
     """As many contribute, and as many updates are accepted, as the smallest sum has."""
-    protocol, count = scenario.charter.protocol, len(admitted(scenario))
-    if not isinstance(protocol, Biscotti):
-        return
     from troth.protocols.biscotti.failures import contributors_drawn
 
     drawn = contributors_drawn(protocol, count)
-    if drawn < protocol.least_updates:
+    fewest = protocol.fewest(drawn)
+    if drawn < fewest:
         raise CharterError(
             f"draws {drawn} contributors a round, fewer than least_updates = "
-            f"{protocol.least_updates}",
+            f"{fewest}",
             key="protocol.sampled",
             value=protocol.sampled,
-            hint=f"{_MORE} raise it",
+            hint="raise it, or have more parties",
         )
     rule = protocol.aggregation
     accepted, key = drawn, "rule"
@@ -79,20 +99,17 @@ def _sums_are_opened(scenario: Scenario) -> None:
         accepted = 1
     elif isinstance(rule, MultiKrum) and rule.pre == "none" and rule.selected is not None:
         accepted, key = rule.selected, "selected"
-    if accepted < protocol.least_updates:
+    if accepted < fewest:
         raise CharterError(
             f"accepts {accepted} of a round's updates, and no sum of fewer than least_updates = "
-            f"{protocol.least_updates} is opened",
+            f"{fewest} is opened",
             key=f"protocol.aggregation.{key}",
             value="krum" if key == "rule" else accepted,
             hint='choose rule = "multi_krum", and selected large enough or not at all',
         )
 
 
-def _rule_works_with_those_drawn(scenario: Scenario) -> None:
-    protocol, count = scenario.charter.protocol, len(admitted(scenario))
-    if not isinstance(protocol, Biscotti):
-        return
+def _rule_works_with_those_drawn(protocol: Biscotti, count: int) -> None:
     from troth.protocols.biscotti.failures import contributors_drawn
     from troth.robustness.bounds import check_aggregation
 
@@ -108,21 +125,4 @@ def _rule_works_with_those_drawn(scenario: Scenario) -> None:
         ) from None
 
 
-def _cryptography_is_a_ledgers(scenario: Scenario) -> None:
-    if scenario.cryptography != Cryptography() and not isinstance(
-        scenario.charter.protocol, Biscotti
-    ):
-        raise CharterError(
-            "has no effect: the protocol makes no commitments",
-            key="cryptography",
-            hint='remove it, or set protocol = "biscotti"',
-        )
-
-
-RULES = (
-    _a_ledger_has_peers,
-    _stake_draws_committees,
-    _sums_are_opened,
-    _rule_works_with_those_drawn,
-    _cryptography_is_a_ledgers,
-)
+RULES = (_a_ledger_has_peers, _stake_draws_committees, _cryptography_is_a_ledgers)

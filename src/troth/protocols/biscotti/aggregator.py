@@ -23,13 +23,20 @@ from troth.ids import NodeId
 from troth.protocols.biscotti.auditing import CheckOpening
 from troth.protocols.biscotti.blocks import FieldError, Statement, VerifyBlock, check_set
 from troth.protocols.biscotti.context import RoundContext
-from troth.protocols.biscotti.dealing import CheckShares, SumShares, check_dealing, update_of
+from troth.protocols.biscotti.dealing import (
+    CheckShares,
+    SumShares,
+    check_dealing,
+    check_rows_of,
+    update_of,
+)
 from troth.protocols.biscotti.desk import CERTIFIED, JUDGED, SHARED, SUMMED, Desk
 from troth.protocols.biscotti.messages import (
     Accepted,
     Endorsement,
     Held,
     Proposal,
+    RandomRows,
     Shares,
     SumSet,
     SumShare,
@@ -63,7 +70,13 @@ class Aggregator:
         """What contributors have dealt to us, by contributor."""
         self.dealt: dict[bytes, NodeId] = {}
         """Who is behind each update id and dealing of which we hold a good share."""
+        self.rows: dict[NodeId, RandomRows] = {}
+        """Commitments that contributors had left out, by contributor."""
+        self._unread: list[NodeId] = []
+        """Of those, whose we have not compared with our share yet."""
         self._named: dict[bytes, set[NodeId]] = {}
+        self._judged = False
+        """Whether all verdicts are there, or their time is over."""
         self._held = False
         self._set: SumSet | None = None
         self._proposal: Proposal | None = None
@@ -74,7 +87,7 @@ class Aggregator:
 
     def next_due(self) -> float | None:
         """When it wants to be woken."""
-        return None if self._held else self._desk.due(JUDGED if self._waits() else SHARED)
+        return None if self._held else self._desk.due(SHARED if self._judged else JUDGED)
 
     def take(self, sender: NodeId, message: RoundMessage) -> None:
         """A verdict, shares, the set U, or a block.
@@ -92,6 +105,12 @@ class Aggregator:
                     self._named.setdefault(update, set()).add(contributor)
             case Shares() if sender in context.contributors:
                 self.shares.setdefault(sender, message)
+            case RandomRows() if sender in self.shares and sender not in self.rows:
+                check_rows_of(
+                    context, sender, update_of(self._desk.setting, self.shares[sender]), message
+                )
+                self.rows[sender] = message
+                self._unread.append(sender)
             case SumSet() if sender == context.leader and self._set is None:
                 self._set = message
             case Proposal() if sender == context.leader and self._proposal is None:
@@ -101,7 +120,9 @@ class Aggregator:
         """Go on as far as what has come allows."""
         desk = self._desk
         if not self._held:
-            if self._waits() and now_s < desk.due(JUDGED):
+            everybody = len(self.verdicts) == len(desk.context.verifiers)
+            self._judged = self._judged or everybody or now_s >= desk.due(JUDGED)
+            if not self._judged:
                 return
             expected = {peer for update in self._accepted() for peer in self._named[update]}
             if not expected <= self.shares.keys() and now_s < desk.due(SHARED):
@@ -111,13 +132,11 @@ class Aggregator:
         if self._set is not None and not self._answered and now_s < desk.due(SUMMED):
             self._answered = True
             await self._sum(self._set)
+        if self._unread:
+            await self._compare_rows()
         if self._proposal is not None and not self._signed and now_s < desk.due(CERTIFIED):
             self._signed = True
             await self._endorse(self._proposal)
-
-    def _waits(self) -> bool:
-        """Whether verdicts may still change what is accepted."""
-        return len(self.verdicts) < len(self._desk.context.verifiers)
 
     def _accepted(self) -> set[bytes]:
         """The updates that a majority accepts, as far as we have heard."""
@@ -195,6 +214,25 @@ class Aggregator:
         )
         signature = desk.keys.signing.sign(SUM_SHARE, sum_text(context, digest, summed.share))
         await desk.send([context.leader], SumShare(context.round, summed.share, signature))
+
+    async def _compare_rows(self) -> None:
+        """Find out who has dealt us a share that is not on the polynomial it commits to now."""
+        desk = self._desk
+        senders, self._unread = tuple(self._unread), []
+        checked = await desk.node.compute(
+            CheckShares(
+                desk.setting,
+                self._number,
+                senders,
+                tuple(self.shares[peer].commitments + self.rows[peer].rows for peer in senders),
+                tuple(self.shares[peer].share for peer in senders),
+                False,
+                desk.secret("rows"),
+            )
+        )
+        for place in checked.problems:
+            liar = senders[place]
+            await desk.accuse(bad_share(liar, self._number, self.shares[liar], self.rows[liar]))
 
     async def _compare(self, verdict: Verdict, candidates: bytes) -> None:
         """A verifier that told others something else than us is found out."""

@@ -172,7 +172,7 @@ def check_set(context: RoundContext, block: Block | SumSet) -> None:
         held.update(dealings[place] for place in _places("acknowledgements", line.held, dealings))
     if held.keys() != set(dealings):
         raise FieldError("dealings", "are not what the acknowledgements are of")
-    if len(block.contributions) < context.parameters.least_updates:
+    if len(block.contributions) < context.fewest:
         raise FieldError("contributions", f"are {len(block.contributions)}, too few for a sum")
     for contribution in block.contributions:
         who = contribution.contributor

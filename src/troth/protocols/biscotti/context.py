@@ -86,6 +86,11 @@ class RoundContext:
         return max(self.parameters.resolved_quorum, m // 2 + 1)
 
     @property
+    def fewest(self) -> int:
+        """The least updates of a sum."""
+        return self.parameters.fewest(len(self.contributors))
+
+    @property
     def majority(self) -> int:
         """Verifiers that have to accept an update."""
         return self.parameters.verifiers // 2 + 1

@@ -18,21 +18,25 @@ from troth.protocols.biscotti.desk import GRANTED, JUDGED, Desk
 from troth.protocols.biscotti.masking import GrantedNoise, MaskedUpdate, MaskUpdate
 from troth.protocols.biscotti.messages import (
     Accepted,
+    Doubt,
     Masked,
     NoiseGrant,
     NoiseRequest,
     NoiseUse,
     NoNoise,
+    RandomRows,
     Shares,
 )
 from troth.protocols.biscotti.offences import bad_grant
 from troth.protocols.biscotti.texts import (
     GRANT,
     MASKED,
+    ROWS,
     dealing_of,
     dealing_text,
     grant_text,
     masked_text,
+    rows_text,
     seeds_digest,
     update_id,
 )
@@ -67,7 +71,10 @@ class Contributor:
         self._masked: MaskedUpdate | None = None
         self._verdicts: dict[NodeId, frozenset[bytes]] = {}
         self._over = False
-        """Nothing more is to be done in this round."""
+        """Nothing more is to be done in this round, unless somebody doubts it."""
+        self._update: bytes | None = None
+        """The id of the update that we have dealt."""
+        self._doubted = False
 
     def next_due(self) -> float | None:
         """When it wants to be woken."""
@@ -110,14 +117,19 @@ class Contributor:
             if message.slot >= desk.setting.table.slots:
                 raise PeerError("gave a slot of noise that does not exist", culprits=(sender,))
             self._grants[sender] = message
+        elif isinstance(message, Doubt) and sender == desk.context.leader:
+            self._doubted = desk.context.optimistic
         elif isinstance(message, Accepted) and sender not in self._verdicts:
             self._verdicts[sender] = frozenset(check_verdict(desk.context, sender, message).entries)
 
     async def advance(self, now_s: float) -> None:
         """Mask when noise is there; share when a majority has accepted."""
+        desk = self._desk
+        if self._doubted and self._update is not None:
+            self._doubted = False
+            await self._commit_to_rest(self._update)
         if self._over:
             return
-        desk = self._desk
         if self._masked is None and (not self._silent or now_s >= desk.due(GRANTED)):
             await self._mask()
         if self._masked is not None and not self._over:
@@ -148,13 +160,15 @@ class Contributor:
             )
         )
         uses = []
-        for noiser, rows in zip(noisers, masked.rows, strict=True):
+        for noiser, good in zip(noisers, masked.good, strict=True):
             grant = self._grants[noiser]
-            if rows is None:
+            if not good:
                 await desk.accuse(bad_grant(noiser, desk.me, grant))
                 continue
             seeds = seeds_digest(Seeds(grant.seed, grant.blinding_seed))
-            uses.append(NoiseUse(noiser, grant.slot, rows, grant.path, seeds, grant.signature))
+            uses.append(
+                NoiseUse(noiser, grant.slot, grant.rows, grant.path, seeds, grant.signature)
+            )
         if len(uses) < needed:
             self._over = True
             return
@@ -179,6 +193,7 @@ class Contributor:
             context.round,
             grant.slot,
             Seeds(grant.seed, grant.blinding_seed),
+            grant.rows,
             grant.path,
         )
 
@@ -186,16 +201,8 @@ class Contributor:
         desk, context, masked = self._desk, self._desk.context, self._masked
         assert masked is not None
         await self._charge()
-        dealt = await desk.node.compute(
-            DealShares(
-                desk.setting,
-                masked.commitments,
-                masked.opening_values,
-                masked.opening_blindings,
-                context.optimistic,
-                desk.secret("deal"),
-            )
-        )
+        self._update = update
+        dealt = await desk.node.compute(self._dealing(masked, optimistic=context.optimistic))
         dealing = dealing_of(context, dealt.commitments, dealt.root)
         signature = desk.keys.signing.sign(DEALING, dealing_text(context, update, dealing))
         for aggregator, path, share in zip(
@@ -205,3 +212,22 @@ class Contributor:
                 [aggregator],
                 Shares(context.round, dealt.commitments, dealt.root, path, share, signature),
             )
+
+    async def _commit_to_rest(self, update: bytes) -> None:
+        """The commitments that we left out; dealing again with the same seed gives the same."""
+        desk, context, masked = self._desk, self._desk.context, self._masked
+        assert masked is not None
+        dealt = await desk.node.compute(self._dealing(masked, optimistic=False))
+        rows = dealt.commitments[len(masked.commitments) :]
+        signature = desk.keys.signing.sign(ROWS, rows_text(context, update, rows))
+        await desk.send(context.aggregators, RandomRows(context.round, rows, signature))
+
+    def _dealing(self, masked: MaskedUpdate, *, optimistic: bool) -> DealShares:
+        return DealShares(
+            self._desk.setting,
+            masked.commitments,
+            masked.opening_values,
+            masked.opening_blindings,
+            optimistic,
+            self._desk.secret("deal"),
+        )

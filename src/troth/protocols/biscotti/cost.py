@@ -92,7 +92,7 @@ def messages_per_round(
     neighbours = 2 * -(-protocol.neighbours // 2)
     counted: list[tuple[Message, int]] = [
         (NoiseRequest(one, bytes(80)), r * noisers),
-        (NoiseGrant(one, 0, digest, digest, path, signature), r * noisers),
+        (NoiseGrant(one, 0, digest, digest, data_rows, path, signature), r * noisers),
         (
             Masked(
                 one,

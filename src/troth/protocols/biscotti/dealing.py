@@ -28,9 +28,9 @@ from troth.crypto.sharing import ShareClaim, check_shares, deal, parse_share, re
 from troth.errors import PeerError
 from troth.ids import NodeId
 from troth.protocols.biscotti.context import RoundContext
-from troth.protocols.biscotti.messages import Shares
+from troth.protocols.biscotti.messages import RandomRows, Shares
 from troth.protocols.biscotti.setting import Setting
-from troth.protocols.biscotti.texts import dealing_of, dealing_text
+from troth.protocols.biscotti.texts import ROWS, dealing_of, dealing_text, rows_text
 from troth.wire import Int64s
 
 
@@ -144,6 +144,18 @@ def check_dealing(
     )
 
 
+def check_rows_of(
+    context: RoundContext, sender: NodeId, update: bytes, message: RandomRows
+) -> None:
+    """Check that a contributor says that these are its random rows.
+
+    Raises:
+      PeerError: it has not signed them; the culprit is `sender`.
+    """
+    text = rows_text(context, update, message.rows)
+    signatures.verify(context.entries[sender].signing, ROWS, text, message.signature, signer=sender)
+
+
 class CheckedShares(msgspec.Struct, frozen=True):
     """The places of the shares that do not hold, and why."""
 
@@ -177,11 +189,11 @@ class CheckShares(Compute[object, CheckedShares]):
                 share = parse_share(
                     self.shares[place], setting.scheme, setting.layout, sender=sender
                 )
-                if self.optimistic:
-                    continue
                 points = setting.points(self.commitments[place], rows, sender=sender)
             except PeerError as error:
                 problems[place] = error.message
+                continue
+            if self.optimistic:
                 continue
             at = setting.scheme.points_of(self.number)
             claims.append(ShareClaim(sender, at, share, points))
@@ -258,9 +270,13 @@ class OpenSum(Compute[object, OpenedSum]):
             except PeerError:
                 wrong.append(number)
         rows = rows_dealt(setting, optimistic=self.optimistic)
-        points = add_commitments(
-            [setting.points(encoded, rows, sender=_OURSELVES) for encoded in self.commitments]
-        )
+        try:
+            points = add_commitments(
+                [setting.points(encoded, rows, sender=_OURSELVES) for encoded in self.commitments]
+            )
+        except PeerError:
+            # What contributors send late is read here for the first time.
+            return OpenedSum(None, b"", ())
         opened = self._opened(parsed, points[: setting.layout.rows])
         if opened is None and not self.optimistic:
             claims = [

@@ -19,9 +19,9 @@ from troth.protocols.biscotti.setting import Setting
 from troth.roles.messages import RoundMessage
 from troth.roles.node import Node
 
-GRANTED, MASKED, JUDGED, SHARED, HELD, SUMMED, CERTIFIED, SPREAD = range(1, 9)
+GRANTED, MASKED, JUDGED, SHARED, HELD, SUMMED, DOUBTED, CERTIFIED, SPREAD = range(1, 10)
 """The steps of a round, each with its own time: noise has come, masked updates have, verdicts,
-shares, acknowledgements, sums, endorsements, the block."""
+shares, acknowledgements, sums, commitments that were left out, endorsements, the block."""
 
 
 @dataclass

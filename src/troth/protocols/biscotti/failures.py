@@ -164,7 +164,7 @@ def _ledger(protocol: Biscotti) -> str:
     return (
         f"ledger: its sums carry noise for epsilon = {noise.epsilon:g}, delta = {noise.delta:g} "
         "over all rounds, for all data of a party, as long as of each sum "
-        f"{protocol.least_updates - noise.corrupt} contributors keep theirs to themselves; which "
+        f"{protocol.fewest(0) - noise.corrupt} contributors keep theirs to themselves; which "
         "updates were accepted is not covered by that"
     )
 
@@ -196,7 +196,7 @@ def _demand(protocol: Biscotti, peers: int) -> list[str]:
     if unserved <= UNSERVED:
         return []
     return [
-        f"noise: a peer has {slots} slots a round for others and is asked for {asked:.1f} on "
+        f"noise: a peer has {slots} slot{'s' * (slots != 1)} a round for others and is asked for {asked:.1f} on "
         f"average, so {unserved:.0%} of requests find none; raise [protocol.noise] slots"
     ]
 

@@ -126,7 +126,7 @@ def _next(
     chosen: tuple[NodeId, ...],
     values: Mapping[NodeId, Int64s],
 ) -> tuple[Head, IdealRound]:
-    if len(chosen) < rules.parameters.least_updates:
+    if len(chosen) < context.fewest:
         chosen = ()
     aggregate_D = None if not chosen else np.sum([values[peer] for peer in chosen], axis=0)
     changes = stake_changes(

@@ -7,6 +7,7 @@ answer and sign, and everybody checks the block.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from troth.chain.block import (
@@ -38,9 +39,10 @@ from troth.protocols.biscotti.blocks import (
     sum_set,
 )
 from troth.protocols.biscotti.dealing import OpenedSum, OpenSum
-from troth.protocols.biscotti.desk import CERTIFIED, HELD, SUMMED, Desk
+from troth.protocols.biscotti.desk import DOUBTED, HELD, SUMMED, Desk
 from troth.protocols.biscotti.messages import (
     Accusation,
+    Doubt,
     Endorsement,
     Held,
     Opened,
@@ -52,6 +54,10 @@ from troth.protocols.biscotti.offences import bad_sum
 from troth.protocols.biscotti.texts import SUM_SET, SUM_SHARE, set_digest, set_text, sum_text
 from troth.protocols.biscotti.verifier import split
 from troth.roles.messages import RoundMessage
+
+MAX_ACCUSATIONS = 4
+"""Of one peer in a round: so that nobody's made-up ones keep out others'. Who knows of more has
+them ready for the next leader."""
 
 
 class Leader:
@@ -70,20 +76,25 @@ class Leader:
         self._openings: dict[NodeId, NoiseOpening] = {}
         self._evidence: dict[tuple[NodeId, str, int], Evidence] = {}
         self._unproven: list[Evidence] = list(pending)
+        self._accused: Counter[NodeId] = Counter()
         self._endorsements: dict[NodeId, bytes] = {}
         self._set: SumSet | None = None
         self._tried = 0
         """Sums with which opening was tried the last time."""
+        self._doubts = False
+        """Whether contributors were asked to commit to what they had left out."""
+        self._knows = False
+        """Whether opening was tried with all that they then committed to."""
         self._block: Sealed[Block] | None = None
         self.certified: CertifiedBlock | None = None
         """The block with its certificate, when there is one."""
 
     def next_due(self) -> float | None:
         """When it wants to be woken."""
-        if self.certified is not None:
-            return None
         if self._block is not None:
-            return self._desk.due(CERTIFIED)
+            return None
+        if self._doubts:
+            return self._desk.due(DOUBTED)
         return self._desk.due(HELD if self._set is None else SUMMED)
 
     def take(self, sender: NodeId, message: RoundMessage) -> None:
@@ -96,7 +107,8 @@ class Leader:
         match message:
             case Opened() if sender in context.audited and sender not in self._openings:
                 self._openings[sender] = self._opened(sender, message.opening)
-            case Accusation() if len(self._unproven) < 4 * MAX_JUDGED:
+            case Accusation() if self._accused[sender] < MAX_ACCUSATIONS:
+                self._accused[sender] += 1
                 self._unproven.append(message.evidence)
             case Held() if self._from_committee(sender, self._acknowledgements):
                 entries = split(message.dealings, DEALING_BYTES, sender=sender)
@@ -122,7 +134,10 @@ class Leader:
                 return
             await self._agree()
         if self._set is not None and self._block is None:
-            await self._open(late=now_s >= desk.due(SUMMED))
+            if self._doubts:
+                await self._open_doubted(late=now_s >= desk.due(DOUBTED))
+            else:
+                await self._open(late=now_s >= desk.due(SUMMED))
         if self._block is not None and self.certified is None:
             await self._certify()
 
@@ -133,7 +148,7 @@ class Leader:
         """The set U, or a failed round."""
         desk, context = self._desk, self._desk.context
         chosen = choose_set(context, self._aggregator.dealt, self._acknowledgements)
-        if len(chosen) < context.parameters.least_updates:
+        if len(chosen) < context.fewest:
             await self._propose(None, None)
             return
         keys = {peer: key for key, peer in self._aggregator.dealt.items()}
@@ -177,24 +192,55 @@ class Leader:
             if opened.values is not None:
                 await self._propose(agreed, opened)
                 return
-        if late or len(self._sums) == len(context.aggregators):
+        if not (late or len(self._sums) == len(context.aggregators)):
+            return
+        if context.optimistic and enough:
+            self._doubts = True
+            contributors = [line.contributor for line in agreed.contributions]
+            await self._desk.send(contributors, Doubt(context.round))
+        else:
             await self._propose(None, None)
 
-    async def _opened_sum(self, agreed: SumSet) -> OpenedSum:
+    async def _open_doubted(self, *, late: bool) -> None:
+        """With all commitments it can be told which sums are wrong, and others may be enough.
+
+        That an aggregator's sum is wrong proves nothing here: its contributor may have dealt it
+        something else before it committed. Who has dealt wrong shares, their receivers prove.
+        """
+        agreed, rows = self._set, self._aggregator.rows
+        assert agreed is not None
+        everything = all(line.contributor in rows for line in agreed.contributions)
+        if everything and not self._knows:
+            self._knows = True
+            opened = await self._opened_sum(agreed, doubted=True)
+            if opened.values is not None:
+                await self._propose(agreed, opened)
+                return
+        if late:
+            await self._propose(None, None)
+
+    async def _opened_sum(self, agreed: SumSet, *, doubted: bool = False) -> OpenedSum:
         desk, context = self._desk, self._desk.context
         senders = sorted(self._sums)
         dealt = [self._aggregator.shares[line.contributor] for line in agreed.contributions]
+        commitments = [message.commitments for message in dealt]
+        if doubted:
+            rows = self._aggregator.rows
+            commitments = [
+                encoded + rows[line.contributor].rows
+                for encoded, line in zip(commitments, agreed.contributions, strict=True)
+            ]
         opened = await desk.node.compute(
             OpenSum(
                 desk.setting,
                 tuple(context.aggregators.index(sender) for sender in senders),
                 tuple(self._sums[sender].share for sender in senders),
-                tuple(message.commitments for message in dealt),
-                context.optimistic,
-                desk.secret(f"open {self._tried}"),
+                tuple(commitments),
+                context.optimistic and not doubted,
+                desk.secret(f"open {self._tried} {doubted}"),
             )
         )
-        for number in opened.wrong:
+        for number in opened.wrong if not context.optimistic else ():
             liar = context.aggregators[number]
             parts = [(message.commitments, message.root) for message in dealt]
             self._unproven.append(bad_sum(liar, self._sums[liar], agreed, parts))

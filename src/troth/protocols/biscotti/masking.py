@@ -55,6 +55,7 @@ class GrantedNoise:
     round: Round
     slot: int
     seeds: Seeds
+    rows: bytes
     path: tuple[bytes, ...]
 
 
@@ -66,9 +67,8 @@ class MaskedUpdate(msgspec.Struct, frozen=True):
     commitments: bytes
     values: UInt32s
     blindings: bytes
-    rows: tuple[bytes | None, ...]
-    """Of each grant in its order; None where the slot is not the noise it should be, so that it is
-    not in the masked update."""
+    good: tuple[bool, ...]
+    """Whether each grant is the noise it should be; the others are not in the masked update."""
 
     def __repr__(self) -> str:
         return "<redacted>"
@@ -97,22 +97,35 @@ class MaskUpdate(Compute[object, MaskedUpdate]):
         rows = setting.layout.rows
         opening = Opening.draw(values_D, rows, SeededBits(_part(self.seed, b"blinding")))
         commitment = commit(setting.key, opening, bound=setting.bound)
-        masked, shown = opening, []
-        for grant in self.grants:
-            noise = setting.rows.opening(grant.seeds)
-            encoded = commit(setting.key, noise, bound=setting.noise_bound).encoded
-            good = _committed(setting, grant, encoded)
-            shown.append(encoded if good else None)
-            if good:
-                masked += noise
+        noise = [setting.rows.opening(grant.seeds) for grant in self.grants]
+        good = self._good(noise)
+        masked = sum((part for part, holds in zip(noise, good, strict=True) if holds), opening)
         return MaskedUpdate(
             opening.values_D,
             encode_elements(opening.blindings_K),
             commitment.encoded,
             to_wire(masked.values_D),
             encode_elements(masked.blindings_K),
-            tuple(shown),
+            good,
         )
+
+    def _good(self, noise: Sequence[Opening]) -> tuple[bool, ...]:
+        """Whether each grant's rows are those of the noiser's table, and commit to its noise."""
+        setting = self.setting
+        claims = []
+        for grant, opening in zip(self.grants, noise, strict=True):
+            try:
+                points = committed_points(setting, grant)
+            except PeerError:
+                continue
+            claims.append(OpeningClaim(grant.owner, opening.values_D, opening.blindings_K, points))
+        holding = {claim.author for claim in claims}
+        try:
+            bits = SeededBits(_part(self.seed, b"check"))
+            check_openings(setting.key, claims, bound=setting.noise_bound, bits=bits)
+        except PeerError as error:
+            holding -= set(error.culprits)
+        return tuple(grant.owner in holding for grant in self.grants)
 
 
 def encode_update(setting: Setting, update_D: Float32s, seed: bytes) -> Int64s:
@@ -285,22 +298,23 @@ def _check_choice(
             raise PeerError(f"has noise of {use.noiser}, whom it did not draw", culprits=(sender,))
 
 
-def _committed(setting: Setting, grant: GrantedNoise, rows: bytes) -> bool:
-    """Whether the noiser committed to these rows, which follow from its seeds."""
-    try:
-        check_rows(
-            grant.root,
-            setting.table,
-            owner=grant.owner,
-            round=grant.round,
-            slot=grant.slot,
-            rows=_split(rows),
-            path=grant.path,
-            sender=grant.owner,
-        )
-    except PeerError:
-        return False
-    return True
+def committed_points(setting: Setting, grant: GrantedNoise) -> Sequence[Point]:
+    """The points of a granted slot's rows.
+
+    Raises:
+      PeerError: they are not what the noiser committed to, or no points; the culprit is the noiser.
+    """
+    check_rows(
+        grant.root,
+        setting.table,
+        owner=grant.owner,
+        round=grant.round,
+        slot=grant.slot,
+        rows=_split(grant.rows),
+        path=grant.path,
+        sender=grant.owner,
+    )
+    return setting.points(grant.rows, setting.layout.rows, sender=grant.owner)
 
 
 def _split(rows: bytes) -> list[bytes]:

@@ -56,6 +56,8 @@ class NoiseGrant(RoundMessage, frozen=True):
     slot: Slot
     seed: Digest
     blinding_seed: Digest
+    rows: Rows
+    """The slot's commitments: checking that they hold the noise is quicker than making them."""
     path: Path
     """From the slot's leaf to the noiser's root in the genesis."""
     signature: Signature
@@ -149,6 +151,19 @@ class SumShare(RoundMessage, frozen=True):
     """For `SUM_SHARE`, of `sum_text`."""
 
 
+class Doubt(RoundMessage, frozen=True):
+    """Leader to contributors: the sum did not hold, and you have not committed to your random rows.
+    Commit to them now."""
+
+
+class RandomRows(RoundMessage, frozen=True):
+    """Contributor to aggregators: the commitments that were left out. They tell nothing of it."""
+
+    rows: Rows
+    signature: Signature
+    """For `ROWS`, of `rows_text`."""
+
+
 class Opened(RoundMessage, frozen=True):
     """Peer to the leader: the slot of this round that is audited."""
 
@@ -220,6 +235,8 @@ MESSAGES = (
     Held,
     SumSet,
     SumShare,
+    Doubt,
+    RandomRows,
     Opened,
     Proposal,
     Endorsement,

@@ -89,4 +89,5 @@ class Noiser:
         path = self._table.path(context.round, slot)
         text = grant_text(context, contributor, slot, seeds_digest(seeds), path)
         signature = desk.keys.signing.sign(GRANT, text)
-        return NoiseGrant(context.round, slot, seeds.noise, seeds.blinding, path, signature)
+        rows = b"".join(self._table.rows(context.round, slot))
+        return NoiseGrant(context.round, slot, seeds.noise, seeds.blinding, rows, path, signature)

@@ -49,12 +49,13 @@ from troth.errors import PeerError
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.chain import Rules
 from troth.protocols.biscotti.context import RoundContext
-from troth.protocols.biscotti.dealing import check_dealing, rows_dealt
+from troth.protocols.biscotti.dealing import check_dealing, check_rows_of, rows_dealt
 from troth.protocols.biscotti.masking import check_masked
 from troth.protocols.biscotti.messages import (
     Masked,
     NoiseGrant,
     NoiseUse,
+    RandomRows,
     Shares,
     SumSet,
     SumShare,
@@ -78,7 +79,9 @@ from troth.wire import Codec, Message
 ONCE_A_ROUND = (VERDICT, ACKNOWLEDGEMENT, DEALING, MASKED, SUM_SET, SUM_SHARE)
 """Purposes for which an honest peer signs one text in a round."""
 
-_MESSAGES = Codec([Masked, NoiseGrant, Shares, SumSet, SumShare], max_bytes=MAX_EVIDENCE_BYTES)
+_MESSAGES = Codec(
+    [Masked, NoiseGrant, RandomRows, Shares, SumSet, SumShare], max_bytes=MAX_EVIDENCE_BYTES
+)
 _PARTS = msgspec.msgpack.Decoder(list[bytes])
 _JUDGE = NodeId("evidence")
 
@@ -136,9 +139,18 @@ def bad_update(accused: NodeId, message: Masked) -> Evidence:
     return _evidence("bad-update", accused, message.round, _encoded(message))
 
 
-def bad_share(accused: NodeId, number: int, message: Shares) -> Evidence:
-    """A share that was dealt to aggregator `number`."""
-    return _evidence("bad-share", accused, message.round, number.to_bytes(4), _encoded(message))
+def bad_share(
+    accused: NodeId, number: int, message: Shares, rows: RandomRows | None = None
+) -> Evidence:
+    """A share that was dealt to aggregator `number`.
+
+    Args:
+      rows: what the contributor committed to when it was asked, where sharing was optimistic.
+    """
+    parts = [number.to_bytes(4), _encoded(message)]
+    if rows is not None:
+        parts.append(_encoded(rows))
+    return _evidence("bad-share", accused, message.round, *parts)
 
 
 def bad_sum(
@@ -291,7 +303,7 @@ def _bad_update(case: _Case, parts: list[bytes]) -> None:
 
 
 def _bad_share(case: _Case, parts: list[bytes]) -> None:
-    number_bytes, data = parts
+    number_bytes, data, *more = parts
     number, setting = int.from_bytes(number_bytes), case.setting
     message: Shares = case.message(data, Shares)
     if not 0 <= number < setting.scheme.aggregators:
@@ -309,18 +321,24 @@ def _bad_share(case: _Case, parts: list[bytes]) -> None:
         message.path,
         sender=case.accused,
     )
-    _refuses(lambda: _check_share(case, number, message))
+    random = b""
+    if more:
+        rows: RandomRows = case.message(_only(more), RandomRows)
+        check_rows_of(case.context, case.accused, update, rows)
+        random = rows.rows
+    _refuses(lambda: _check_share(case, number, message, random))
 
 
-def _check_share(case: _Case, number: int, message: Shares) -> None:
+def _check_share(case: _Case, number: int, message: Shares, random: bytes) -> None:
     setting, optimistic = case.setting, case.context.optimistic
     check_dealing(
         setting, case.context, case.accused, message, number=number, optimistic=optimistic
     )
     share = parse_share(message.share, setting.scheme, setting.layout, sender=case.accused)
-    rows = rows_dealt(setting, optimistic=optimistic)
-    points = setting.points(message.commitments, rows, sender=case.accused)
-    if not optimistic:
+    known = optimistic and not random
+    rows = rows_dealt(setting, optimistic=known)
+    points = setting.points(message.commitments + random, rows, sender=case.accused)
+    if not known:
         claim = ShareClaim(case.accused, setting.scheme.points_of(number), share, points)
         check_shares(setting.key, [claim], SeededBits(case.seed))
 

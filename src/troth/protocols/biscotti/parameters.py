@@ -134,8 +134,9 @@ class Biscotti(Table, tag_field="name", tag="biscotti", frozen=True, kw_only=Tru
     optimistic: bool | None = None
     """Whether contributors commit to the random rows of their shares only when a sum turns out
     wrong; absent: from 50,000 parameters on."""
-    least_updates: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 2
-    """No sum of fewer updates is opened."""
+    least_updates: Annotated[int, msgspec.Meta(ge=1, le=1024)] | None = None
+    """No sum of fewer updates is opened: all its contributors but one, together, know the last
+    one's. Absent: a quarter of those drawn, and at least 2; `ledger_noise` needs a number."""
     noise: Noise = Noise()
     ledger_noise: LedgerNoise | None = None
     """Absent: what the ledger shows carries no differential privacy."""
@@ -176,6 +177,12 @@ class Biscotti(Table, tag_field="name", tag="biscotti", frozen=True, kw_only=Tru
                 value=self.resolved_quorum,
                 hint='raise quorum, lower tolerated, or set faults = "crash"',
             )
+        if self.ledger_noise is not None and self.least_updates is None:
+            raise CharterError(
+                "is missing, and ledger_noise is shared among so many",
+                key="least_updates",
+                hint="say how many updates a sum has at least",
+            )
         for name in self.accept_failures:
             if name not in self.most_failures:
                 raise CharterError(
@@ -184,6 +191,10 @@ class Biscotti(Table, tag_field="name", tag="biscotti", frozen=True, kw_only=Tru
                     value=name,
                     hint=f"set most_failures.{name}, or leave it out",
                 )
+
+    def fewest(self, drawn: int) -> int:
+        """The least updates of a sum, of so many that were drawn."""
+        return self.least_updates or max(2, drawn // 4)
 
     @property
     def resolved_tolerated(self) -> int:

@@ -58,13 +58,13 @@ def round_costs(protocol: Biscotti, training: Training, *, dimension: int) -> Ro
     fixed = FixedPoint(protocol.clip, protocol.fraction_bits)
     part, parts = None, 1
     if protocol.ledger_noise is not None:
-        parts = protocol.least_updates - protocol.ledger_noise.corrupt
+        parts = protocol.fewest(0) - protocol.ledger_noise.corrupt
         part = ledger_sigma(
             protocol.ledger_noise,
             fixed,
             training,
             dimension=dimension,
-            least_updates=protocol.least_updates,
+            least_updates=protocol.fewest(0),
         )
     slot = slot_sigma(protocol.noise, fixed, training, dimension=dimension, part=part)
     of_part, of_mask = (part or 0) ** 2, protocol.noise.enough * (slot or 0) ** 2

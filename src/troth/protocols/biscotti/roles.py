@@ -131,6 +131,8 @@ class Peer:
     """What came for the next round."""
     rumours: dict[NodeId, Announce] = field(default_factory=dict)
     """Better chains that others say they have."""
+    failed: Counter[NodeId] = field(default_factory=Counter)
+    """How often each has not sent the better chain that it announced."""
     asked: tuple[NodeId, float] | None = None
     """Whom we have asked for blocks, and until when we wait."""
     answers: Counter[NodeId] = field(default_factory=Counter)
@@ -288,7 +290,8 @@ class Peer:
             ] + blocks
         if blocks[-1][0].certificate is not None or head.height == self.rules.training.rounds:
             await self._report()
-            await self.node.broadcast(self.neighbours, announcement(head))
+        # After an empty block, too: others then say if they have a better chain.
+        await self.node.broadcast(self.neighbours, announcement(head))
         await self._begin_round()
 
     def _leave_round(self, head: Head) -> None:
@@ -367,8 +370,7 @@ class Peer:
             case RoundMessage():
                 self._on_round(sender, message)
             case Announce():
-                if is_better(message, self.head):
-                    self.rumours[sender] = message
+                await self._hear(sender, message)
             case Want():
                 await self._serve(sender, message)
             case Blocks():
@@ -377,8 +379,21 @@ class Peer:
                     try:
                         await self._take_blocks(sender, message)
                     except PeerError as error:
-                        self.rumours.pop(sender, None)
+                        self._give_up(sender)
                         self._refuse(error)
+
+    async def _hear(self, sender: NodeId, message: Announce) -> None:
+        """Remember who has a better chain, and tell who has a worse one: it may have been away."""
+        if is_better(message, self.head):
+            self.rumours[sender] = message
+        elif preference(message.certified, message.anchor) < self.head.preference():
+            await self._answer(sender, announcement(self.head))
+
+    async def _answer(self, sender: NodeId, message: Message) -> None:
+        """Send something of our chain, if that is not the whole round's work already."""
+        self.answers[sender] += 1
+        if self.answers[sender] <= MAX_ANSWERS:
+            await self.node.send(sender, message)
 
     async def _chase(self) -> None:
         """Ask one peer at a time for a better chain than ours."""
@@ -386,7 +401,7 @@ class Peer:
         if self.asked is not None:
             if now_s < self.asked[1]:
                 return
-            self.rumours.pop(self.asked[0], None)
+            self._give_up(self.asked[0])
             self.asked = None
         self.rumours = {
             peer: rumour for peer, rumour in self.rumours.items() if is_better(rumour, self.head)
@@ -394,25 +409,28 @@ class Peer:
         if self.rumours:
             best = max(
                 sorted(self.rumours),
-                key=lambda peer: preference(
-                    self.rumours[peer].certified, self.rumours[peer].anchor
+                # Who has failed us comes last, whatever it claims to have.
+                key=lambda peer: (
+                    -self.failed[peer],
+                    preference(self.rumours[peer].certified, self.rumours[peer].anchor),
                 ),
             )
             self.asked = best, now_s + self.rules.parameters.phase_s
             await self.node.send(best, locator(self.line))
 
+    def _give_up(self, peer: NodeId) -> None:
+        self.failed[peer] += 1
+        self.rumours.pop(peer, None)
+
     async def _serve(self, sender: NodeId, message: Want) -> None:
         """Send what comes after the first block of theirs that is on our chain."""
-        self.answers[sender] += 1
-        if self.answers[sender] > MAX_ANSWERS:
-            return
         heights = {block_hash: height for height, block_hash in enumerate(self.line)}
         above = next((heights[hash] for hash in message.locator if hash in heights), None)
-        if above is None:
+        if above is None or self.answers[sender] >= MAX_ANSWERS:
             return
         kept = await self.node.kept_line(self.head.hash, above=above, most_bytes=MAX_ANSWER_BYTES)
         blocks = kept[:MAX_BLOCKS]
-        await self.node.send(
+        await self._answer(
             sender,
             Blocks(
                 tuple(
@@ -456,7 +474,7 @@ class Peer:
             self.asked = sender, await self.node.now() + self.rules.parameters.phase_s
             await self.node.send(sender, Want((checked[-1][1].hash, self.line[0])))
         elif not checked:
-            self.rumours.pop(sender, None)
+            self._give_up(sender)
 
     async def _checked(self, at: Head, block: CertifiedBlock, sender: NodeId) -> Head:
         """The chain after a block of somebody else's.
@@ -515,15 +533,24 @@ class Peer:
         refused, self.refused = self.refused, []
         for block, head in unreported:
             content = block.block.content
+            accepted = [line.contributor for line in content.contributions]
+            drawn = self.rules.context(head.recent[-1]).contributors
             await self.node.report(
                 content.round,
                 head.params_D,
-                accepted=[line.contributor for line in content.contributions],
+                accepted=accepted,
                 rejected=[
-                    Rejection(node=line.accused, reason=f"punished for {line.kind}")
-                    for line in content.evidence
-                ]
-                + refused,
+                    *(
+                        Rejection(node=peer, reason="its update is not in the block")
+                        for peer in drawn
+                        if peer not in accepted
+                    ),
+                    *(
+                        Rejection(node=line.accused, reason=f"punished for {line.kind}")
+                        for line in content.evidence
+                    ),
+                    *refused,
+                ],
             )
             refused = []
             self.state = msgspec.structs.replace(self.state, reported=content.round)

@@ -127,7 +127,7 @@ def setting_of(
             fixed,
             training,
             dimension=dimension,
-            least_updates=protocol.least_updates,
+            least_updates=protocol.fewest(0),
         )
     return Setting(
         generator_id=charter,

@@ -16,6 +16,7 @@ GRANT = "biscotti grant"
 MASKED = "biscotti masked"
 SUM_SET = "biscotti sum set"
 SUM_SHARE = "biscotti sum share"
+ROWS = "biscotti random rows"
 
 _SETS = Codec([SumSet])
 
@@ -77,6 +78,11 @@ def dealing_of(context: RoundContext, commitments: bytes, root: bytes) -> bytes:
 def dealing_text(context: RoundContext, update: bytes, dealing: bytes) -> bytes:
     """A contributor's word that this is its update, and was dealt so."""
     return signed_list(context.chain, context.round, update + dealing)
+
+
+def rows_text(context: RoundContext, update: bytes, rows: bytes) -> bytes:
+    """A contributor's word that these are its random rows' commitments."""
+    return place(context) + update + sha256(rows).digest()
 
 
 def set_digest(message: SumSet) -> bytes:

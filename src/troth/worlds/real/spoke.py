@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import urlsplit
 
 import anyio
@@ -44,7 +44,7 @@ MAX_REASON_CHARACTERS = 160
 """How much is kept of the hub's reason for a refusal."""
 
 STOP_S = 2.0
-"""How long the other direction may take to end when one has failed."""
+"""How long a TLS handshake may take to end when a spoke stops."""
 
 HANG_UPS = 6
 """Connections in a row that end without an answer, though the hub has proven who it is, after which
@@ -97,10 +97,14 @@ class Spoke:
         self._poll_timeout = httpx.Timeout(
             limits.body_s, connect=CONNECT_S, read=limits.poll_s + CONNECT_S, pool=None
         )
-        # The hub bounds what it is asked; this bounds what it can make this node ask and take.
-        self._pulls = TokenBucket(limits.requests_per_s, limits.requests_at_once)
+        # As many as a hub allows. One that always has more, or never takes what it is sent, could
+        # have this node ask as fast as it can.
+        self._requests = TokenBucket(limits.requests_per_s, limits.requests_at_once)
         self._lost_touch = True
         self._stopping = False
+        self._handshakes = 0
+        self._no_handshake = asyncio.Event()
+        self._no_handshake.set()
 
     async def run(self) -> None:
         """Carry messages until cancelled.
@@ -115,16 +119,14 @@ class Spoke:
                 for step, scope in zip((self._push, self._pull), scopes, strict=True)
             )
             try:
-                await asyncio.wait((push, pull), return_when=asyncio.FIRST_COMPLETED)
-                # One has failed. The other may be in a TLS handshake, which httpcore would leave
-                # with its socket open if it were cancelled there.
-                self._stopping = True
-                self._link.changed.set()
-                await asyncio.wait((push, pull), timeout=STOP_S)
-                for task in (push, pull):
-                    if task.done():
-                        await task
+                failed, _ = await asyncio.wait((push, pull), return_when=asyncio.FIRST_COMPLETED)
+                for task in failed:
+                    await task
             finally:
+                self._stopping = True
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(STOP_S):
+                        await self._no_handshake.wait()
                 # Not by cancelling the tasks: httpx closes connections in a shield that holds
                 # against scopes only, and would leave some of them open.
                 for scope in scopes:
@@ -151,6 +153,16 @@ class Spoke:
                 self._link.changed.set()
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, LAST_RETRY_S)
+
+    async def _trace(self, event: str, _: Mapping[str, object]) -> None:
+        """Told by httpcore what it does. A handshake that is cancelled leaves its socket open."""
+        if event == "connection.start_tls.started":
+            self._handshakes += 1
+            self._no_handshake.clear()
+        elif event.startswith("connection.start_tls."):
+            self._handshakes -= 1
+            if not self._handshakes:
+                self._no_handshake.set()
 
     async def farewell(self) -> None:
         """Tell the hub a last time what this node holds. If that fails, the hub waits in vain for a
@@ -184,9 +196,6 @@ class Spoke:
     async def _pull(self) -> None:
         """Fetch the next message, or hear that there is none."""
         link = self._link
-        if wait_s := self._pulls.take():
-            await asyncio.sleep(wait_s)
-            return
         answer, body = await self._ask("GET", self._poll, timeout=self._poll_timeout)
         if answer.status_code != 200:
             return
@@ -214,12 +223,15 @@ class Spoke:
           _Rejected: the message will never be taken. _Trouble: any other answer but 200 or 204.
         """
         link = self._link
+        while wait_s := self._requests.take():
+            await asyncio.sleep(wait_s)
         request = self._client.build_request(
             method,
             path,
             content=content,
             headers={RECEIVED_HEADER: str(link.received), DURABLE_HEADER: str(link.durable)},
             timeout=self._timeout if timeout is None else timeout,
+            extensions={"trace": self._trace},
         )
         answer = await self._client.send(request, stream=True)
         try:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from troth import streams
-from troth.chain.genesis import CheckedGenesis
 from troth.charter.digest import charter_digest
 from troth.charter.scenario import Scenario
 from troth.engines.engine import Engine
@@ -21,14 +20,14 @@ from troth.learning.device import choose_device, describe_device
 from troth.learning.workbench import Workbench
 from troth.privacy.own import OwnPrivacy
 from troth.protocols.biscotti.parameters import Biscotti
+from troth.protocols.biscotti.roles import Members
 from troth.protocols.dssgd.parameters import DSSGD
 from troth.protocols.federated.parameters import Federated
 from troth.protocols.registry import make_cast
 from troth.protocols.tormentor.parameters import Tormentor
 from troth.roles.node import Cast
-from troth.wire import Float32s, Int64s
+from troth.wire import Int64s
 from troth.worlds.dealing import Dealt, deal_rows, make_bench
-from troth.worlds.real.members import Ground, OwnPart, ground_of, own_members
 
 
 @dataclass(frozen=True)
@@ -48,15 +47,6 @@ Topology = Star | Mesh
 
 
 @dataclass(frozen=True, eq=False)
-class Basis:
-    """What `troth.chain.store.ChainStore` is made of."""
-
-    genesis: CheckedGenesis
-    charter: bytes
-    model: bytes
-
-
-@dataclass(frozen=True, eq=False)
 class NodeStage:
     """One node before it starts."""
 
@@ -73,8 +63,6 @@ class NodeStage:
     notes: tuple[str, ...]
     privacy: OwnPrivacy | None = None
     """Of this node, if it is a party that has one of its own."""
-    basis: Basis | None = None
-    """What this node's ledger stands on, if the protocol has one."""
 
     @property
     def listens_to(self) -> tuple[NodeId, ...]:
@@ -138,6 +126,13 @@ def check_honest(scenario: Scenario) -> None:
             key="attacks",
             hint="remove the attacks, or run the scenario with: troth simulate",
         )
+    if scenario.cryptography.group != "g1":
+        raise CharterError(
+            "belongs to a simulation, it binds nobody who computes",
+            key="cryptography.group",
+            value=scenario.cryptography.group,
+            hint='set group = "g1", or run the scenario with: troth simulate',
+        )
 
 
 def node_names(scenario: Scenario) -> tuple[NodeId, ...]:
@@ -151,27 +146,8 @@ def node_names(scenario: Scenario) -> tuple[NodeId, ...]:
     return (*hubs, *(party_id(i, count) for i in range(count)))
 
 
-def prepare_ground(scenario: Scenario, *, base: Path, root: Path | None) -> Ground:
-    """What a ledger's peers agree on before there is a genesis.
-
-    Raises:
-      CharterError, DataError: as `prepare_node`; or the protocol has no ledger.
-    """
-    protocol = scenario.charter.protocol
-    if not isinstance(protocol, Biscotti):
-        raise CharterError(
-            "has no ledger, so it needs no genesis",
-            key="protocol.name",
-            value=str(protocol.__struct_config__.tag),
-        )
-    topology_of(scenario)
-    dealt = deal_rows(scenario, base=base, root=root)
-    bench = _bench_of(None, scenario, dealt, base, torch.device("cpu"))
-    return ground_of(scenario, dealt.parties, _initial(scenario, bench))
-
-
 def prepare_node(
-    scenario: Scenario, id: NodeId, *, base: Path, root: Path | None, own: OwnPart | None = None
+    scenario: Scenario, id: NodeId, *, base: Path, root: Path | None, members: Members | None = None
 ) -> NodeStage:
     """Take this node's rows, build the model, cast the roles.
 
@@ -181,41 +157,37 @@ def prepare_node(
     Args:
       base: the scenario file's folder, for relative paths and `module:callable`.
       root: the folder that `TROTH_DATA` names.
-      own: what a peer of a ledger brings along; None for any other node.
+      members: of a ledger, this node with its genesis; None where there is no ledger.
 
     Raises:
       CharterError, DataError, VerificationError: the scenario cannot be staged.
-      UsageError: the scenario has no such node, or `own` is missing or not needed.
+      UsageError: the scenario has no such node, `members` is missing or not needed, or its genesis
+        has a peer that is not admitted.
     """
     charter = scenario.charter
     topology = topology_of(scenario)
     dealt = deal_rows(scenario, base=base, root=root)
     device = choose_device(scenario.engine.device)
     bench = _bench_of(id, scenario, dealt, base, device)
-    parties = {party: len(dealt.rows_of[party]) for party in dealt.parties}
-    initial_D = _initial(scenario, bench)
+    admitted = dealt.parties if members is None else _in_genesis(members, dealt)
+    parties = {party: len(dealt.rows_of[party]) for party in admitted}
     hubs = (topology.hub,) if isinstance(topology, Star) else ()
     if id not in (*hubs, *parties):
         refused = id in dealt.rows_of
         raise UsageError(
             f"{id} is not admitted" if refused else f"the scenario has no node {id}",
-            hint=f"its nodes are {', '.join((*hubs, *dealt.parties[:4]))}"
+            hint=f"its nodes are {', '.join((*hubs, *admitted[:4]))}"
             + (", ..." if len(parties) > 4 else ""),
         )
-    if (own is None) == isinstance(charter.protocol, Biscotti):
+    if (members is None) == isinstance(charter.protocol, Biscotti):
         raise UsageError(
-            f"{id} needs its secret and the genesis" if own is None else f"{id} needs no genesis",
+            f"{id} needs {'its secret and the' if members is None else 'no'} genesis",
             hint="a peer of a ledger takes --secret FILE --genesis FILE, and no other node does",
         )
-    members = basis = None
-    if own is not None:
-        ground = ground_of(scenario, dealt.parties, initial_D)
-        members = own_members(ground, PartyId(id), own)
-        basis = Basis(own.genesis, ground.charter, ground.model)
     cast = make_cast(
         charter.protocol,
-        parties=dealt.parties,
-        initial_D=initial_D,
+        parties=admitted,
+        initial_D=bench.model.init(streams.learning(scenario.seed).child("initial")),
         training=charter.training,
         base=base,
         model_id=charter_digest(charter),
@@ -233,26 +205,29 @@ def prepare_node(
         engine=BatchedEngine(bench),
         device=describe_device(scenario.engine.device, device),
         notes=tuple(notes),
-        basis=basis,
     )
 
 
-def _initial(scenario: Scenario, bench: Workbench) -> Float32s:
-    """The model before the first round, shape (D,)."""
-    return bench.model.init(streams.learning(scenario.seed).child("initial"))
+def _in_genesis(members: Members, dealt: Dealt) -> tuple[PartyId, ...]:
+    names = members.rules.genesis.content.names()
+    for name in names:
+        if name not in dealt.parties:
+            raise UsageError(
+                f"{name} is in the genesis, and not admitted",
+                hint="build the genesis again without it",
+            )
+    return tuple(map(PartyId, names))
 
 
 def _bench_of(
-    id: NodeId | None, scenario: Scenario, dealt: Dealt, base: Path, device: torch.device
+    id: NodeId, scenario: Scenario, dealt: Dealt, base: Path, device: torch.device
 ) -> Workbench:
     task, data = scenario.charter.task, dealt.data
     # Whose rows this node may use, and which they are.
-    rows = dealt.rows_of[PartyId(id)] if id is not None and id in dealt.parties else None
+    rows = dealt.rows_of[PartyId(id)] if id in dealt.parties else None
     examples = data.test if rows is None else data.train.take(rows)
     # The draws of batches are of places among the rows, so renumbering them changes none.
-    rows_of: dict[NodeId, Int64s] = {}
-    if id is not None and rows is not None:
-        rows_of[id] = np.arange(len(rows))
+    rows_of: dict[NodeId, Int64s] = {} if rows is None else {id: np.arange(len(rows))}
     # A bench wants rows to train on; a node without any gets the test set, and none is its.
     return make_bench(
         task.model,

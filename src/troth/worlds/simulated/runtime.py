@@ -79,6 +79,8 @@ class Runtime:
     bytes_received: int = 0
     work: dict[str, float] = field(default_factory=dict)
     """Units of computation by label, whatever they cost here."""
+    work_s: dict[str, float] = field(default_factory=dict)
+    """Simulated seconds that they took, by label."""
     chain: bytes = b""
 
     @property

@@ -22,7 +22,7 @@ from troth.worlds.simulated.runtime import Blocking, Runtime, value_type
 from troth.worlds.simulated.world import Event, Kind, SimulatedWorld
 from troth.worlds.states import decode_state, encode_state
 
-SNAPSHOT_VERSION = 3
+SNAPSHOT_VERSION = 4
 
 _SELF = NodeId("snapshot")
 
@@ -74,6 +74,7 @@ class _NodeState(msgspec.Struct):
     sent: dict[str, tuple[int, int]]
     bytes_received: int
     work: dict[str, float]
+    work_s: dict[str, float]
     chain: bytes
     kept: list[bytes]
 
@@ -169,6 +170,7 @@ def take(world: SimulatedWorld, *, scenario_digest: str, observer: bytes) -> byt
             sent=runtime.sent,
             bytes_received=runtime.bytes_received,
             work=runtime.work,
+            work_s=runtime.work_s,
             chain=runtime.chain,
             kept=sorted(runtime.ledger.hashes),
         )
@@ -277,6 +279,7 @@ def _restore_node(runtime: Runtime, state: _NodeState) -> None:
     runtime.sent = state.sent
     runtime.bytes_received = state.bytes_received
     runtime.work = state.work
+    runtime.work_s = state.work_s
     runtime.chain = state.chain
     runtime.ledger.hashes.update(state.kept)
 

@@ -27,6 +27,7 @@ from troth.learning.device import choose_device, describe_device
 from troth.learning.workbench import Targets, Workbench
 from troth.privacy.own import OwnPrivacy, own_privacy
 from troth.protocols.biscotti.parameters import Biscotti
+from troth.protocols.biscotti.roles import Members
 from troth.protocols.centralised.roles import TRAINER
 from troth.protocols.registry import make_cast
 from troth.protocols.tormentor.parameters import Tormentor
@@ -58,6 +59,8 @@ class Stage:
     initial_D: Float32s
     privacy: Mapping[PartyId, OwnPrivacy]
     """Of parties that have one of their own."""
+    members: Members | None
+    """The peers of a ledger."""
     device: str
     notes: tuple[str, ...]
 
@@ -129,6 +132,7 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
         engine=engine,
         initial_D=initial_D,
         privacy=privacy,
+        members=members,
         device=describe_device(scenario.engine.device, device),
         notes=(*dealt.notes, *_world_notes(scenario)),
     )

@@ -448,6 +448,7 @@ class SimulatedWorld:
                 cost_s = each_s * self._cost.factor
             label = effect.request.label
             runtime.work[label] = runtime.work.get(label, 0.0) + effect.request.units()
+            runtime.work_s[label] = runtime.work_s.get(label, 0.0) + cost_s
             runtime.ready = value
             runtime.set_aside = False
             self._schedule(runtime, runtime.clock_s + cost_s, Kind.RESUME, runtime.wait_number)

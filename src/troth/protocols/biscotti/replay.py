@@ -1,0 +1,126 @@
+"""Replaying a run from its chain file alone (section 4.2 of the paper: anybody can verify).
+
+An auditor does all that peers do with blocks, and what each of them does for one slot a round only:
+it checks every slot of noise that was opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from troth.chain.audit import Audit, BadChainError, audit
+from troth.chain.block import CertifiedBlock, NoiseOpening
+from troth.chain.genesis import CheckedGenesis, GenesisError
+from troth.chain.link import ChainState
+from troth.chain.store import ChainFile, Facts
+from troth.errors import CharterError, PeerError, RoundFailedError
+from troth.ids import NodeId, Round
+from troth.learning.training import Training
+from troth.protocols.biscotti.auditing import CheckOpening
+from troth.protocols.biscotti.blocks import verify
+from troth.protocols.biscotti.chain import Head, Rules
+from troth.protocols.biscotti.parameters import Biscotti
+from troth.protocols.biscotti.setting import setting_of
+from troth.protocols.biscotti.setup import check_genesis_of
+from troth.wire import Float32s
+
+ReadCharter = Callable[[bytes], tuple[Biscotti, Training]]
+"""What a charter in canonical JSON says, or a `CharterError`."""
+
+
+@dataclass(frozen=True)
+class BadSlot:
+    """Noise that its owner has opened, and that is not what its root in the genesis is of."""
+
+    round: Round
+    noiser: NodeId
+    slot: int
+
+
+@dataclass(frozen=True, eq=False)
+class Replayed:
+    """The run after a block."""
+
+    rules: Rules
+    head: Head
+    opened: int = 0
+    """Slots of noise that were opened and checked."""
+    bad_slots: tuple[BadSlot, ...] = ()
+    """A block with one of them is sound: those who certify it check one slot each."""
+
+
+def replay(file: ChainFile, read_charter: ReadCharter) -> Audit[Replayed]:
+    """Check a chain file completely: its structure, and that every block is what this protocol's
+    rules give for what it says.
+
+    Raises:
+      BadChainError: names the first block and field that are wrong; a charter of another protocol
+        is one.
+      VerificationError: the file is damaged as a database.
+    """
+    source = NodeId(file.path.name)
+
+    def begin(genesis: CheckedGenesis, facts: Facts) -> Replayed:
+        rules, model_D = _rules(file.path, genesis, facts, read_charter)
+        return Replayed(rules, rules.first(model_D))
+
+    def follow(certified: CertifiedBlock, _: ChainState, below: Replayed) -> Replayed:
+        try:
+            head = verify(below.rules, below.head, certified, sender=source)
+        except RoundFailedError as error:
+            raise PeerError(
+                f"name committees that nobody is drawn for: {error.message}", culprits=(source,)
+            ) from None
+        block = certified.block.content
+        bad = [
+            BadSlot(block.round, opening.noiser, opening.slot)
+            for opening in block.openings
+            if not _opens(below.rules, block.round, opening)
+        ]
+        return replace(
+            below,
+            head=head,
+            opened=below.opened + len(block.openings),
+            bad_slots=(*below.bad_slots, *bad),
+        )
+
+    return audit(file, begin=begin, verify=follow)
+
+
+def _rules(
+    path: Path, genesis: CheckedGenesis, facts: Facts, read_charter: ReadCharter
+) -> tuple[Rules, Float32s]:
+    """What blocks are held against, and w_0, of a genesis whose charter and model lie beside it."""
+    content = genesis.content
+    try:
+        protocol, training = read_charter(facts.charter)
+        setting = setting_of(
+            protocol, training, charter=content.generator_id, dimension=content.dimension
+        )
+    except CharterError as error:
+        raise BadChainError(path, 0, "charter", f"cannot be replayed: {error.message}") from None
+    if len(facts.model) != 4 * content.dimension:
+        raise BadChainError(
+            path, 0, "model", f"has {len(facts.model)} bytes for {content.dimension} parameters"
+        )
+    if content.generators == replace(setting, modelled=True).key.generators.digest():
+        raise BadChainError(
+            path, 0, "generators", "are those of a simulation whose commitments bind nobody"
+        )
+    model_D = np.frombuffer(facts.model, dtype="<f4").astype(np.float32)
+    try:
+        check_genesis_of(genesis, protocol, training, setting, model_D, content.charter, own=None)
+    except GenesisError as error:
+        raise BadChainError(path, 0, error.field, error.problem) from None
+    return Rules(genesis, setting, protocol, training), model_D
+
+
+def _opens(rules: Rules, round: Round, opening: NoiseOpening) -> bool:
+    if rules.setting.sigma is None:
+        return False
+    root = rules.genesis.by_name[opening.noiser].noise_root
+    return CheckOpening(rules.setting, root, round, opening).run(None).good

@@ -1,0 +1,148 @@
+"""Peers of a ledger as processes of their own: launched, killed, started again, left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from node_processes import Node, ended, model
+
+from troth.cli import run
+from troth.crypto.identity import Identity
+from troth.ids import NodeId
+from troth.report.read import load_run
+from troth.worlds.real.peers import peers_text
+
+PARTIES, ROUNDS = 10, 4
+NAMES = tuple(NodeId(f"party-{number}") for number in range(PARTIES))
+
+PROTOCOL = """name = "biscotti"
+sampled = 0.4
+phase_s = 4.0
+linger_s = 4.0
+noise = { noisers = 1, slots = 3, window_s = 0.5, mask = { kind = "gaussian", sigma = 0.01 } }"""
+
+
+@pytest.fixture
+def ledger_file(scenario_file) -> Path:
+    return scenario_file(PROTOCOL, parties=PARTIES, rounds=ROUNDS, training="learning_rate = 0.5")
+
+
+def verified(chain: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    """What an auditor says of a chain."""
+    assert run(["chain", "verify", str(chain), "--format", "json"]) == 0
+    said: dict[str, object] = json.loads(capsys.readouterr().out)
+    return said
+
+
+@pytest.mark.slow
+def test_launched_peers_end_with_one_model_and_one_chain(
+    ledger_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "launched"
+    code = run(["launch", str(ledger_file), "--into", str(folder), "--format", "json"])
+    written = capsys.readouterr()
+    assert code == 0, written.err
+    summary = json.loads(written.out)
+    assert summary["status"] == "finished"
+    assert summary["rounds"] == ROUNDS
+    assert not [note for note in summary["notes"] if "did not end" in note]
+    audited = verified(folder / "chain.sqlite", capsys)
+    assert audited["height"] == ROUNDS
+    launched = load_run(folder)
+    for name in NAMES:
+        own = folder / "nodes" / name
+        np.testing.assert_array_equal(model(own), model(folder))
+        assert verified(own / "chain.sqlite", capsys)["hash"] == audited["hash"]
+    rounds = [record.round for record in launched.rounds]
+    assert rounds == list(range(1, ROUNDS + 1))
+    accepted = sum(len(record.accepted) for record in launched.rounds)
+    assert accepted > 0
+    assert sum(party.accepted for party in launched.summary.parties) == accepted
+    assert [party.party for party in launched.summary.parties] == list(NAMES)
+    sent = sum(party.messages_sent for party in launched.summary.parties)
+    assert sum(kind.messages for kind in launched.summary.traffic.values()) == sent > 0
+    # Keys and secrets were for this run only.
+    assert not [*folder.rglob("*.pem"), *folder.rglob("*.secret*")]
+
+
+class Peers:
+    """All of them in earnest: each has made its own part of the genesis."""
+
+    def __init__(self, scenario: Path, folder: Path) -> None:
+        self.scenario, self.folder = scenario, folder
+        self.nodes: dict[str, Node] = {}
+        self.urls: dict[NodeId, str] = {}
+        entries = []
+        for name in NAMES:
+            Identity.create().save(folder / f"{name}.pem")
+            entry = str(folder / f"{name}.json")
+            command = ["genesis", "entry", str(scenario), "--name", name, "--into", entry]
+            assert run([*command, "--secret", str(folder / f"{name}.secret")]) == 0
+            entries.append(entry)
+        genesis = str(folder / "genesis.bin")
+        assert run(["genesis", "build", str(scenario), *entries, "--into", genesis]) == 0
+        self.public = {name: Identity.load(folder / f"{name}.pem").public for name in NAMES}
+
+    def start(self, name: NodeId, *further: str) -> Node:
+        """A peer, where it was before if it was there before."""
+        (self.folder / "peers.toml").write_text(peers_text(self.public, self.urls))
+        node = self.nodes[name] = Node(
+            self.scenario, self.folder, name,
+            "--listen", self.urls.get(name, "https://127.0.0.1:0").removeprefix("https://"),
+            "--secret", str(self.folder / f"{name}.secret"),
+            "--genesis", str(self.folder / "genesis.bin"),
+            *further,
+        )  # fmt: skip
+        self.urls[name] = str(node.event("listening"))
+        return node
+
+    def check_agreed(
+        self, names: Sequence[NodeId], capsys: pytest.CaptureFixture[str]
+    ) -> list[int]:
+        """All have the same model, and chains that hold and end with the same block; the heights of
+        its certified blocks."""
+        first = self.folder / names[0]
+        audited = verified(first / "chain.sqlite", capsys)
+        assert audited["height"] == ROUNDS
+        for name in names:
+            np.testing.assert_array_equal(model(self.folder / name), model(first))
+            chain = verified(self.folder / name / "chain.sqlite", capsys)
+            assert chain["hash"] == audited["hash"]
+        return [record.round for record in load_run(first).rounds if record.accepted]
+
+
+@pytest.mark.slow
+def test_peers_that_are_killed_catch_up(
+    ledger_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One who connects to all others, then one to whom most connect."""
+    peers = Peers(ledger_file, tmp_path)
+    with ended(peers.nodes):
+        for name in NAMES:
+            peers.start(name)
+        for round, victim in ((1, NAMES[-1]), (2, NAMES[1])):
+            while peers.nodes[NAMES[0]].event("round")["round"] < round:
+                pass
+            peers.nodes[victim].kill()
+            peers.start(victim)
+        for node in peers.nodes.values():
+            node.end()
+    assert peers.check_agreed(NAMES, capsys)
+
+
+@pytest.mark.slow
+def test_others_train_without_a_peer_that_never_comes(
+    ledger_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peers = Peers(ledger_file, tmp_path)
+    there = NAMES[:-1]
+    with ended(peers.nodes):
+        for name in there:
+            peers.start(name, "--give-up-after", "20")
+        for node in peers.nodes.values():
+            node.end()
+    peers.check_agreed(there, capsys)

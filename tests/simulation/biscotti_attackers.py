@@ -1,0 +1,486 @@
+"""Peers of `biscotti` that do not follow the protocol: their honest role, with some of what it does
+replaced. Each signs with its own keys only, unless it says otherwise.
+
+They stand here, and not in `troth.attacks`, because they speak the protocol's messages, and attacks
+there know of no protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from biscotti_runs import Attack, Attacker
+
+from troth.chain.block import (
+    DEALING,
+    OPENING,
+    VERDICT,
+    opening_text,
+    read_block,
+    seal_block,
+    signed_list,
+)
+from troth.crypto.field import ORDER
+from troth.crypto.merkle import MerkleTree
+from troth.crypto.noise_table import Seeds
+from troth.ids import NodeId, Round
+from troth.protocols.biscotti.chain import model_digest
+from troth.protocols.biscotti.context import RoundContext
+from troth.protocols.biscotti.dealing import update_of
+from troth.protocols.biscotti.messages import (
+    Accepted,
+    Endorsement,
+    Masked,
+    NoiseGrant,
+    Opened,
+    Proposal,
+    Shares,
+    SumSet,
+    SumShare,
+)
+from troth.protocols.biscotti.state import PeerState
+from troth.protocols.biscotti.texts import (
+    GRANT,
+    MASKED,
+    SUM_SET,
+    SUM_SHARE,
+    dealing_of,
+    dealing_text,
+    grant_text,
+    masked_text,
+    seeds_digest,
+    set_digest,
+    set_text,
+    sum_text,
+    update_id,
+)
+from troth.roles.effects import Effect, Received, Save, Send, Sleep
+from troth.roles.node import Node, Role
+from troth.wire import Float32s, Message
+
+Change = Callable[["Malice", Effect[Any]], Iterable[Effect[Any]] | None]
+"""What is done in place of an effect; None: the effect itself."""
+
+
+@dataclass
+class Malice:
+    """What an attacker has learnt so far."""
+
+    attacker: Attacker
+    state: PeerState | None = None
+    """What its honest part last saved, as its round began."""
+    heard: list[tuple[NodeId, Message]] = field(default_factory=list)
+    """All that it was sent."""
+
+    @property
+    def me(self) -> NodeId:
+        return self.attacker.me
+
+    @property
+    def context(self) -> RoundContext:
+        """The round that goes on."""
+        assert self.state is not None
+        return self.attacker.plan.rules.context(self.state.head.before)
+
+    def sign(self, purpose: str, text: bytes) -> bytes:
+        return self.attacker.keys.signing.sign(purpose, text)
+
+    def last(self, kind: type[Message]) -> Any:
+        """The last message of a kind that it was sent; None if there is none."""
+        return next((m for _, m in reversed(self.heard) if type(m) is kind), None)
+
+
+def acting(change: Change) -> Attack:
+    """The honest role, but for what `change` replaces."""
+
+    def attack(attacker: Attacker) -> Role:
+        malice = Malice(attacker)
+
+        async def role(node: Node) -> Float32s | None:
+            inner = attacker.honest(node)
+            value: Any = None
+            while True:
+                try:
+                    effect = inner.send(value)
+                except StopIteration as stop:
+                    result: Float32s | None = stop.value
+                    return result
+                if isinstance(effect, Save) and isinstance(effect.state, PeerState):
+                    malice.state = effect.state
+                instead = change(malice, effect)
+                value = None
+                for one in [effect] if instead is None else instead:
+                    value = await one
+                if isinstance(value, Received):
+                    malice.heard.append((value.sender, value.message))
+
+        return role
+
+    return attack
+
+
+def sending(kind: type[Message], change: Callable[[Malice, Send], Iterable[Send]]) -> Attack:
+    """The honest role, but for messages of one kind."""
+
+    def instead(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
+        if isinstance(effect, Send) and type(effect.message) is kind:
+            return change(malice, effect)
+        return None
+
+    return acting(instead)
+
+
+def altered(value: Any, **changes: Any) -> Any:
+    return msgspec.structs.replace(value, **changes)
+
+
+def more_by_one(data: bytes, at: int = 0) -> bytes:
+    """Field elements, one of them greater by one."""
+    start = 32 * at
+    value = (int.from_bytes(data[start : start + 32], "little") + 1) % ORDER
+    return data[:start] + value.to_bytes(32, "little") + data[start + 32 :]
+
+
+# ------------------------------------------------------------------ aggregators
+
+
+def _wrong_sum(malice: Malice, effect: Send) -> Iterable[Send]:
+    message, agreed = effect.message, malice.last(SumSet)
+    assert isinstance(message, SumShare)
+    share = more_by_one(message.share)
+    text = sum_text(malice.context, set_digest(agreed), share)
+    yield Send(effect.to, altered(message, share=share, signature=malice.sign(SUM_SHARE, text)))
+
+
+wrong_sum = sending(SumShare, _wrong_sum)
+"""An aggregator whose sum is off by one."""
+
+
+def never(*kinds: type[Message]) -> Attack:
+    """A peer that keeps some kinds of messages to itself."""
+
+    def instead(_: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
+        return () if isinstance(effect, Send) and isinstance(effect.message, kinds) else None
+
+    return acting(instead)
+
+
+# ------------------------------------------------------------------ leaders
+
+
+def _signed_set(malice: Malice, agreed: SumSet, **changes: Any) -> SumSet:
+    agreed = altered(agreed, **changes)
+    text = set_text(malice.context, set_digest(agreed))
+    signed: SumSet = altered(agreed, signature=malice.sign(SUM_SET, text))
+    return signed
+
+
+def _wrong_aggregate(malice: Malice, effect: Send) -> Iterable[Send]:
+    assert isinstance(effect.message, Proposal)
+    block = read_block(effect.message.block, sender=malice.me).content
+    if block.aggregate is not None:
+        assert malice.state is not None
+        aggregate_D = block.aggregate.copy()
+        aggregate_D[0] += 1
+        rules = malice.attacker.plan.rules
+        params_D, _ = rules.moved(malice.state.head, aggregate_D, len(block.contributions))
+        block = altered(block, aggregate=aggregate_D, model=model_digest(params_D))
+    yield Send(effect.to, Proposal(effect.message.round, seal_block(block).data))
+
+
+wrong_aggregate = sending(Proposal, _wrong_aggregate)
+"""A leader whose block adds one unit to a coordinate of the sum."""
+
+
+def _two_sets(malice: Malice, effect: Send) -> Iterable[Send]:
+    agreed = effect.message
+    assert isinstance(agreed, SumSet)
+    least = malice.context.parameters.least_updates
+    if len(agreed.contributions) <= least:
+        yield effect
+        return
+    fewer = _signed_set(malice, agreed, contributions=agreed.contributions[1:])
+    half = len(effect.to) // 2
+    yield Send(effect.to[:half], agreed)
+    yield Send(effect.to[half:], fewer)
+
+
+two_sets = sending(SumSet, _two_sets)
+"""A leader that asks one half of the aggregators for the sum of U, and the other for that of U
+without its first member."""
+
+
+def _one_twice(malice: Malice, effect: Send) -> Iterable[Send]:
+    agreed = effect.message
+    assert isinstance(agreed, SumSet)
+    one = agreed.contributions[0]
+    count = malice.context.parameters.least_updates
+    yield Send(effect.to, _signed_set(malice, agreed, contributions=(one,) * count))
+
+
+one_twice = sending(SumSet, _one_twice)
+"""A leader that asks for the sum of one update, listed as often as a sum has to have updates."""
+
+
+def _two_blocks(malice: Malice, effect: Send) -> Iterable[Send]:
+    assert isinstance(effect.message, Proposal)
+    block = read_block(effect.message.block, sender=malice.me).content
+    other = seal_block(altered(block, openings=block.openings[1:]))
+    half = (len(effect.to) + 1) // 2
+    yield Send(effect.to[:half], effect.message)
+    yield Send(effect.to[half:], Proposal(effect.message.round, other.data))
+
+
+two_blocks = sending(Proposal, _two_blocks)
+"""A leader that proposes two blocks, each of which holds, to two halves of the aggregators."""
+
+
+# ------------------------------------------------------------------ verifiers
+
+
+def _accepting(who: Callable[[Malice, NodeId], bool]) -> Attack:
+    """A verifier that accepts whom it likes, whatever they have sent."""
+
+    def instead(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
+        if not (isinstance(effect, Send) and isinstance(effect.message, Accepted)):
+            return None
+        round = effect.message.round
+        liked = sorted(
+            (update_id(message.commitments), sender)
+            for sender, message in dict(malice.heard).items()
+            if isinstance(message, Masked) and message.round == round and who(malice, sender)
+        )
+        return [Send(effect.to, _verdict(malice, round, liked))]
+
+    return acting(instead)
+
+
+def _verdict(malice: Malice, round: Round, liked: list[tuple[bytes, NodeId]]) -> Accepted:
+    updates = b"".join(update for update, _ in liked)
+    text = signed_list(malice.context.chain, round, updates)
+    names = tuple(sender for _, sender in liked)
+    return Accepted(round, updates, names, malice.sign(VERDICT, text))
+
+
+friends_only = _accepting(lambda malice, sender: sender in malice.attacker.friends)
+
+
+def _two_verdicts(malice: Malice, effect: Send) -> Iterable[Send]:
+    assert isinstance(effect.message, Accepted)
+    half = len(effect.to) // 2
+    yield Send(effect.to[:half], effect.message)
+    yield Send(effect.to[half:], _verdict(malice, effect.message.round, []))
+
+
+two_verdicts = sending(Accepted, _two_verdicts)
+"""A verifier that accepts nobody towards half of those it tells."""
+
+
+# ------------------------------------------------------------------ noisers
+
+
+def _regranted(malice: Malice, effect: Send, slot: int) -> Send:
+    """The same grant of another slot, which this noiser has committed to as well."""
+    grant = effect.message
+    assert isinstance(grant, NoiseGrant)
+    table, keys = malice.attacker.table, malice.attacker.keys
+    seeds, path = keys.noise.seeds(grant.round, slot), table.path(grant.round, slot)
+    text = grant_text(malice.context, effect.to[0], slot, seeds_digest(seeds), path)
+    signature = malice.sign(GRANT, text)
+    return Send(
+        effect.to,
+        NoiseGrant(grant.round, slot, seeds.noise, seeds.blinding, path, signature),
+    )
+
+
+audited_slot = sending(
+    NoiseGrant,
+    lambda malice, effect: [_regranted(malice, effect, malice.context.audited_slot(malice.me))],
+)
+"""A noiser that gives contributors the slot it has to open for everybody."""
+
+same_slot = sending(
+    NoiseGrant,
+    lambda malice, effect: [
+        _regranted(malice, effect, (malice.context.audited_slot(malice.me) + 1) % 4)
+    ],
+)
+"""A noiser that gives all contributors one slot."""
+
+
+def _other_noise(malice: Malice, effect: Send) -> Iterable[Send]:
+    grant = effect.message
+    assert isinstance(grant, NoiseGrant)
+    other = altered(grant, seed=bytes(32))
+    seeds = seeds_digest(Seeds(other.seed, other.blinding_seed))
+    text = grant_text(malice.context, effect.to[0], grant.slot, seeds, grant.path)
+    yield Send(effect.to, altered(other, signature=malice.sign(GRANT, text)))
+
+
+other_noise = sending(NoiseGrant, _other_noise)
+"""A noiser that gives noise it has not committed to."""
+
+
+def _other_opening(malice: Malice, effect: Send) -> Iterable[Send]:
+    assert isinstance(effect.message, Opened)
+    opening, context = effect.message.opening, malice.context
+    text = opening_text(
+        context.chain, context.round, opening.slot, bytes(32), opening.blinding_seed, opening.path
+    )
+    opening = altered(opening, seed=bytes(32), signature=malice.sign(OPENING, text))
+    yield Send(effect.to, Opened(effect.message.round, opening))
+
+
+other_opening = sending(Opened, _other_opening)
+"""A noiser that opens its audited slot to something it has not committed to."""
+
+
+# ------------------------------------------------------------------ contributors
+
+
+def _masking(change: Callable[[Malice, Masked], Masked]) -> Attack:
+    """A contributor that signs another masked update."""
+
+    def instead(malice: Malice, effect: Send) -> Iterable[Send]:
+        assert isinstance(effect.message, Masked)
+        changed = change(malice, effect.message)
+        text = masked_text(malice.context, changed)
+        yield Send(effect.to, altered(changed, signature=malice.sign(MASKED, text)))
+
+    return sending(Masked, instead)
+
+
+def _hidden(_: Malice, message: Masked) -> Masked:
+    values_D = message.values.copy()
+    values_D[0] += 1000
+    return altered(message, values=values_D)
+
+
+def _other_proof(malice: Malice, message: Masked) -> Masked:
+    return altered(message, proof=malice.attacker.keys.vrf.prove(b"another input"))
+
+
+def _replaced(data: bytes, point: bytes) -> bytes:
+    return point + data[len(point) :]
+
+
+masked_otherwise = _masking(_hidden)
+"""Noise of its own on top: the masked update looks better than the one committed to."""
+forged_proof = _masking(_other_proof)
+"""A proof that is of another input, so that it names other noisers."""
+
+
+def bad_point(point: bytes) -> Attack:
+    """A contributor whose commitments begin with these bytes."""
+    return _masking(
+        lambda _, message: altered(message, commitments=_replaced(message.commitments, point))
+    )
+
+
+def bad_noise_point(point: bytes) -> Attack:
+    """A contributor whose noise has rows that begin with these bytes."""
+    return _masking(
+        lambda _, message: altered(
+            message,
+            noise=(
+                altered(message.noise[0], rows=_replaced(message.noise[0].rows, point)),
+                *message.noise[1:],
+            ),
+        )
+    )
+
+
+def _dealing(
+    change: Callable[[int, Shares], Shares], *, commitments: Callable[[bytes], bytes] = bytes
+) -> Attack:
+    """A contributor that deals other shares than those of its update, and signs for them."""
+
+    def instead(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
+        if not (isinstance(effect, Send) and isinstance(effect.message, Shares)):
+            return None
+        number = malice.context.aggregators.index(effect.to[0])
+        pending.setdefault((malice.me, effect.message.round), {})[number] = change(
+            number, effect.message
+        )
+        dealt = pending[malice.me, effect.message.round]
+        if len(dealt) < len(malice.context.aggregators):
+            return ()
+        return _dealt_anew(malice, dealt, commitments)
+
+    pending: dict[tuple[NodeId, Round], dict[int, Shares]] = {}
+    return acting(instead)
+
+
+def _dealt_anew(
+    malice: Malice, dealt: dict[int, Shares], commitments: Callable[[bytes], bytes]
+) -> list[Send]:
+    context = malice.context
+    tree = MerkleTree([sha256(dealt[at].share).digest() for at in sorted(dealt)])
+    sends = []
+    for number, message in sorted(dealt.items()):
+        changed = altered(
+            message,
+            root=tree.root,
+            path=tree.path(number),
+            commitments=commitments(message.commitments),
+        )
+        update = update_of(malice.attacker.plan.rules.setting, changed)
+        dealing = dealing_of(context, changed.commitments, tree.root)
+        signature = malice.sign(DEALING, dealing_text(context, update, dealing))
+        sends.append(Send((context.aggregators[number],), altered(changed, signature=signature)))
+    return sends
+
+
+bad_share_to_one = _dealing(
+    lambda number, message: (
+        altered(message, share=more_by_one(message.share)) if number == 1 else message
+    )
+)
+bad_shares_to_all = _dealing(lambda _, message: altered(message, share=more_by_one(message.share)))
+other_commitments = _dealing(
+    lambda _, message: message, commitments=lambda data: data[96:192] + data[:96] + data[192:]
+)
+"""Commitments to the rows in another order than verifiers have seen."""
+
+
+# ------------------------------------------------------------------ everybody
+
+
+def slow(seconds: float) -> Attack:
+    """A peer that waits before whatever it sends."""
+
+    def instead(_: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
+        return [Sleep(seconds), effect] if isinstance(effect, Send) else None
+
+    return acting(instead)
+
+
+def flooding(make: Callable[[Malice], Iterable[Message]], *, copies: int = 40) -> Attack:
+    """A peer that sends everybody messages over and over, whenever its round begins."""
+
+    def instead(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
+        if not isinstance(effect, Save):
+            return None
+        everybody = tuple(
+            peer for peer in malice.attacker.plan.rules.genesis.content.names() if peer != malice.me
+        )
+        return [
+            *(Send(everybody, message) for message in make(malice) for _ in range(copies)),
+            effect,
+        ]
+
+    return acting(instead)
+
+
+async def _silent(node: Node) -> Float32s | None:
+    while True:
+        await node.receive(Endorsement)
+
+
+def silent(_: Attacker) -> Role:
+    """A peer that never says anything."""
+    return _silent

@@ -1,0 +1,210 @@
+"""Simulated runs of `biscotti` that are watched; some peers may not follow the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from troth import streams
+from troth.charter.loading import load_text
+from troth.crypto.noise_table import NoiseTable
+from troth.errors import PeerError
+from troth.ids import NodeId
+from troth.protocols.biscotti.chain import Head
+from troth.protocols.biscotti.claims import Witness
+from troth.protocols.biscotti.context import RoundContext
+from troth.protocols.biscotti.keys import PeerKeys
+from troth.protocols.biscotti.roles import Plan
+from troth.roles.effects import Report
+from troth.roles.node import Role
+from troth.worlds.simulated.stage import Stage, prepare
+from troth.worlds.simulated.world import SimulatedWorld
+
+PARTIES = 10
+ROUNDS = 4
+LATENCY = 'latency = { kind = "normal", mean_s = 0.1, std_s = 0.05 }'
+CALM = f"[network]\n{LATENCY}\n"
+MASK = "noise = { noisers = 2, slots = 4, mask = { kind = 'gaussian', sigma = 0.01 } }\n"
+
+TEXT = """
+name = "{name}"
+seed = {seed}
+[task]
+kind = "classification"
+data = "breast_cancer"
+model = "logistic"
+[training]
+rounds = {rounds}
+update = "delta"
+batch_size = 10
+local_steps = 2
+learning_rate = 0.1
+[protocol]
+name = "biscotti"
+phase_s = 3.0
+linger_s = {linger_s}
+neighbours = 4
+{protocol}
+[parties]
+count = {parties}
+[cryptography]
+group = "{group}"
+{extra}
+"""
+
+Attack = Callable[["Attacker"], Role]
+"""Makes a role of what an attacker knows, its honest role among it."""
+
+
+@dataclass(frozen=True)
+class Attacker:
+    """What a peer that does not follow the protocol has."""
+
+    me: NodeId
+    honest: Role
+    plan: Plan
+    keys: PeerKeys
+    table: NoiseTable
+    all_keys: Mapping[NodeId, PeerKeys]
+    """Those of everybody: attackers may use their friends'."""
+    friends: frozenset[NodeId]
+    """All who do not follow the protocol, this one included."""
+
+
+class Watching:
+    """Keeps what is reported and refused."""
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+        self.refusals: list[tuple[NodeId, PeerError]] = []
+
+    def report(self, node: NodeId, report: Report, simulated_s: float) -> None:
+        self.reports.append(report)
+
+    def refused(self, receiver: NodeId, error: PeerError) -> None:
+        self.refusals.append((receiver, error))
+
+
+@dataclass
+class Run:
+    """A world that has been set up; `go` runs it."""
+
+    text: str
+    stage: Stage
+    world: SimulatedWorld
+    witness: Witness
+    watching: Watching
+    keys: Mapping[NodeId, PeerKeys]
+
+    @property
+    def plan(self) -> Plan:
+        return self.witness.plan
+
+    @property
+    def honest(self) -> frozenset[NodeId]:
+        return self.witness.honest
+
+    def go(self) -> Run:
+        """To the end of every honest peer; then the promises of the end are checked."""
+        try:
+            self.world.start()
+            self.world.run()
+        finally:
+            self.stage.engine.close()
+        self.witness.check_end({peer: self.world.nodes[peer].result for peer in self.honest})
+        return self
+
+    def heads(self) -> list[Head]:
+        """The chain after each block of the branch that all agree on, from the genesis on."""
+        head = max(self.witness.heads.values(), key=lambda head: (head.preference(), head.height))
+        heads = [head]
+        while head.height:
+            head = self.witness.heads[self.world.shelf[head.hash].block.content.previous]
+            heads.append(head)
+        return heads[::-1]
+
+    def blocks(self) -> list[Any]:
+        """Their contents."""
+        return [self.world.shelf[head.hash].block.content for head in self.heads()[1:]]
+
+    def stake(self) -> dict[NodeId, int]:
+        """After all rounds."""
+        return self.heads()[-1].state.stake.as_dict()
+
+    def punished(self) -> dict[NodeId, set[str]]:
+        """For what each peer has lost stake."""
+        found: dict[NodeId, set[str]] = {}
+        for block in self.blocks():
+            for line in block.evidence:
+                found.setdefault(line.accused, set()).add(line.kind)
+        return found
+
+    def accepted(self, peer: NodeId) -> int:
+        """Blocks that count an update of it."""
+        return sum(
+            line.contributor == peer for block in self.blocks() for line in block.contributions
+        )
+
+
+def set_up(
+    *,
+    seed: int = 1,
+    protocol: str = MASK,
+    extra: str = CALM,
+    attacks: Callable[[RoundContext], Mapping[NodeId, Attack]] = lambda _: {},
+    group: str = "modelled",
+    parties: int = PARTIES,
+    rounds: int = ROUNDS,
+    linger_s: float = 30.0,
+    name: str = "watched",
+) -> Run:
+    """A watched run.
+
+    Args:
+      attacks: given round 1, who does not follow the protocol, and what it does instead.
+    """
+    text = TEXT.format(
+        name=name, seed=seed, rounds=rounds, protocol=protocol, parties=parties, group=group,
+        extra=extra, linger_s=linger_s,
+    )  # fmt: skip
+    scenario = load_text(text, path=Path("watched.toml"), base=Path()).scenario
+    stage = prepare(scenario, base=Path(), root=None)
+    bound: dict[NodeId, Any] = {id: role.keywords for id, role in stage.cast.roles.items()}  # type: ignore[attr-defined]  # they are partials
+    keys = {id: found["keys"] for id, found in bound.items()}
+    plan = bound[NodeId(stage.parties[0])]["plan"]
+    attackers = attacks(plan.rules.context(plan.rules.first(plan.initial_D).before))
+    honest = [id for id in stage.cast.roles if id not in attackers]
+    plan = replace(plan, reporter=honest[0])
+    witness = Witness(plan, honest)
+    roles = {}
+    for id, role in stage.cast.roles.items():
+        role = _with_plan(role, plan)
+        if id in attackers:
+            attacker = Attacker(
+                id, role, plan, keys[id], bound[id]["table"], keys, frozenset(attackers)
+            )
+            roles[id] = attackers[id](attacker)
+        else:
+            roles[id] = witness.watch(role)
+    watching = Watching()
+    world = SimulatedWorld(
+        replace(stage.cast, roles=roles, leading=tuple(honest)),
+        engine=stage.engine,
+        parties=stage.parties,
+        stream=streams.world(seed),
+        learning=streams.learning(seed),
+        secret=streams.secret(seed),
+        observer=watching,
+        network=scenario.network,
+        churn=scenario.churn,
+        faults=scenario.faults,
+        cost=scenario.cost,
+    )
+    return Run(text, stage, world, witness, watching, keys)
+
+
+def _with_plan(role: Any, plan: Plan) -> Role:
+    return partial(role.func, **{**role.keywords, "plan": plan})
