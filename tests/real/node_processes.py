@@ -43,8 +43,8 @@ class Node:
         self.process.communicate()
         assert self.process.returncode == -signal.SIGKILL
 
-    def end(self) -> None:
-        _, errors = self.process.communicate(timeout=60)
+    def end(self, timeout_s: float = 60) -> None:
+        _, errors = self.process.communicate(timeout=timeout_s)
         assert self.process.returncode == 0, errors
 
 

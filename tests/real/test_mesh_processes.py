@@ -17,6 +17,8 @@ from troth.report.read import load_run
 from troth.worlds.real.peers import peers_text
 
 PARTIES, ROUNDS = 10, 4
+END_S = 240.0
+"""How long peers may take. A round that misses somebody waits for each of its steps to be over."""
 NAMES = tuple(NodeId(f"party-{number}") for number in range(PARTIES))
 
 PROTOCOL = """name = "biscotti"
@@ -33,6 +35,7 @@ def ledger_file(scenario_file) -> Path:
 
 def verified(chain: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
     """What an auditor says of a chain."""
+    capsys.readouterr()
     assert run(["chain", "verify", str(chain), "--format", "json"]) == 0
     said: dict[str, object] = json.loads(capsys.readouterr().out)
     return said
@@ -130,7 +133,7 @@ def test_peers_that_are_killed_catch_up(
             peers.nodes[victim].kill()
             peers.start(victim)
         for node in peers.nodes.values():
-            node.end()
+            node.end(END_S)
     assert peers.check_agreed(NAMES, capsys)
 
 
@@ -144,5 +147,5 @@ def test_others_train_without_a_peer_that_never_comes(
         for name in there:
             peers.start(name, "--give-up-after", "20")
         for node in peers.nodes.values():
-            node.end()
+            node.end(END_S)
     peers.check_agreed(there, capsys)

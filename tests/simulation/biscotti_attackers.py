@@ -199,7 +199,7 @@ wrong_aggregate = sending(Proposal, _wrong_aggregate)
 def _two_sets(malice: Malice, effect: Send) -> Iterable[Send]:
     agreed = effect.message
     assert isinstance(agreed, SumSet)
-    least = malice.context.parameters.least_updates
+    least = malice.context.fewest
     if len(agreed.contributions) <= least:
         yield effect
         return
@@ -218,7 +218,7 @@ def _one_twice(malice: Malice, effect: Send) -> Iterable[Send]:
     agreed = effect.message
     assert isinstance(agreed, SumSet)
     one = agreed.contributions[0]
-    count = malice.context.parameters.least_updates
+    count = malice.context.fewest
     yield Send(effect.to, _signed_set(malice, agreed, contributions=(one,) * count))
 
 
@@ -271,9 +271,8 @@ friends_only = _accepting(lambda malice, sender: sender in malice.attacker.frien
 
 def _two_verdicts(malice: Malice, effect: Send) -> Iterable[Send]:
     assert isinstance(effect.message, Accepted)
-    half = len(effect.to) // 2
-    yield Send(effect.to[:half], effect.message)
-    yield Send(effect.to[half:], _verdict(malice, effect.message.round, []))
+    yield Send(effect.to[::2], effect.message)
+    yield Send(effect.to[1::2], _verdict(malice, effect.message.round, []))
 
 
 two_verdicts = sending(Accepted, _two_verdicts)
@@ -293,7 +292,15 @@ def _regranted(malice: Malice, effect: Send, slot: int) -> Send:
     signature = malice.sign(GRANT, text)
     return Send(
         effect.to,
-        NoiseGrant(grant.round, slot, seeds.noise, seeds.blinding, path, signature),
+        NoiseGrant(
+            grant.round,
+            slot,
+            seeds.noise,
+            seeds.blinding,
+            b"".join(table.rows(grant.round, slot)),
+            path,
+            signature,
+        ),
     )
 
 

@@ -23,7 +23,7 @@ from troth.roles.node import Role
 from troth.worlds.simulated.stage import Stage, prepare
 from troth.worlds.simulated.world import SimulatedWorld
 
-PARTIES = 10
+PARTIES = 12
 ROUNDS = 4
 LATENCY = 'latency = { kind = "normal", mean_s = 0.1, std_s = 0.05 }'
 CALM = f"[network]\n{LATENCY}\n"

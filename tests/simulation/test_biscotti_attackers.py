@@ -1,29 +1,47 @@
-"""Peers of `biscotti` that do not follow the protocol fail, and are blamed or do no harm."""
+"""Peers of `biscotti` that do not follow the protocol fail, and are blamed or do no harm.
+
+Every run is watched by the witness of the claims: whatever it sees that was not promised (somebody
+honest who is punished, a sum too many, peers that end with different models) ends the test.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import biscotti_attackers as attackers
 import pytest
 from biscotti_runs import CALM, MASK, Attack, Run, set_up
 
+from troth.crypto.g1 import G1
+from troth.crypto.group import Point
 from troth.ids import NodeId
+from troth.protocols.biscotti import offences
 from troth.protocols.biscotti.context import RoundContext
+from troth.worlds.mailbox import MAX_WAITING_PER_SENDER
 
 GROUPS = ("modelled", "g1")
+INITIAL_STAKE = 10
+POINTS = json.loads(
+    (Path(__file__).parent.parent / "crypto" / "vectors" / "g1_points.json").read_text("utf-8")
+)
 
-SEATS = {
+Seat = Callable[[RoundContext], NodeId]
+SEATS: dict[str, Seat] = {
     "leader": lambda context: context.leader,
     "aggregator": lambda context: context.aggregators[1],
     "verifier": lambda context: context.verifiers[0],
     "contributor": lambda context: context.contributors[0],
-    "audited": lambda context: context.audited[-1],
+    "audited": lambda context: context.audited[0],
+    "audited last": lambda context: context.audited[-1],
 }
+"""Who attacks: the peer with this place in round 1, whenever it can."""
 
 
 def attacked(seat: str, attack: Attack, **keys: Any) -> Run:
-    """A run in which one peer, which has this seat in round 1, attacks whenever it can."""
     return set_up(attacks=lambda context: {SEATS[seat](context): attack}, **keys).go()
 
 
@@ -32,16 +50,24 @@ def culprit(run: Run) -> NodeId:
     return one
 
 
+def goes_on(run: Run) -> None:
+    """The run came to sums, although not in every round."""
+    assert sum(block.aggregate is not None for block in run.blocks()) >= 1
+
+
+# ------------------------------------------------------------------ blamed
+
 BLAMED = {
     "a wrong sum": ("aggregator", attackers.wrong_sum, "bad-sum"),
     "two verdicts": ("verifier", attackers.two_verdicts, "equivocation"),
-    "a share that is wrong": ("contributor", attackers.bad_share_to_one, "bad-share"),
+    "one share wrong": ("contributor", attackers.bad_share_to_one, "bad-share"),
     "all shares wrong": ("contributor", attackers.bad_shares_to_all, "bad-share"),
     "noise of its own": ("contributor", attackers.masked_otherwise, "bad-update"),
     "a forged proof": ("contributor", attackers.forged_proof, "bad-update"),
-    "other noise than committed": ("noiser", attackers.other_noise, "bad-noise"),
+    "other noise than committed": ("audited", attackers.other_noise, "bad-noise"),
     "another opening than committed": ("audited", attackers.other_opening, "bad-noise"),
-    "one slot for all": ("noiser", attackers.same_slot, "reused-slot"),
+    "the same, by the last one audited": ("audited last", attackers.other_opening, "bad-noise"),
+    "one slot for all": ("audited", attackers.same_slot, "reused-slot"),
 }
 
 
@@ -51,3 +77,239 @@ def test_who_is_found_out_loses_stake_and_nobody_else_does(name: str, group: str
     seat, attack, kind = BLAMED[name]
     run = attacked(seat, attack, group=group)
     assert run.punished() == {culprit(run): {kind}}
+    fines = [
+        change
+        for block in run.blocks()
+        for change in block.stake_changes
+        if change.reason == "penalty"
+    ]
+    assert fines
+    assert {change.peer for change in fines} == {culprit(run)}
+    goes_on(run)
+
+
+@pytest.mark.parametrize("name", ["one share wrong", "all shares wrong", "noise of its own"])
+def test_what_a_cheat_contributes_is_in_no_sum(name: str) -> None:
+    seat, attack, _ = BLAMED[name]
+    run = attacked(seat, attack)
+    assert run.accepted(culprit(run)) == 0
+
+
+def test_who_has_lost_all_stake_is_in_no_committee_any_more() -> None:
+    run = attacked("contributor", attackers.masked_otherwise, rounds=8)
+    cheat = culprit(run)
+    stakes = [head.state.stake.as_dict()[cheat] for head in run.heads()]
+    assert 0 in stakes
+    for head in run.heads()[stakes.index(0) : -1]:
+        context = run.plan.rules.context(head.before)
+        assert cheat not in (*context.verifiers, *context.aggregators)
+
+
+# ------------------------------------------------------------------ harmless
+
+HARMLESS = {
+    "a wrong aggregate": ("leader", attackers.wrong_aggregate),
+    "two sets": ("leader", attackers.two_sets),
+    "one update, often enough": ("leader", attackers.one_twice),
+    "two blocks": ("leader", attackers.two_blocks),
+    "the audited slot": ("audited", attackers.audited_slot),
+    "commitments in another order": ("contributor", attackers.other_commitments),
+    "a silent aggregator": ("aggregator", attackers.silent),
+    "a silent leader": ("leader", attackers.silent),
+    "a silent verifier": ("verifier", attackers.silent),
+    "a silent contributor": ("contributor", attackers.silent),
+    "a slow aggregator": ("aggregator", attackers.slow(1.0)),
+    "a very slow aggregator": ("aggregator", attackers.slow(40.0)),
+    "a very slow contributor": ("contributor", attackers.slow(5.0)),
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_others_go_on_and_are_not_punished(name: str, seed: int) -> None:
+    run = attacked(*HARMLESS[name], seed=seed)
+    assert run.punished() == {}
+    goes_on(run)
+
+
+@pytest.mark.parametrize("name", ["a wrong aggregate", "two sets", "two blocks"])
+def test_the_same_with_real_commitments(name: str) -> None:
+    run = attacked(*HARMLESS[name], group="g1")
+    assert run.punished() == {}
+    goes_on(run)
+
+
+@pytest.mark.parametrize("name", ["a wrong aggregate", "one update, often enough", "two blocks"])
+def test_a_block_that_a_leader_makes_up_is_not_certified(name: str) -> None:
+    run = attacked(*HARMLESS[name])
+    assert run.blocks()[0].proposer is None
+    assert run.blocks()[0].aggregate is None
+
+
+def test_a_verifier_that_accepts_friends_only_does_not_decide() -> None:
+    def friends(context: RoundContext) -> dict[NodeId, Attack]:
+        return {
+            context.verifiers[0]: attackers.friends_only,
+            context.contributors[0]: attackers.masked_otherwise,
+        }
+
+    run = set_up(attacks=friends).go()
+    verifier, friend = sorted(
+        run.stage.cast.roles.keys() - run.honest, key=lambda peer: peer in run.punished()
+    )
+    assert run.accepted(friend) == 0
+    assert run.punished() == {friend: {"bad-update"}}
+    first = run.blocks()[0]
+    assert len(first.contributions) >= 2
+    assert verifier in {line.verifier for line in first.verdicts}
+
+
+def test_a_poisoner_that_makes_up_for_its_noise_adds_what_it_did_not_choose() -> None:
+    """It commits to an update less its noise, which it is given before: so the masked one is just
+    the update. What counts in the sum is then as much noise as everybody was to add, and no more;
+    what it would have to choose is what noisers committed to before the first model was there."""
+    run = attacked("contributor", attackers.compensating, rounds=1)
+    assert run.punished() == {}
+    (block,) = run.blocks()
+    assert len(block.contributions) >= 2
+    assert abs(block.aggregate).max() <= len(block.contributions) * run.plan.rules.setting.bound
+
+
+# ------------------------------------------------------------------ points
+
+
+def other_points() -> dict[str, bytes]:
+    return {
+        **{why: bytes.fromhex(point) for why, point in POINTS["bad"].items()},
+        "infinity": bytes.fromhex(POINTS["infinity"]),
+        "of another commitment": bytes.fromhex(POINTS["good"]["a hash"]),
+    }
+
+
+@pytest.mark.parametrize("why", other_points())
+@pytest.mark.parametrize("where", ["commitments", "noise"])
+def test_bad_points_are_their_senders_fault(why: str, where: str) -> None:
+    make = attackers.bad_point if where == "commitments" else attackers.bad_noise_point
+    run = attacked("contributor", make(lambda _: other_points()[why]), group="g1", rounds=2)
+    assert run.punished() == {culprit(run): {"bad-update"}}
+    assert run.accepted(culprit(run)) == 0
+
+
+@pytest.mark.parametrize("order", ["3", "11"])
+def test_a_part_of_small_order_changes_nothing(order: str) -> None:
+    """All judge alike: the update counts, and it is the one that was committed to."""
+    small = G1.read(bytes.fromhex(POINTS["small order"][order]))
+
+    def moved(point: bytes) -> bytes:
+        whole: Point = G1.read(point) + small
+        return G1.encode([whole])
+
+    run = attacked("contributor", attackers.bad_point(moved), group="g1", rounds=1)
+    assert run.punished() == {}
+    goes_on(run)
+
+
+# ------------------------------------------------------------------ replays and floods
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_replayed_messages_of_old_rounds_and_of_another_chain_change_nothing(seed: int) -> None:
+    calm = set_up(seed=seed).go()
+    other = set_up(seed=seed + 100, name="another").go()
+    run = attacked("contributor", attackers.replaying(other.sent), seed=seed)
+    assert run.punished() == {}
+    goes_on(run)
+    assert calm.blocks()[0].chain == run.blocks()[0].chain != other.blocks()[0].chain
+
+
+FLOODS = {
+    "requests for noise": attackers.noise_requests,
+    "requests for blocks": attackers.wants,
+    "announcements": attackers.announcements,
+    "blocks": attackers.blocks,
+    "accusations": attackers.accusations,
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_floods_do_not_stop_anybody(name: str) -> None:
+    run = attacked("contributor", attackers.flooding(FLOODS[name]), seed=3)
+    assert run.punished() == {}
+    goes_on(run)
+    for peer in run.honest:
+        waiting = run.world.nodes[peer].mailbox.load_of(culprit(run))[0]
+        assert waiting <= MAX_WAITING_PER_SENDER
+
+
+def test_a_flood_of_accusations_does_not_keep_others_from_accusing() -> None:
+    def two(context: RoundContext) -> dict[NodeId, Attack]:
+        return {
+            context.contributors[0]: attackers.masked_otherwise,
+            context.contributors[1]: attackers.flooding(attackers.accusations),
+        }
+
+    run = set_up(attacks=two).go()
+    assert {kind for kinds in run.punished().values() for kind in kinds} == {"bad-update"}
+    assert len(run.punished()) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_evidence_made_up_in_every_field_frames_nobody(seed: int) -> None:
+    run = attacked("contributor", attackers.framing(seed), seed=seed, rounds=6)
+    assert run.punished() == {}
+    goes_on(run)
+
+
+# ------------------------------------------------------------------ catching up
+
+AWAY = CALM + "[churn]\nabsences = [{ party = 'party-03', from_s = 0.5, until_s = UNTIL }]\n"
+
+
+@pytest.mark.parametrize("until", [6, 12, 20, 45])
+def test_who_comes_back_catches_up(until: int) -> None:
+    """Also after the last block: nobody makes another one that it could hear of."""
+    run = set_up(extra=AWAY.replace("UNTIL", str(until)), linger_s=60.0).go()
+    assert sum(block.aggregate is not None for block in run.blocks()) >= 3
+
+
+@pytest.mark.parametrize("name", ["promising", "repeating", "babbling"])
+def test_who_comes_back_catches_up_past_peers_that_lie_about_their_chain(name: str) -> None:
+    liars = {
+        "promising": attackers.promising,
+        "repeating": attackers.repeating,
+        "babbling": attackers.babbling,
+    }
+
+    def three(_: RoundContext) -> dict[NodeId, Attack]:
+        return {NodeId(f"party-{at:02}"): liars[name] for at in (1, 5, 8)}
+
+    run = set_up(
+        attacks=three, extra=AWAY.replace("UNTIL", "8"), linger_s=60.0, rounds=5
+    ).go()
+    assert run.punished() == {}
+    goes_on(run)
+
+
+# ------------------------------------------------------------------ waiting
+
+
+def test_a_leader_whose_aggregators_do_not_answer_goes_on() -> None:
+    """It was once woken for ever at the instant when the time for signatures was over."""
+    mute = attackers.never(attackers.Endorsement)
+    run = set_up(attacks=lambda context: dict.fromkeys(context.aggregators[1:], mute)).go()
+    assert run.blocks()[0].proposer is None
+
+
+def test_an_aggregator_that_lacks_a_verdict_waits_for_shares() -> None:
+    """It was once woken for ever at the instant when the time for verdicts was over."""
+    mute = attackers.never(attackers.Accepted)
+    run = set_up(
+        attacks=lambda context: {
+            context.verifiers[0]: mute,
+            context.contributors[0]: attackers.never(attackers.Shares),
+        }
+    ).go()
+    assert len(run.blocks()[0].contributions) >= 2
+
+
+_ = (partial, offences, MASK, INITIAL_STAKE)

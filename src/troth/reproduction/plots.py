@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,22 +91,21 @@ def _draw_lines(
     axes: Axes, experiment: Experiment, columns: Sequence[Column], results: Results
 ) -> None:
     """A line for each series and reading, through the variants that were run."""
-    points: dict[str, list[tuple[float, float]]] = {}
+    points: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for variant, row in zip(experiment.variants, results.rows, strict=True):
-        for column in columns:
+        for series, column in product(variant.series, columns):
             value = row.readings[column.name].measured
-            if variant.series is None or variant.at is None or value is None:
-                continue
-            label = f"{variant.series}: {column.label}" if len(columns) > 1 else variant.series
-            points.setdefault(label, []).append((variant.at, value))
+            if variant.at is not None and value is not None:
+                points.setdefault((series, column.label), []).append((variant.at, value))
+    several = len({series for series, _ in points}) > 1
     unit = columns[0].unit
-    for index, (label, line) in enumerate(points.items()):
+    for index, ((series, name), line) in enumerate(points.items()):
         colour, dash = look(index)
         places, values = np.array(sorted(line)).T
         axes.plot(
             places,
             values * (100 if unit == "share" else 1),
-            label=label,
+            label=series if len(columns) == 1 else f"{series}: {name}" if several else name,
             color=PALETTE[colour],
             linestyle=_LINES[dash],
             linewidth=1.2,
@@ -113,8 +113,8 @@ def _draw_lines(
             markersize=3,
         )
     axes.set_ylim(bottom=0)
-    name = columns[0].label if len(columns) == 1 else ""
-    axes.set_ylabel(f"{name}{_UNITS[unit]}".removeprefix(", "))
+    shown = columns[0].label if len(columns) == 1 else ""
+    axes.set_ylabel(f"{shown}{_UNITS[unit]}".removeprefix(", "))
     axes.grid(alpha=0.3)
 
 

@@ -150,8 +150,8 @@ class Variant(Table, frozen=True, kw_only=True):
     """What it is called in tables and plots."""
     set: list[str] = []
     """Changes to the scenario, as `--set` takes them."""
-    series: Line | None = None
-    """In a plot of `lines`: the line that it is a point of; absent: it is not shown."""
+    series: list[Line] = []
+    """In a plot of `lines`: the lines that it is a point of."""
     at: float | None = None
     """In a plot of `lines`: where on the horizontal axis."""
     paper: dict[str, float] = {}

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import ClassVar
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -156,6 +157,14 @@ def check_set(context: RoundContext, block: Block | SumSet) -> None:
     """
     verdicts: Counter[bytes] = Counter()
     candidates = _entries(block.candidates, DIGEST_BYTES)
+    dealings = _entries(block.dealings, DEALING_BYTES)
+    # Whoever stood in a list twice would count twice: towards a majority, a quorum, or a sum of
+    # enough updates.
+    _ascend("contributions", [line.contributor for line in block.contributions])
+    _ascend("acknowledgements", [line.aggregator for line in block.acknowledgements])
+    _ascend("verdicts", [line.verifier for line in block.verdicts])
+    _ascend("dealings", dealings)
+    _ascend("candidates", candidates)
     for verdict in block.verdicts:
         if verdict.verifier not in context.verifiers:
             raise FieldError("verdicts", f"are by {verdict.verifier}, who is no verifier")
@@ -165,7 +174,6 @@ def check_set(context: RoundContext, block: Block | SumSet) -> None:
     if verdicts.keys() != set(candidates):
         raise FieldError("candidates", "are not what the verdicts accept")
     held: Counter[bytes] = Counter()
-    dealings = _entries(block.dealings, DEALING_BYTES)
     for line in block.acknowledgements:
         if line.aggregator not in context.aggregators:
             raise FieldError("acknowledgements", f"are by {line.aggregator}, no aggregator")
@@ -414,6 +422,11 @@ def _check_evidence(rules: Rules, head: Head, block: Block, weights: bytes) -> N
             judge(rules, context, line, weights)
         except PeerError as error:
             raise FieldError("evidence", f"against {line.accused}: {error.message}") from None
+
+
+def _ascend(field: str, values: Sequence[Any]) -> None:
+    if any(before >= after for before, after in pairwise(values)):
+        raise FieldError(field, "are not in ascending order, each once")
 
 
 def _places(field: str, chosen: bytes, table: Sequence[bytes]) -> tuple[int, ...]:

@@ -3,8 +3,6 @@ figure 1)."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import msgspec
 
 from troth.chain.block import DEALING
@@ -50,14 +48,14 @@ class Contributor:
 
     Args:
       velocity_D: see `LocalUpdate`.
-      charge: called before anything that a sum can be opened with leaves this peer.
     """
 
-    def __init__(
-        self, desk: Desk, velocity_D: Float32s | None, charge: Callable[[], Awaitable[None]]
-    ) -> None:
+    def __init__(self, desk: Desk, velocity_D: Float32s | None) -> None:
         self._desk = desk
-        self._charge = charge
+        self.shown = False
+        """Whether verifiers were sent the update with noise."""
+        self.dealt = False
+        """Whether shares of it have left."""
         self.velocity_D = velocity_D
         """What the next local update goes on with."""
         self._proof = desk.keys.vrf.prove(desk.context.noiser_alpha)
@@ -116,6 +114,9 @@ class Contributor:
             )
             if message.slot >= desk.setting.table.slots:
                 raise PeerError("gave a slot of noise that does not exist", culprits=(sender,))
+            if message.slot == desk.context.audited_slot(sender):
+                # Verifiers would take it for ours that nobody may use.
+                raise PeerError("gave the slot of noise that is audited", culprits=(sender,))
             self._grants[sender] = message
         elif isinstance(message, Doubt) and sender == desk.context.leader:
             self._doubted = desk.context.optimistic
@@ -183,6 +184,7 @@ class Contributor:
             bytes(64),
         )
         signature = desk.keys.signing.sign(MASKED, masked_text(context, unsigned))
+        self.shown = True
         await desk.send(context.verifiers, msgspec.structs.replace(unsigned, signature=signature))
 
     def _granted(self, noiser: NodeId) -> GrantedNoise:
@@ -200,7 +202,7 @@ class Contributor:
     async def _deal(self, update: bytes) -> None:
         desk, context, masked = self._desk, self._desk.context, self._masked
         assert masked is not None
-        await self._charge()
+        self.dealt = True
         self._update = update
         dealt = await desk.node.compute(self._dealing(masked, optimistic=context.optimistic))
         dealing = dealing_of(context, dealt.commitments, dealt.root)

@@ -7,7 +7,7 @@ the peer then has another block: the certified one, its own or its neighbours', 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -54,7 +54,7 @@ from troth.protocols.biscotti.verifier import Verifier
 from troth.records import Rejection
 from troth.roles.messages import RoundMessage
 from troth.roles.node import Node
-from troth.wire import Float32s, Message
+from troth.wire import Codec, Float32s, Message
 
 MAX_PENDING = 16
 """Offences that a peer keeps in mind until a block punishes them."""
@@ -62,8 +62,12 @@ KEPT_HEADS = 8
 """States of the chain that are held; older ones are computed again from the ledger."""
 MAX_ANSWERS = 16
 """Times that one peer is sent blocks in a round."""
+MAX_REPORTED_BYTES = 2**62
+"""However many blocks there are to report."""
 MAX_REFUSED = 64
 """Refusals that one report lists."""
+
+_CODEC = Codec(MESSAGES)
 
 Duty = Noiser | Contributor | Verifier | Aggregator | Leader
 
@@ -119,10 +123,6 @@ class Peer:
     """Hashes of our chain by height, from the genesis on."""
     heads: dict[bytes, Head] = field(default_factory=dict)
     """The last states of the chain, by hash; older ones are computed again when they are needed."""
-    certified: dict[Round, CertifiedBlock] = field(default_factory=dict)
-    """The last certified blocks: who signs another one of the same round is found out."""
-    unreported: list[tuple[CertifiedBlock, Head]] = field(default_factory=list)
-    """Of the reporter: blocks of our chain whose rounds it has not reported yet."""
     refused: list[Rejection] = field(default_factory=list)
     desk: Desk | None = None
     """The round that goes on; None after the last one."""
@@ -154,9 +154,20 @@ class Peer:
 
     async def run(self) -> Float32s:
         """See `peer`."""
-        await self._load()
-        await self.node.broadcast(self.neighbours, announcement(self.head))
-        await self._begin_round()
+        saved = await self.node.load(PeerState)
+        first = self.rules.first(self.plan.initial_D)
+        self.state = saved or PeerState(first, Round(0), (first.hash,))
+        self.head, self.line = self.state.head, list(self.state.line)
+        self.heads = {self.head.hash: self.head}
+        if saved is None:
+            await self.node.broadcast(self.neighbours, announcement(self.head))
+            await self._begin_round()
+        else:
+            self.stash = {
+                (sender, type(message)): message for sender, message in _opened(saved.stash)
+            }
+            self.refused, self.rumours = list(saved.refused), dict(saved.rumours)
+            await self._go_on(since_save=False)
         while True:
             await self._advance()
             now_s = await self.node.now()
@@ -167,37 +178,58 @@ class Peer:
             if received is not None and received.sender in self.rules.genesis.by_name:
                 await self._on(received.sender, received.message)
 
-    async def _load(self) -> None:
-        first = self.rules.first(self.plan.initial_D)
-        self.state = await self.node.load(PeerState) or PeerState(first, Round(0), (first.hash,))
-        self.head, self.line = self.state.head, list(self.state.line)
-        self.heads = {self.head.hash: self.head}
-        if self._reports and self.state.reported < self.head.height:
-            self.unreported = await self._walk(self.head.hash, above=self.state.reported)
-
     # ------------------------------------------------------------------ rounds
 
     async def _begin_round(self) -> None:
         """Begin the round on top of our last block, unless there is none."""
-        now_s = await self.node.now()
-        self.desk, self.duties = None, []
+        before, me = self.head.before, self.node.id
+        round = Round(self.head.height + 1)
+        over = round > self.rules.training.rounds
+        takes_part = not over and round > self.state.begun
+        contributes = takes_part and me in self.rules.context(before).contributors
+        self.state = msgspec.structs.replace(
+            self.state,
+            head=self.head,
+            begun=self.state.begun if over else max(round, self.state.begun),
+            line=tuple(self.line),
+            since_s=await self.node.now(),
+            takes_part=takes_part,
+            stash=_sealed(self.stash),
+            rumours=dict(self.rumours),
+            refused=tuple(self.refused),
+            masked=self.state.masked + contributes,
+            contributed=self.state.contributed + contributes,
+        )
+        await self.node.save(self.state)
+        await self._go_on(since_save=True)
+
+    async def _go_on(self, *, since_save: bool) -> None:
+        """What comes after the beginning of a round was saved.
+
+        Args:
+          since_save: whether this peer has gone on without a break. If not, it may be one that a
+            simulation has brought back to that very moment, to go on as it did then; any other has
+            done who knows what in this round, and now does nothing but listen.
+        """
+        now_s, state = await self.node.now(), self.state
+        unbroken = since_save or now_s == state.since_s
+        began_s = state.since_s if unbroken else now_s
+        self.desk, self.duties, self.asked = None, [], None
         self.answers.clear()
+        self.failed.clear()
+        if not unbroken:
+            await self.node.broadcast(self.neighbours, announcement(self.head))
         if self.head.height >= self.rules.training.rounds:
-            await self._save(self.state.begun)
-            self.ends_s = now_s + self.rules.parameters.linger_s
+            self.ends_s = began_s + self.rules.parameters.linger_s
             return
-        desk = Desk(self.node, self.rules, self.head, self.keys, now_s, self.plan.base)
-        self.desk, round = desk, desk.context.round
-        fresh = round > self.state.begun
-        contributes = fresh and self.node.id in desk.context.contributors
-        await self._save(max(round, self.state.begun), masked=contributes)
-        if fresh:
-            await self._take_up_duties(desk, contributes)
+        self.desk = Desk(self.node, self.rules, self.head, self.keys, began_s, self.plan.base)
+        if unbroken and state.takes_part:
+            await self._take_up_duties(self.desk)
         stash, self.stash = self.stash, {}
         for (sender, _), message in stash.items():
             self._on_round(sender, message)
 
-    async def _take_up_duties(self, desk: Desk, contributes: bool) -> None:
+    async def _take_up_duties(self, desk: Desk) -> None:
         context, me = desk.context, self.node.id
         if me in context.aggregators:
             aggregator = Aggregator(desk)
@@ -213,8 +245,8 @@ class Peer:
             noiser = Noiser(desk, self.table)
             self.duties.append(noiser)
             await noiser.begin()
-        if contributes:
-            contributor = Contributor(desk, self.state.velocity_D, self._charge)
+        if me in context.contributors:
+            contributor = Contributor(desk, self.state.velocity_D)
             self.duties.append(contributor)
             await contributor.begin()
 
@@ -284,10 +316,6 @@ class Peer:
             self.heads[after.hash] = after
         for _ in range(len(self.heads) - KEPT_HEADS):
             del self.heads[next(iter(self.heads))]
-        if self._reports:
-            self.unreported = [
-                entry for entry in self.unreported if entry[1].height <= below
-            ] + blocks
         if blocks[-1][0].certificate is not None or head.height == self.rules.training.rounds:
             await self._report()
         # After an empty block, too: others then say if they have a better chain.
@@ -296,15 +324,22 @@ class Peer:
 
     def _leave_round(self, head: Head) -> None:
         """Take along what outlives the round."""
-        velocity_D, pending = self.state.velocity_D, self.state.pending
+        state = self.state
+        velocity_D, pending = state.velocity_D, state.pending
+        masked, contributed = state.masked, state.contributed
         for duty in self.duties:
             if isinstance(duty, Contributor):
                 velocity_D = duty.velocity_D
+                # Both were charged when the round began; what has surely not left costs nothing.
+                masked -= not duty.shown
+                contributed -= not duty.dealt
         if self.desk is not None:
             pending = (*pending, *self.desk.accusations)
         self.state = msgspec.structs.replace(
             self.state,
             velocity_D=velocity_D,
+            masked=masked,
+            contributed=contributed,
             pending=tuple(
                 line
                 for line in pending
@@ -313,55 +348,39 @@ class Peer:
             )[:MAX_PENDING],
         )
 
-    async def _save(self, begun: Round, *, masked: bool = False) -> None:
-        self.state = msgspec.structs.replace(
-            self.state,
-            head=self.head,
-            begun=begun,
-            line=tuple(self.line),
-            masked=self.state.masked + masked,
-        )
-        await self.node.save(self.state)
-
-    async def _charge(self) -> None:
-        """Our update is about to be shared: whatever comes of it, its sum may be opened."""
-        contributed = self.state.contributed + 1
-        self.state = msgspec.structs.replace(self.state, contributed=contributed)
-        await self.node.save(self.state)
-
     def _after(self, head: Head, block: CertifiedBlock) -> Head:
         """The chain after a block that holds."""
         certified = block.certificate is not None
-        if certified:
-            self._witness(block)
         state = state_after(head.state, block)
         return self.rules.after(head, state, block.block.content, certified=certified)
 
-    def _witness(self, block: CertifiedBlock) -> None:
-        """Find out who has certified two blocks of one round."""
-        round = block.block.content.round
-        other = self.certified.setdefault(round, block)
-        for liar in double_signers(self.rules.genesis, other, block):
-            evidence = two_blocks(liar, other, block)
+    async def _witness(self, block: CertifiedBlock) -> None:
+        """Find out who has certified two blocks of one round: this one, and one on our chain."""
+        height = block.block.content.height
+        ours = await self.node.kept_line(self.head.hash, above=height - 1, most_bytes=1)
+        if not ours or ours[0].certificate is None:
+            return
+        for liar in double_signers(self.rules.genesis, ours[0], block):
+            evidence = two_blocks(liar, ours[0], block)
             if fits(evidence) and len(self.state.pending) < MAX_PENDING:
                 pending = (*self.state.pending, evidence)
                 self.state = msgspec.structs.replace(self.state, pending=pending)
-        for _ in range(len(self.certified) - EVIDENCE_ROUNDS):
-            del self.certified[min(self.certified)]
 
-    async def _walk(self, tip: bytes, *, above: int = 0) -> list[tuple[CertifiedBlock, Head]]:
-        """The blocks of our ledger above a height up to `tip`, with the chain after each; computed
-        from the genesis, without checking again what was checked before it was kept."""
-        head, walked = self.rules.first(self.plan.initial_D), []
-        while head.hash != tip:
-            kept = await self.node.kept_line(tip, above=head.height, most_bytes=MAX_ANSWER_BYTES)
+    async def _head_at(self, block_hash: bytes) -> Head | None:
+        """The chain after a block that we have; None if we do not have it. What is not at hand is
+        computed from the genesis, without checking again what was checked before it was kept."""
+        if block_hash in self.heads:
+            return self.heads[block_hash]
+        head = self.rules.first(self.plan.initial_D)
+        while head.hash != block_hash:
+            kept = await self.node.kept_line(
+                block_hash, above=head.height, most_bytes=MAX_ANSWER_BYTES
+            )
             if not kept:
-                return []
+                return None
             for block in kept:
                 head = self._after(head, block)
-                if head.height > above:
-                    walked.append((block, head))
-        return walked
+        return head
 
     # ------------------------------------------------------------------ gossip
 
@@ -487,9 +506,7 @@ class Peer:
             expected = empty_block(self.rules.genesis, at.state)
             if at.height >= self.rules.training.rounds or block.hash != expected.digest:
                 raise PeerError("sent a block without a certificate", culprits=(sender,))
-        elif any(
-            isinstance(duty, Aggregator) and duty.checked == block.hash for duty in self.duties
-        ):
+        elif self._has_signed(block):
             check_certificate(self.rules.genesis, block, sender=sender)
             check_signers(self.rules, at, block, sender=sender)
         else:
@@ -502,6 +519,8 @@ class Peer:
                     f"sent block {block.block.content.height} whose {where} {problem}",
                     culprits=(sender,),
                 )
+        if certificate is not None:
+            await self._witness(block)
         return self._after(at, block)
 
     def _has_signed(self, block: CertifiedBlock) -> bool:
@@ -509,15 +528,6 @@ class Peer:
         return any(
             isinstance(duty, Aggregator) and duty.checked == block.hash for duty in self.duties
         )
-
-    async def _head_at(self, block_hash: bytes) -> Head | None:
-        """The chain after a block that we have; None if we do not have it."""
-        if block_hash == self.line[0]:
-            return self.rules.first(self.plan.initial_D)
-        if block_hash in self.heads:
-            return self.heads[block_hash]
-        walked = await self._walk(block_hash)
-        return walked[-1][1] if walked else None
 
     # ------------------------------------------------------------------ reports
 
@@ -529,9 +539,14 @@ class Peer:
         """Say what became of the rounds up to here: all peers see the same."""
         if not self._reports:
             return
-        unreported, self.unreported = self.unreported, []
+        reported = self.state.reported
+        head = await self._head_at(self.line[reported])
+        assert head is not None
         refused, self.refused = self.refused, []
-        for block, head in unreported:
+        for block in await self.node.kept_line(
+            self.head.hash, above=reported, most_bytes=MAX_REPORTED_BYTES
+        ):
+            head = self._after(head, block)
             content = block.block.content
             accepted = [line.contributor for line in content.contributions]
             drawn = self.rules.context(head.recent[-1]).contributors
@@ -568,3 +583,16 @@ def _read(sent: WireBlock, sender: NodeId) -> CertifiedBlock:
         read_block(sent.block, sender=sender),
         None if certificate is None else read_certificate(certificate, sender=sender),
     )
+
+
+def _sealed(
+    stash: Mapping[tuple[NodeId, type[Message]], RoundMessage],
+) -> tuple[tuple[NodeId, bytes], ...]:
+    return tuple((sender, _CODEC.encode(message)) for (sender, _), message in stash.items())
+
+
+def _opened(stash: Sequence[tuple[NodeId, bytes]]) -> Iterator[tuple[NodeId, RoundMessage]]:
+    for sender, data in stash:
+        message = _CODEC.decode(data, sender=sender)
+        assert isinstance(message, RoundMessage)
+        yield sender, message

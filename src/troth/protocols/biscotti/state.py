@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from troth.chain.block import Evidence
-from troth.ids import Round
+from troth.ids import NodeId, Round
 from troth.protocols.biscotti.chain import Head
+from troth.protocols.biscotti.messages import Announce
+from troth.records import Rejection
 from troth.wire import Float32s
 
 
@@ -24,6 +26,16 @@ class PeerState(msgspec.Struct, frozen=True):
     """The last round that it has begun."""
     line: tuple[bytes, ...]
     """Hashes of the chain by height, from the genesis on."""
+    since_s: float = -1.0
+    """When this was saved, on the peer's own clock."""
+    takes_part: bool = False
+    """Whether it had duties in the round that then began."""
+    stash: tuple[tuple[NodeId, bytes], ...] = ()
+    """Messages of that round that came before it, with their senders."""
+    rumours: dict[NodeId, Announce] = {}
+    """Better chains that others say they have."""
+    refused: tuple[Rejection, ...] = ()
+    """What the next report will say was refused."""
     velocity_D: Float32s | None = None
     """What the next local update goes on with."""
     pending: tuple[Evidence, ...] = ()
@@ -31,6 +43,7 @@ class PeerState(msgspec.Struct, frozen=True):
     masked: int = 0
     """Rounds in which verifiers may have seen an update of it with noise."""
     contributed: int = 0
-    """Rounds in which it has dealt shares of an update, so that a sum with it may be opened."""
+    """Rounds in which it may have dealt shares of an update, so that a sum with it may be
+    opened."""
     reported: Round = Round(0)
     """The last round that it has reported; reports wait until a block is certified."""

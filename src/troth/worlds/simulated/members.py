@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from troth import streams
 from troth.charter.digest import charter_digest
@@ -47,8 +48,11 @@ def simulated_members(
         party: PeerKeys.from_seed(secret.child("node", party, "keys").digest(SEED_BYTES))
         for party in parties
     }
+    requests = {party: noise_requests(setting, keys[party]) for party in parties}
+    # All at once, or the engine's workers wait for each other after every peer.
+    noise = iter(engine.run([request for made in requests.values() for request in made]))
     tables = {
-        party: noise_table(party, setting, engine.run(noise_requests(setting, keys[party])))
+        party: noise_table(party, setting, list(islice(noise, len(requests[party]))))
         for party in parties
     }
     entries = [

@@ -160,7 +160,6 @@ class Runtime:
                 if self.durable is not None:
                     value = decode_state(effect.type, self.durable)
             elif isinstance(effect, KeptLine):
-                performed += 1
                 value = self.kept_line(effect)
             elif isinstance(effect, Receive | Collect | Sleep | Perform | Now):
                 if len(self.log) == len(log):

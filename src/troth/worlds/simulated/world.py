@@ -384,7 +384,6 @@ class SimulatedWorld:
                 runtime.note(b"keep", block.hash)
                 runtime.ledger.keep(block)
             case KeptLine():
-                runtime.performed += 1
                 return runtime.kept_line(effect)
             case Report():
                 runtime.performed += 1
