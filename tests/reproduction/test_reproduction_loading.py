@@ -44,6 +44,16 @@ def test_scenarios_are_no_experiments(tmp_path: Path) -> None:
             '[plot]\nkind = "bars"\nreading = "loss"\n\n[[statements]]',
             'plot.reading = "loss" is not a reading',
         ),
+        (
+            "[[statements]]",
+            '[plot]\nkind = "lines"\nreadings = ["loss"]\nx = "parties"\n\n[[statements]]',
+            'plot.readings = "loss" is not a reading',
+        ),
+        (
+            "[[statements]]",
+            '[plot]\nkind = "curves"\nx = "rounds"\nmean_over_s = 2.0\n\n[[statements]]',
+            'plot.mean_over_s = 2 goes with x = "seconds" only',
+        ),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, says: str) -> None:

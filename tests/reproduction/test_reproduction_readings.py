@@ -6,18 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from troth.ids import MeasuredSeconds, NodeId, Round, SimulatedSeconds
-from troth.records import Metrics, PartyRecord, RoundRecord, Summary
+from troth.ids import Bytes, MeasuredSeconds, NodeId, Round, SimulatedSeconds
+from troth.records import Metrics, PartyRecord, RoundRecord, Summary, Traffic
 from troth.report.read import Run
-from troth.reproduction.readings import mean_curve, read_off, unit_of
+from troth.reproduction.readings import curve, mean_curve, read_off, unit_of
 from troth.reproduction.spec import (
     AcceptedShare,
+    ComputingTime,
     Contributions,
+    Curves,
     Duration,
     ErrorAt,
+    FinalAttackRate,
     FinalError,
     MeanError,
     ReadingSpec,
+    RoundTime,
+    SentBytes,
+    StakeShare,
     TimeToError,
     WorkPerAccepted,
     WorstError,
@@ -25,7 +31,7 @@ from troth.reproduction.spec import (
 
 
 def metrics(error: float) -> Metrics:
-    return Metrics(loss=1.0, error=error, examples=10)
+    return Metrics(loss=1.0, error=error, examples=10, attack_rate=error / 2)
 
 
 @pytest.fixture
@@ -48,11 +54,29 @@ def run() -> Run:
         troth_version="0",
         charter_digest="",
         final=metrics(0.25),
+        rounds=5,
         simulated_s=SimulatedSeconds(6.5),
+        traffic={
+            "A": Traffic(messages=1, bytes=Bytes(100)),
+            "B": Traffic(messages=1, bytes=Bytes(50)),
+        },
         parties=[
-            PartyRecord(party=NodeId("a"), examples=1, accepted=7, work={"solve_puzzle": 21.0}),
+            PartyRecord(
+                party=NodeId("a"),
+                examples=1,
+                accepted=7,
+                work={"solve_puzzle": 21.0, "y": 2.0, "z": 1.0},
+                work_s={"solve_puzzle": 0.0, "y": 3.0, "z": 0.25},
+            ),
             PartyRecord(party=NodeId("b"), examples=1, accepted=3, rejected=4, attacker="x"),
-            PartyRecord(party=NodeId("c"), examples=1, rejected=1, attacker="x", work={"y": 6.0}),
+            PartyRecord(
+                party=NodeId("c"),
+                examples=1,
+                rejected=1,
+                attacker="x",
+                work={"y": 6.0},
+                work_s={"y": 1.0},
+            ),
         ],
     )
     return Run(path=Path("small"), scenario_text="", summary=summary, rounds=rounds)
@@ -62,6 +86,7 @@ def run() -> Run:
     ("reading", "value", "unit"),
     [
         (FinalError(label="x"), 0.25, "share"),
+        (FinalAttackRate(label="x"), 0.125, "share"),
         (WorstError(label="x"), 0.6, "share"),
         (WorstError(label="x", until_s=3.0), 0.5, "share"),
         (WorstError(label="x", from_s=5.0), 0.2, "share"),
@@ -70,7 +95,12 @@ def run() -> Run:
         (ErrorAt(label="x", time_s=0.5), None, "share"),
         (TimeToError(label="x", error=0.3), 2.0, "seconds"),
         (TimeToError(label="x", error=0.1), None, "seconds"),
+        (RoundTime(label="x"), 1.0, "seconds"),
         (Duration(label="x"), 6.5, "seconds"),
+        (ComputingTime(label="x", work=["y", "z"]), 0.75, "seconds"),
+        (ComputingTime(label="x", work=["y", "nothing"]), None, "seconds"),
+        (SentBytes(label="x", messages=["A", "B", "C"]), 30.0, "count"),
+        (StakeShare(label="x", of="honest"), None, "share"),
         (Contributions(label="x", fate="accepted", of="honest"), 7, "count"),
         (Contributions(label="x", fate="rejected", of="attackers"), 5, "count"),
         (Contributions(label="x", fate="rejected", of="attackers", each=True), 2.5, "count"),
@@ -91,3 +121,10 @@ def test_a_reading(run: Run, reading: ReadingSpec, value: float | None, unit: st
 def test_a_mean_curve_leaves_out_spans_without_a_round(run: Run) -> None:
     assert mean_curve(run, 2.0) == [(1.0, 0.5), (3.0, 0.3), (5.0, pytest.approx(0.4))]
     assert mean_curve(run, 0.25)[0] == (1.125, 0.5)
+
+
+def test_a_curve_is_what_the_plot_asks_for(run: Run) -> None:
+    assert curve(run, Curves())[:3] == [(1.0, 0.5), (2.0, 0.3), (4.0, 0.6)]
+    assert curve(run, Curves(y="attack_rate", x="rounds"))[-1] == (5.0, 0.1)
+    assert curve(run, Curves(mean_over_s=2.0)) == mean_curve(run, 2.0)
+    assert curve(run, Curves(y="honest_stake")) == []

@@ -8,11 +8,41 @@ from pathlib import Path
 import pytest
 from small_experiment import EXPERIMENT, SCENARIO, write_experiment
 
+from troth.chain.audit import audit_structure
+from troth.chain.block import CertifiedBlock
+from troth.chain.export import blocks_of
+from troth.chain.store import ChainFile
 from troth.errors import DataError, UsageError
 from troth.report.progress import QuietProgress
 from troth.report.read import load_run
 from troth.reproduction.loading import load_experiment
 from troth.reproduction.reproduce import Reproduction, reproduce
+
+
+LEDGER = """\
+[protocol]
+name = "biscotti"
+noise = { mask = "none" }
+
+[parties]
+count = 12
+
+[network]
+latency = 0.1
+
+[cryptography]
+group = "modelled"
+
+[[attacks]]
+kind = "label_flip"
+parties = ["party-00", "party-01", "party-02", "party-03"]
+"""
+ATTACKERS = ("party-00", "party-01", "party-02", "party-03")
+
+
+def blocks(path: Path) -> list[CertifiedBlock]:
+    with ChainFile(path) as file:
+        return list(blocks_of(file, audit_structure(file)))
 
 
 def carry_out(tmp_path: Path, **options: object) -> Reproduction:
@@ -108,3 +138,46 @@ def test_bars_are_drawn(tmp_path: Path) -> None:
     write_experiment(tmp_path, f'{EXPERIMENT}\n[plot]\nkind = "bars"\nreading = "time"\n')
     done = carry_out(tmp_path)
     assert "time to train" in done.plot.with_suffix(".svg").read_text()
+
+
+def test_lines_are_drawn_through_variants(tmp_path: Path) -> None:
+    """One line is named by its reading, several by their series."""
+    text = EXPERIMENT.replace('label = "two parties"', 'label = "two"\nseries = ["quick"]\nat = 2')
+    text = text.replace('label = "four parties"', 'label = "four"\nseries = ["slow"]\nat = 4')
+    plot = '\n[plot]\nkind = "lines"\nreadings = ["time"]\nx = "how many"\n'
+    write_experiment(tmp_path, text + plot)
+    svg = carry_out(tmp_path).plot.with_suffix(".svg").read_text()
+    assert all(f"<!-- {name} -->" in svg for name in ("quick", "slow", "how many"))
+
+
+def test_the_stake_of_honest_peers_is_read_off_the_chain(tmp_path: Path) -> None:
+    """Of 12 peers with 10 each, 4 poison. What a round adds can be counted in its block."""
+    scenario = SCENARIO[: SCENARIO.index("[protocol]")] + LEDGER
+    reading = """
+[readings.before]
+kind = "stake_share"
+label = "before"
+of = "honest"
+round = 0
+
+[readings.after]
+kind = "stake_share"
+label = "after"
+of = "honest"
+"""
+    text = EXPERIMENT.replace("[readings.error]", f"{reading}\n[readings.error]")
+    text = text.replace("parties.count=4", "seed=2")
+    text += '\n[plot]\nkind = "curves"\ny = "honest_stake"\nx = "rounds"\n'
+    write_experiment(tmp_path, text, scenario)
+    done = carry_out(tmp_path, only=["two"])
+    two = done.results.rows[0].readings
+    assert two["before"].measured == pytest.approx(8 / 12)
+    run = load_run(tmp_path / "kept" / "two")
+    honest = total = 0
+    for block in blocks(run.path / "chain.sqlite"):
+        for change in block.block.content.stake_changes:
+            total += change.amount
+            honest += change.amount * (change.peer not in ATTACKERS)
+    assert total > 0
+    assert two["after"].measured == pytest.approx((80 + honest) / (120 + total))
+    assert "stake of honest peers" in done.plot.with_suffix(".svg").read_text()

@@ -7,40 +7,52 @@ there know of no protocol.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
 import msgspec
+import numpy as np
 from biscotti_runs import Attack, Attacker
 
 from troth.chain.block import (
     DEALING,
     OPENING,
     VERDICT,
+    Evidence,
     opening_text,
     read_block,
     seal_block,
     signed_list,
 )
 from troth.crypto.field import ORDER
+from troth.crypto.group import POINT_BYTES
 from troth.crypto.merkle import MerkleTree
 from troth.crypto.noise_table import Seeds
 from troth.ids import NodeId, Round
+from troth.protocols.biscotti import offences
 from troth.protocols.biscotti.chain import model_digest
 from troth.protocols.biscotti.context import RoundContext
 from troth.protocols.biscotti.dealing import update_of
+from troth.protocols.biscotti.masking import MaskUpdate
 from troth.protocols.biscotti.messages import (
     Accepted,
+    Accusation,
+    Announce,
+    Blocks,
     Endorsement,
     Masked,
     NoiseGrant,
+    NoiseRequest,
     Opened,
     Proposal,
     Shares,
     SumSet,
     SumShare,
+    Want,
+    WireBlock,
 )
 from troth.protocols.biscotti.state import PeerState
 from troth.protocols.biscotti.texts import (
@@ -58,7 +70,7 @@ from troth.protocols.biscotti.texts import (
     sum_text,
     update_id,
 )
-from troth.roles.effects import Effect, Received, Save, Send, Sleep
+from troth.roles.effects import Effect, Perform, Receive, Received, Save, Send, Sleep
 from troth.roles.node import Node, Role
 from troth.wire import Float32s, Message
 
@@ -371,34 +383,47 @@ def _other_proof(malice: Malice, message: Masked) -> Masked:
     return altered(message, proof=malice.attacker.keys.vrf.prove(b"another input"))
 
 
-def _replaced(data: bytes, point: bytes) -> bytes:
-    return point + data[len(point) :]
-
-
 masked_otherwise = _masking(_hidden)
 """Noise of its own on top: the masked update looks better than the one committed to."""
 forged_proof = _masking(_other_proof)
 """A proof that is of another input, so that it names other noisers."""
 
 
-def bad_point(point: bytes) -> Attack:
-    """A contributor whose commitments begin with these bytes."""
+def _first(data: bytes, make: Callable[[bytes], bytes]) -> bytes:
+    return make(data[:POINT_BYTES]) + data[POINT_BYTES:]
+
+
+def bad_point(make: Callable[[bytes], bytes]) -> Attack:
+    """A contributor that replaces the first point of its commitments."""
     return _masking(
-        lambda _, message: altered(message, commitments=_replaced(message.commitments, point))
+        lambda _, message: altered(message, commitments=_first(message.commitments, make))
     )
 
 
-def bad_noise_point(point: bytes) -> Attack:
-    """A contributor whose noise has rows that begin with these bytes."""
+def bad_noise_point(make: Callable[[bytes], bytes]) -> Attack:
+    """A contributor that replaces the first point of its noise."""
     return _masking(
         lambda _, message: altered(
             message,
             noise=(
-                altered(message.noise[0], rows=_replaced(message.noise[0].rows, point)),
+                altered(message.noise[0], rows=_first(message.noise[0].rows, make)),
                 *message.noise[1:],
             ),
         )
     )
+
+
+def _compensating(_: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
+    if not (isinstance(effect, Perform) and isinstance(effect.request, MaskUpdate)):
+        return None
+    asked = effect.request
+    noise_D = sum(asked.setting.rows.opening(grant.seeds).values_D for grant in asked.grants)
+    update_D = asked.update_D - asked.setting.fixed.decode(noise_D).astype(np.float32)
+    return [Perform(replace(asked, update_D=update_D))]
+
+
+compensating = acting(_compensating)
+"""A contributor that takes its noise off its update before it commits to it."""
 
 
 def _dealing(
@@ -491,3 +516,143 @@ async def _silent(node: Node) -> Float32s | None:
 def silent(_: Attacker) -> Role:
     """A peer that never says anything."""
     return _silent
+
+
+# ------------------------------------------------------------------ floods
+
+
+def noise_requests(malice: Malice) -> list[Message]:
+    keys, context = malice.attacker.keys, malice.context
+    good = NoiseRequest(context.round, keys.vrf.prove(context.noiser_alpha))
+    return [good, altered(good, proof=bytes(80)), altered(good, round=Round(context.round + 1))]
+
+
+def wants(malice: Malice) -> list[Message]:
+    chain = malice.context.chain
+    long = tuple(bytes([at]) * 32 for at in range(60))
+    return [Want((chain,)), Want((bytes(32),)), Want((*long, chain))]
+
+
+def announcements(malice: Malice) -> list[Message]:
+    return [Announce(bytes(32), 2**32 - 1), Announce(malice.context.chain, 0)]
+
+
+def blocks(_: Malice) -> list[Message]:
+    junk = WireBlock(b"no block", None)
+    return [Blocks((), True), Blocks((junk,) * 64, True)]
+
+
+def accusations(malice: Malice) -> list[Message]:
+    """Against everybody, of a kind and size that take long to look at."""
+    context = malice.context
+    made_up = [
+        Evidence(kind, accused, context.round, msgspec.msgpack.encode([bytes(1000)] * 9))
+        for accused in context.stake.peers
+        for kind in ("bad-update", "equivocation", "nonsense")
+    ]
+    return [Accusation(context.round, line) for line in made_up]
+
+
+def framing(seed: int) -> Attack:
+    """A peer that makes evidence of all that it was sent, right or bent in some field, against
+    everybody."""
+    draw = random.Random(seed)
+
+    def bent(value: Any) -> Any:
+        if isinstance(value, bytes) and value:
+            at = draw.randrange(len(value))
+            return value[:at] + bytes([value[at] ^ 1 << draw.randrange(8)]) + value[at + 1 :]
+        if isinstance(value, int):
+            return max(0, value + draw.choice([-1, 1]))
+        return value
+
+    def changed(message: Any) -> Any:
+        if draw.random() < 0.3:
+            return message
+        name = draw.choice([name for name in message.__struct_fields__ if name != "round"])
+        return altered(message, **{name: bent(getattr(message, name))})
+
+    def evidence(malice: Malice, sender: NodeId, message: Any) -> Evidence | None:
+        context = malice.context
+        match changed(message):
+            case Masked() as one:
+                return offences.bad_update(sender, one)
+            case Shares() as one:
+                return offences.bad_share(sender, draw.randrange(3), one)
+            case NoiseGrant() as one:
+                return offences.bad_grant(sender, malice.me, one)
+            case Opened() as one:
+                return offences.bad_opening(changed(one.opening), one.round)
+            case Accepted() as one:
+                texts = [
+                    (signed_list(context.chain, one.round, some.updates), some.signature)
+                    for some in (one, changed(message))
+                ]
+                return offences.equivocation(sender, one.round, VERDICT, *texts)
+            case SumShare() as one if (agreed := malice.last(SumSet)) is not None:
+                dealt = [(m.commitments, m.root) for _, m in malice.heard if isinstance(m, Shares)]
+                return offences.bad_sum(sender, one, agreed, dealt[: len(agreed.contributions)])
+        return None
+
+    def made(malice: Malice) -> list[Message]:
+        heard = draw.sample(malice.heard, min(40, len(malice.heard)))
+        found = [evidence(malice, sender, message) for sender, message in heard]
+        peers = malice.context.stake.peers
+        lines = [line for line in found if line is not None]
+        lines += [altered(line, accused=draw.choice(peers)) for line in lines]
+        lines += [altered(line, data=bent(line.data)) for line in lines]
+        draw.shuffle(lines)
+        return [Accusation(malice.context.round, line) for line in lines[:60]]
+
+    return flooding(made, copies=1)
+
+
+def replaying(other: Sequence[Message]) -> Attack:
+    """A peer that sends everybody what it heard in earlier rounds, and what was said on another
+    chain."""
+
+    def made(malice: Malice) -> list[Message]:
+        draw = random.Random(malice.context.round)
+        heard = [message for _, message in malice.heard]
+        old = draw.sample(heard, min(30, len(heard)))
+        return [*old, *draw.sample(list(other), min(30, len(other)))]
+
+    return flooding(made, copies=1)
+
+
+# ------------------------------------------------------------------ lies about the chain
+
+
+def _instead_of_serving(serve: Callable[[Malice, Send], Iterable[Send]]) -> Attack:
+    """A peer that says it has the longest chain of all, whenever it is sent anything."""
+
+    def instead(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
+        boast = Announce(bytes(32), 2**32 - 1)
+        if isinstance(effect, Send) and isinstance(effect.message, Blocks):
+            return [*serve(malice, effect), Send(effect.to, boast)]
+        if isinstance(effect, Send) and isinstance(effect.message, Announce):
+            return [Send(effect.to, boast)]
+        if not isinstance(effect, Receive) or malice.state is None:
+            return None
+        names = malice.attacker.plan.rules.genesis.content.names()
+        others = tuple(peer for peer in names if peer != malice.me)
+        return [Send(others, boast), effect]
+
+    return acting(instead)
+
+
+promising = _instead_of_serving(lambda _, __: ())
+"""... and never shows it."""
+
+
+def _again(_: Malice, effect: Send) -> Iterable[Send]:
+    assert isinstance(effect.message, Blocks)
+    yield Send(effect.to, Blocks(effect.message.blocks[:1], True))
+
+
+repeating = _instead_of_serving(_again)
+"""... and shows its first block, again and again, with a promise of more."""
+babbling = _instead_of_serving(
+    lambda _, effect: [Send(effect.to, Blocks((WireBlock(b"no block", None),), True))]
+)
+"""... and shows nonsense."""

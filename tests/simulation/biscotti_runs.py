@@ -18,8 +18,10 @@ from troth.protocols.biscotti.claims import Witness
 from troth.protocols.biscotti.context import RoundContext
 from troth.protocols.biscotti.keys import PeerKeys
 from troth.protocols.biscotti.roles import Plan
-from troth.roles.effects import Report
-from troth.roles.node import Role
+from troth.roles.effects import Effect, Report, Send
+from troth.roles.interception import intercept
+from troth.roles.node import Node, Role
+from troth.wire import Float32s, Message
 from troth.worlds.simulated.stage import Stage, prepare
 from troth.worlds.simulated.world import SimulatedWorld
 
@@ -98,6 +100,8 @@ class Run:
     witness: Witness
     watching: Watching
     keys: Mapping[NodeId, PeerKeys]
+    sent: list[Message]
+    """By honest peers."""
 
     @property
     def plan(self) -> Plan:
@@ -179,7 +183,8 @@ def set_up(
     honest = [id for id in stage.cast.roles if id not in attackers]
     plan = replace(plan, reporter=honest[0])
     witness = Witness(plan, honest)
-    roles = {}
+    roles: dict[NodeId, Role] = {}
+    sent: list[Message] = []
     for id, role in stage.cast.roles.items():
         role = _with_plan(role, plan)
         if id in attackers:
@@ -188,7 +193,7 @@ def set_up(
             )
             roles[id] = attackers[id](attacker)
         else:
-            roles[id] = witness.watch(role)
+            roles[id] = partial(_heard, honest=witness.watch(role), sent=sent)
     watching = Watching()
     world = SimulatedWorld(
         replace(stage.cast, roles=roles, leading=tuple(honest)),
@@ -203,8 +208,19 @@ def set_up(
         faults=scenario.faults,
         cost=scenario.cost,
     )
-    return Run(text, stage, world, witness, watching, keys)
+    return Run(text, stage, world, witness, watching, keys, sent)
 
 
 def _with_plan(role: Any, plan: Plan) -> Role:
     return partial(role.func, **{**role.keywords, "plan": plan})
+
+
+async def _heard(node: Node, *, honest: Role, sent: list[Message]) -> Float32s | None:
+    def before(effect: Effect[Any]) -> None:
+        if isinstance(effect, Send):
+            sent.append(effect.message)
+
+    async def after(_: Effect[Any], value: Any) -> Any:
+        return value
+
+    return await intercept(honest, node, before=before, after=after)

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import biscotti_attackers as attackers
 import pytest
-from biscotti_runs import CALM, MASK, Attack, Run, set_up
+from biscotti_runs import CALM, Attack, Run, set_up
 
 from troth.crypto.g1 import G1
 from troth.crypto.group import Point
 from troth.ids import NodeId
-from troth.protocols.biscotti import offences
 from troth.protocols.biscotti.context import RoundContext
+from troth.protocols.biscotti.messages import Accepted, Endorsement, Shares
 from troth.worlds.mailbox import MAX_WAITING_PER_SENDER
 
 GROUPS = ("modelled", "g1")
-INITIAL_STAKE = 10
 POINTS = json.loads(
     (Path(__file__).parent.parent / "crypto" / "vectors" / "g1_points.json").read_text("utf-8")
 )
@@ -283,9 +281,7 @@ def test_who_comes_back_catches_up_past_peers_that_lie_about_their_chain(name: s
     def three(_: RoundContext) -> dict[NodeId, Attack]:
         return {NodeId(f"party-{at:02}"): liars[name] for at in (1, 5, 8)}
 
-    run = set_up(
-        attacks=three, extra=AWAY.replace("UNTIL", "8"), linger_s=60.0, rounds=5
-    ).go()
+    run = set_up(attacks=three, extra=AWAY.replace("UNTIL", "8"), linger_s=60.0, rounds=5).go()
     assert run.punished() == {}
     goes_on(run)
 
@@ -295,21 +291,18 @@ def test_who_comes_back_catches_up_past_peers_that_lie_about_their_chain(name: s
 
 def test_a_leader_whose_aggregators_do_not_answer_goes_on() -> None:
     """It was once woken for ever at the instant when the time for signatures was over."""
-    mute = attackers.never(attackers.Endorsement)
+    mute = attackers.never(Endorsement)
     run = set_up(attacks=lambda context: dict.fromkeys(context.aggregators[1:], mute)).go()
     assert run.blocks()[0].proposer is None
 
 
 def test_an_aggregator_that_lacks_a_verdict_waits_for_shares() -> None:
     """It was once woken for ever at the instant when the time for verdicts was over."""
-    mute = attackers.never(attackers.Accepted)
+    mute = attackers.never(Accepted)
     run = set_up(
         attacks=lambda context: {
             context.verifiers[0]: mute,
-            context.contributors[0]: attackers.never(attackers.Shares),
+            context.contributors[0]: attackers.never(Shares),
         }
     ).go()
     assert len(run.blocks()[0].contributions) >= 2
-
-
-_ = (partial, offences, MASK, INITIAL_STAKE)

@@ -110,8 +110,12 @@ class RoundContext:
         """Who has to open a slot of noise, ascending."""
         return tuple(sorted(self._shuffled(b"audited", self.stake.peers)[:MAX_AUDITED]))
 
+    def reserved_slots(self, noiser: NodeId) -> frozenset[int]:
+        """The slots that a peer gives to nobody: the one that it opens, if it is audited."""
+        return frozenset([self.audited_slot(noiser)] if noiser in self.audited else [])
+
     def audited_slot(self, noiser: NodeId) -> int:
-        """The slot that a peer opens if it is audited, and gives to nobody.
+        """The slot that a peer opens if it is audited.
 
         Nobody knew it when the table was made: if b of J slots of a round are badly formed, it is
         one of them with probability b / J.

@@ -114,7 +114,7 @@ class Contributor:
             )
             if message.slot >= desk.setting.table.slots:
                 raise PeerError("gave a slot of noise that does not exist", culprits=(sender,))
-            if message.slot == desk.context.audited_slot(sender):
+            if message.slot in desk.context.reserved_slots(sender):
                 # Verifiers would take it for ours that nobody may use.
                 raise PeerError("gave the slot of noise that is audited", culprits=(sender,))
             self._grants[sender] = message

@@ -186,7 +186,7 @@ def _demand(protocol: Biscotti, peers: int) -> list[str]:
     if isinstance(protocol.noise.mask, NoMask):
         return []
     noise, drawn = protocol.noise, contributors_drawn(protocol, peers)
-    slots, chance = noise.slots - 1, min(1.0, noise.noisers / (peers - 1))
+    slots, chance = noise.slots, min(1.0, noise.noisers / (peers - 1))
     asked = drawn * chance
     served = sum(
         min(count, slots) * comb(drawn, count) * chance**count * (1 - chance) ** (drawn - count)
@@ -196,8 +196,8 @@ def _demand(protocol: Biscotti, peers: int) -> list[str]:
     if unserved <= UNSERVED:
         return []
     return [
-        f"noise: a peer has {slots} slot{'s' * (slots != 1)} a round for others and is asked for {asked:.1f} on "
-        f"average, so {unserved:.0%} of requests find none; raise [protocol.noise] slots"
+        f"noise: a peer has {slots} slots a round and is asked for {asked:.1f} on average, so "
+        f"{unserved:.0%} of requests find none; raise [protocol.noise] slots"
     ]
 
 

@@ -106,7 +106,7 @@ def _masked(
             asked,
             noiser=noiser,
             shape=rules.setting.table,
-            reserved=(context.audited_slot(noiser),),
+            reserved=context.reserved_slots(noiser),
         )
         for peer, slot in slots.items():
             seeds = keys[noiser].noise.seeds(context.round, slot)

@@ -262,7 +262,7 @@ def check_use(setting: Setting, context: RoundContext, sender: NodeId, use: Nois
       PeerError: it did not; the culprit is `sender`.
     """
     entry: PublicEntry = context.entries[use.noiser]
-    if use.slot == context.audited_slot(use.noiser):
+    if use.slot in context.reserved_slots(use.noiser):
         raise PeerError(f"uses the audited slot of {use.noiser}", culprits=(sender,))
     if len(use.rows) != setting.layout.rows * POINT_BYTES:
         raise PeerError(f"sent {len(use.rows)} bytes for rows of noise", culprits=(sender,))

@@ -73,7 +73,7 @@ class Noiser:
             return
         desk = self._desk
         waiting, self._waiting = self._waiting, {}
-        reserved = {desk.context.audited_slot(desk.me), *self._taken.values()}
+        reserved = {*desk.context.reserved_slots(desk.me), *self._taken.values()}
         given = assign_slots(waiting, noiser=desk.me, shape=desk.setting.table, reserved=reserved)
         self._taken |= given
         for contributor in sorted(waiting):

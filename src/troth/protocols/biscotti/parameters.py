@@ -67,8 +67,8 @@ class Noise(Table, frozen=True, kw_only=True):
     needed: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
     """Of them, how many have to answer; absent: more than half. Their noise alone is enough."""
     slots: Annotated[int, msgspec.Meta(ge=2, le=64)] = 8
-    """J: noise vectors that each peer commits to for each round. One is opened for everybody to
-    check, each of the others is for one contributor."""
+    """J: noise vectors that each peer commits to for each round, each for one contributor. Those
+    that the round's seed draws open one of them for everybody to check."""
     window_s: NonNegative = 1.0
     """How long a noiser waits for contributors before it divides its slots among them."""
 

@@ -1,0 +1,270 @@
+"""What one peer of `biscotti` computes in one round, by its role, beside bare multi-exponentiations.
+
+All peers run in one thread, one after the other. Charged to a peer: its role's steps, encoding what
+it sends, decoding what it receives, and the computations it asks for. What it needs at least: the
+library's multi-exponentiations with as many points and equally long scalars, timed in the same
+process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import mean
+from typing import Any, cast
+
+from common import Row, median_time, row, timed
+from py_arkworks_bls12381 import G1Point, Scalar
+from troth_biscotti import Size
+
+from troth import streams
+from troth.charter.loading import load_text
+from troth.compute import Compute
+from troth.crypto.field import random_elements
+from troth.crypto.g1 import scalars
+from troth.data.root import data_root
+from troth.engines.engine import Engine
+from troth.engines.local import InlineEngine
+from troth.errors import PeerError
+from troth.ids import NodeId, SimulatedSeconds
+from troth.privacy.noise import SimulatedSecret
+from troth.protocols.biscotti.roles import Members
+from troth.protocols.biscotti.setting import Setting
+from troth.protocols.biscotti.state import PeerState
+from troth.roles.effects import Effect, Perform, Report, Save
+from troth.roles.node import Cast, Node, Role
+from troth.wire import Message
+from troth.worlds.mailbox import Envelope
+from troth.worlds.simulated.runtime import Runtime
+from troth.worlds.simulated.stage import prepare
+from troth.worlds.simulated.world import SimulatedWorld
+
+TARGET_RATIO = 1.5
+TARGET_MS = 1000.0
+RUNS = 9
+
+ROLES = {
+    "leader": "open_sum",
+    "aggregator": "check_shares",
+    "verifier": "check_masked",
+    "contributor": "mask_update",
+}
+"""By the computation that nobody else asks for; who asks for none of them is an onlooker."""
+
+Work = Callable[[], object]
+
+
+class Book:
+    """Seconds, and kinds of computation, of each peer in each round."""
+
+    def __init__(self) -> None:
+        self.round: dict[NodeId, int] = {}
+        self.spent_s: dict[tuple[NodeId, int], float] = defaultdict(float)
+        self.labels: dict[tuple[NodeId, int], set[str]] = defaultdict(set)
+        self.asked_by: dict[int, NodeId] = {}
+        self.stepped: NodeId | None = None
+
+    def charge(self, peer: NodeId, seconds: float) -> None:
+        self.spent_s[peer, self.round.get(peer, 0)] += seconds
+
+    def by_role(self, rounds: int) -> dict[str, list[float]]:
+        found: dict[str, list[float]] = {name: [] for name in (*ROLES, "onlooker")}
+        for (peer, round), seconds in self.spent_s.items():
+            if 1 <= round <= rounds:
+                labels = self.labels[peer, round]
+                role = next((name for name, label in ROLES.items() if label in labels), "onlooker")
+                found[role].append(seconds)
+        return found
+
+
+class TimedCoroutine:
+    """A role's coroutine, its steps charged to its peer."""
+
+    def __init__(self, coroutine: Any, peer: NodeId, book: Book) -> None:
+        self._coroutine, self._peer, self._book = coroutine, peer, book
+
+    def send(self, value: Any) -> Effect[Any]:
+        book, peer = self._book, self._peer
+        book.stepped = peer
+        began = time.process_time()
+        try:
+            effect: Effect[Any] = self._coroutine.send(value)
+        finally:
+            book.charge(peer, time.process_time() - began)
+        if isinstance(effect, Save) and isinstance(effect.state, PeerState):
+            # A peer saves when it begins a round; after the last one there is nothing to charge.
+            over = effect.state.head.height == effect.state.begun
+            book.round[peer] = 0 if over else effect.state.begun
+        elif isinstance(effect, Perform):
+            book.asked_by[id(effect.request)] = peer
+        return effect
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+
+class TimedEngine(Engine):
+    """Computes for each peer alone, and charges it."""
+
+    name = "timed"
+    share_checks = False
+
+    def __init__(self, inner: InlineEngine, book: Book) -> None:
+        self._inner, self._book = inner, book
+
+    def _run(self, requests: Sequence[Compute[Any, Any]]) -> list[Any]:
+        return [self._one(request) for request in requests]
+
+    def _one(self, request: Compute[Any, Any]) -> Any:
+        book = self._book
+        peer = book.asked_by.pop(id(request))
+        book.labels[peer, book.round.get(peer, 0)].add(request.label)
+        began = time.process_time()
+        (value,) = self._inner.run([request])
+        book.charge(peer, time.process_time() - began)
+        return value
+
+
+class TimedWorld(SimulatedWorld):
+    """Each receiver of a broadcast decodes it itself."""
+
+    book: Book
+
+    def _deliver(self, runtime: Runtime, time_s: float, envelope: Envelope) -> None:
+        began = time.process_time()
+        self.codec.decode(envelope.data, sender=envelope.sender)
+        self.book.charge(runtime.id, time.process_time() - began)
+        super()._deliver(runtime, time_s, envelope)
+
+
+class Nobody:
+    """Watches a run and keeps nothing."""
+
+    def report(self, node: NodeId, report: Report, simulated_s: SimulatedSeconds) -> None:
+        pass
+
+    def refused(self, receiver: NodeId, error: PeerError) -> None:
+        raise error
+
+
+def measure_roles(size: Size) -> list[Row]:
+    """Rows of part `roles`."""
+    book = Book()
+    text = size.scenario()
+    loaded = load_text(text, path=Path("scenario.toml"), base=Path.cwd())
+    stage = prepare(loaded.scenario, base=loaded.base, root=data_root())
+    stage.engine.close()
+    scenario = loaded.scenario
+    cast_ = stage.cast
+    world = TimedWorld(
+        Cast(
+            {peer: timed_role(role, book) for peer, role in cast_.roles.items()},
+            cast_.leading, cast_.messages, cast_.own_models,
+        ),
+        engine=TimedEngine(InlineEngine(stage.bench), book),
+        parties=stage.parties,
+        stream=streams.world(scenario.seed),
+        learning=streams.learning(scenario.seed),
+        secret=streams.secret(scenario.seed),
+        observer=Nobody(),
+        network=scenario.network,
+        churn=scenario.churn,
+        faults=scenario.faults,
+        cost=scenario.cost,
+    )  # fmt: skip
+    world.book = book
+    encode = world.codec.encode
+
+    def timed_encode(message: Message) -> bytes:
+        began = time.process_time()
+        data = encode(message)
+        assert book.stepped is not None
+        book.charge(book.stepped, time.process_time() - began)
+        return data
+
+    world.codec.encode = timed_encode  # type: ignore[method-assign]
+    world.start()
+    world.run()
+    assert stage.members is not None
+    needs = references(stage.members, size)
+    timings = median_time({name: partial(timed, work) for name, work in needs.items()}, runs=RUNS)
+    rows = []
+    for role, spent in book.by_role(size.rounds).items():
+        case = f"roles: {role}, {len(spent)} times in {size.rounds} rounds"
+        needed_ms = 1e3 * timings[role].median_s
+        rows += [
+            row(f"{case}: mean CPU, beside its points", "ms", 1e3 * mean(spent), needed_ms),
+            row(f"{case}: largest CPU, beside the target", "ms", 1e3 * max(spent), TARGET_MS),
+        ]
+    return rows
+
+
+def timed_role(role: Role, book: Book) -> Role:
+    """The role, with its steps charged."""
+
+    def begin(node: Node) -> Any:
+        return TimedCoroutine(role(node), node.id, book)
+
+    return begin
+
+
+def references(members: Members, size: Size) -> Mapping[str, Work]:
+    """The multi-exponentiations that each role needs.
+
+    Everybody: the block's sum. A contributor: its update, and its noisers' noise, jointly. A
+    verifier: all masked updates, jointly. An aggregator: one opened slot of noise, for it checks
+    one, but not its block a second time. The leader: also the sum that it opens.
+    """
+    setting = members.rules.setting
+    updates = round(size.sampled * size.parties)
+    sums = 37 * setting.bound
+    rows = setting.layout.rows
+    block = joint(setting, 1, sums)
+    return {
+        "leader": both(block, block, single(setting, setting.noise_bound)),
+        "aggregator": both(block, single(setting, setting.noise_bound)),
+        "verifier": both(block, joint(setting, updates, setting.masked_bound)),
+        "contributor": both(
+            block,
+            single(setting, setting.bound),
+            joint(setting, size.noisers, setting.noise_bound, points=rows * size.noisers),
+        ),
+        "onlooker": block,
+    }
+
+
+def joint(setting: Setting, claims: int, bound: int, *, points: int | None = None) -> Work:
+    """The two multi-exponentiations of a joint check of openings."""
+    rows = setting.layout.rows
+    bits = 128 + (2 * bound).bit_length() + (claims * rows).bit_length()
+    return both(
+        bare(setting, setting.layout.columns, bits), bare(setting, points or rows * claims, 128)
+    )
+
+
+def single(setting: Setting, bound: int) -> Work:
+    """Those of committing to one vector."""
+    each = bare(setting, setting.layout.columns, (2 * bound).bit_length())
+    return both(*[each] * setting.layout.rows)
+
+
+def bare(setting: Setting, count: int, bits_each: int) -> Work:
+    """One multi-exponentiation by uniform scalars of so many bits."""
+    known = [cast("G1Point", point) for point in setting.key.generators.coordinates_L]
+    points = (known * -(-count // len(known)))[:count]
+    bits = SimulatedSecret(streams.secret(2)).bits()
+    drawn = [Scalar(int(value) % 2**bits_each) for value in scalars(random_elements(bits, count))]
+    return partial(G1Point.multiexp_unchecked, points, drawn)
+
+
+def both(*works: Work) -> Work:
+    """All of them, one after the other."""
+
+    def run() -> None:
+        for work in works:
+            work()
+
+    return run
