@@ -91,7 +91,7 @@ def whole(name: str, size: Size, target_min: float) -> list[Row]:
     numbers, _ = simulate(size)
     case = f"{name}: {size.parties} peers, {size.rounds} rounds, {size.slots} slots"
     cores = os.cpu_count() or 1
-    rows = [
+    return [
         row(f"{case}: wall, beside the target", "min", numbers["wall_s"] / 60, target_min),
         row(f"{case}: wall, beside the authors'", "min", numbers["wall_s"] / 60, AUTHORS_MIN),
         row(f"{case}: of it genesis", "min", numbers["genesis_s"] / 60, "not reported"),
@@ -105,7 +105,6 @@ def whole(name: str, size: Size, target_min: float) -> list[Row]:
         row(f"{case}: updates a round", "updates", numbers["accepted"], 37.0),
         row(f"{case}: test error", "%", 100 * numbers["error"], "not reported"),
     ]  # fmt: skip
-    return rows
 
 
 def large() -> list[Row]:

@@ -86,6 +86,7 @@ def test_a_ledger_with_noise_says_what_a_peer_spends(load: Load, base: str) -> N
     found = dry_run(
         load(
             base.replace('"federated"', '"biscotti"\nfraction_bits = 10'),
+            "protocol.least_updates=2",
             "protocol.ledger_noise.epsilon=4",
             "protocol.ledger_noise.delta=1e-5",
             'protocol.noise.mask={kind = "calibrated", epsilon = 8.0, delta = 1e-5}',
@@ -119,7 +120,7 @@ def test_slots_that_will_not_do_are_said(load: Load, base: str) -> None:
     ledger = base.replace("count = 10", "count = 40").replace('"federated"', '"biscotti"')
     assert not any("find none" in note for note in dry_run(load(ledger)).notes)
     few = dry_run(load(ledger, "protocol.noise.slots=2"))
-    assert any("has 1 slot a round" in note for note in few.notes)
+    assert any("has 2 slots a round" in note for note in few.notes)
 
 
 def test_parties_off_the_list_are_left_out(load: Load, base: str) -> None:

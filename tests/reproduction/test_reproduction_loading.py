@@ -52,7 +52,7 @@ def test_scenarios_are_no_experiments(tmp_path: Path) -> None:
         (
             "[[statements]]",
             '[plot]\nkind = "curves"\nx = "rounds"\nmean_over_s = 2.0\n\n[[statements]]',
-            'plot.mean_over_s = 2 goes with x = "seconds" only',
+            'plot.mean_over_s = 2.0 goes with x = "seconds" only',
         ),
     ],
 )

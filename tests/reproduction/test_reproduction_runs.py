@@ -18,7 +18,6 @@ from troth.report.read import load_run
 from troth.reproduction.loading import load_experiment
 from troth.reproduction.reproduce import Reproduction, reproduce
 
-
 LEDGER = """\
 [protocol]
 name = "biscotti"

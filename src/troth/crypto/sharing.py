@@ -16,9 +16,10 @@ random rows. Aggregator j receives the R rows' polynomial at s points of its own
 - *Check.* Com(F_a) = sum_i a^i C_i, if the contributor commits to the random rows too. That can
   wait until somebody asks for it (`Dealing.random_commitments`): the recovered sum is checked
   against the data rows' commitments in any case (`check_openings`); only blame needs the others.
-- *One sum only.* Two sums over sets that differ in one contributor would give it away. Sets are
-  agreed on elsewhere; tau > (m + t)/2 is what makes two of them impossible, as two groups of tau
-  aggregators then have an honest one in common, who answers once.
+- *One sum only.* Two sums over sets that differ in one contributor would give it away. And so does
+  one sum with aggregators' shares of another: who knows the sum's polynomial knows everybody's
+  share of it. So before any share of a sum is released, aggregators agree on one set: each signs
+  one, and tau > (m + t)/2 signatures are needed, of which two groups have an honest one in common.
 
 Packed sharing: Franklin & Yung, STOC 1992; checked by commitments: Pedersen, CRYPTO 1991.
 

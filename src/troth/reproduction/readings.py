@@ -125,9 +125,11 @@ def curve(run: Run, plot: Curves) -> list[tuple[float, float]]:
     """What a plot of curves shows of this run: (seconds or round, value), in order."""
     if plot.y == "honest_stake":
         shares = stake_shares(run, _names(run, "honest"))
-        ends_s = [0.0, *(record.simulated_s for record in run.rounds)]
-        places = range(len(shares)) if plot.x == "rounds" else ends_s
-        return [(float(place), share) for place, share in zip(places, shares, strict=True)]
+        ends_s = {0: 0.0} | {record.round: record.simulated_s for record in run.rounds}
+        return [
+            (float(round if plot.x == "rounds" else ends_s[round]), share)
+            for round, share in enumerate(shares)
+        ]
     if plot.mean_over_s is not None:
         return mean_curve(run, plot.mean_over_s)
     found = []

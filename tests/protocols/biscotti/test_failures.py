@@ -141,7 +141,9 @@ def test_slots_that_will_not_do() -> None:
     few = Biscotti(noise=Noise(mask=GAUSSIAN, slots=2))
     drawn, chance = contributors_drawn(few, 20), 2 / 19
     asked = drawn * chance
-    unserved = 1 - (1 - (1 - chance) ** drawn) / asked
-    assert f"has 1 slot a round for others and is asked for {asked:.1f}" in notes(few)
+    none = (1 - chance) ** drawn
+    one = drawn * chance * (1 - chance) ** (drawn - 1)
+    unserved = 1 - (2 * (1 - none) - one) / asked
+    assert f"has 2 slots a round and is asked for {asked:.1f}" in notes(few)
     assert f"so {unserved:.0%} of requests find none" in notes(few)
     assert "find none" not in notes(Biscotti(noise=Noise(mask=NoMask(), slots=2)))

@@ -37,12 +37,16 @@ from troth.protocols.biscotti.messages import (
     Held,
     Proposal,
     RandomRows,
+    SetQuorum,
+    SetVote,
     Shares,
     SumSet,
     SumShare,
+    Vote,
 )
 from troth.protocols.biscotti.offences import bad_opening, bad_share, equivocation
 from troth.protocols.biscotti.texts import (
+    SET_VOTE,
     SUM_SET,
     SUM_SHARE,
     dealing_of,
@@ -80,7 +84,11 @@ class Aggregator:
         self._held = False
         self._set: SumSet | None = None
         self._proposal: Proposal | None = None
+        self._voted: bytes | None = None
+        """Digest of the set that we would sum."""
+        self._quorum: SetQuorum | None = None
         self._answered = False
+        self._looked = False
         self._signed = False
         self.checked: bytes | None = None
         """Hash of the block whose contents we have checked, and signed."""
@@ -113,6 +121,8 @@ class Aggregator:
                 self._unread.append(sender)
             case SumSet() if sender == context.leader and self._set is None:
                 self._set = message
+            case SetQuorum() if sender == context.leader and self._quorum is None:
+                self._quorum = message
             case Proposal() if sender == context.leader and self._proposal is None:
                 self._proposal = message
 
@@ -129,9 +139,13 @@ class Aggregator:
                 return
             self._held = True
             await self._acknowledge()
-        if self._set is not None and not self._answered and now_s < desk.due(SUMMED):
+        if self._set is not None and not self._looked and now_s < desk.due(SUMMED):
+            self._looked = True
+            await self._vote(self._set)
+        ready = self._voted is not None and self._quorum is not None
+        if ready and not self._answered and now_s < desk.due(SUMMED):
             self._answered = True
-            await self._sum(self._set)
+            await self._sum()
         if self._unread:
             await self._compare_rows()
         if self._proposal is not None and not self._signed and now_s < desk.due(CERTIFIED):
@@ -186,8 +200,8 @@ class Aggregator:
         signature = desk.keys.signing.sign(ACKNOWLEDGEMENT, text)
         await desk.send([context.leader], Held(context.round, entries, signature))
 
-    async def _sum(self, agreed: SumSet) -> None:
-        """Answer the leader's set U, if it is one."""
+    async def _vote(self, agreed: SumSet) -> None:
+        """Say that we would sum the leader's set U, if it is one."""
         desk, context = self._desk, self._desk.context
         digest = set_digest(agreed)
         try:
@@ -207,10 +221,29 @@ class Aggregator:
         lines = {line.update + line.dealing: line.contributor for line in agreed.contributions}
         if any(self.dealt.get(entry) != contributor for entry, contributor in lines.items()):
             return
+        self._voted = digest
+        signature = desk.keys.signing.sign(SET_VOTE, set_text(context, digest))
+        await desk.send([context.leader], SetVote(context.round, signature))
+
+    async def _sum(self) -> None:
+        """Sum the set that we voted for, if tau of us have."""
+        desk, context, digest = self._desk, self._desk.context, self._voted
+        assert self._set is not None
+        assert self._quorum is not None
+        assert digest is not None
+        voters = set()
+        for vote in self._quorum.votes:
+            if vote.aggregator in context.aggregators:
+                try:
+                    check_vote(context, vote, digest)
+                except PeerError:
+                    continue
+                voters.add(vote.aggregator)
+        if len(voters) < context.parameters.resolved_quorum:
+            return
+        members = sorted(line.contributor for line in self._set.contributions)
         summed = await desk.node.compute(
-            SumShares(
-                desk.setting, tuple(self.shares[peer].share for peer in sorted(lines.values()))
-            )
+            SumShares(desk.setting, tuple(self.shares[peer].share for peer in members))
         )
         signature = desk.keys.signing.sign(SUM_SHARE, sum_text(context, digest, summed.share))
         await desk.send([context.leader], SumShare(context.round, summed.share, signature))
@@ -285,6 +318,17 @@ class Aggregator:
                 await desk.accuse(bad_opening(opening, desk.context.round))
             good = good and checked.good
         return good
+
+
+def check_vote(context: RoundContext, vote: Vote, digest: bytes) -> None:
+    """Check an aggregator's vote for the set of this digest.
+
+    Raises:
+      PeerError: it is not its vote.
+    """
+    key = context.entries[vote.aggregator].signing
+    text = set_text(context, digest)
+    signatures.verify(key, SET_VOTE, text, vote.signature, signer=vote.aggregator)
 
 
 def check_set_signatures(context: RoundContext, agreed: SumSet) -> None:

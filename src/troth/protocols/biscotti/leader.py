@@ -29,7 +29,7 @@ from troth.crypto import signatures
 from troth.crypto.group import POINT_BYTES
 from troth.errors import PeerError
 from troth.ids import NodeId
-from troth.protocols.biscotti.aggregator import Aggregator
+from troth.protocols.biscotti.aggregator import Aggregator, check_vote
 from troth.protocols.biscotti.blocks import (
     MAX_JUDGED,
     Statement,
@@ -47,8 +47,11 @@ from troth.protocols.biscotti.messages import (
     Held,
     Opened,
     Proposal,
+    SetQuorum,
+    SetVote,
     SumSet,
     SumShare,
+    Vote,
 )
 from troth.protocols.biscotti.offences import bad_sum
 from troth.protocols.biscotti.texts import SUM_SET, SUM_SHARE, set_digest, set_text, sum_text
@@ -72,6 +75,9 @@ class Leader:
         self._desk = desk
         self._aggregator = aggregator
         self._acknowledgements: dict[NodeId, Statement] = {}
+        self._votes: dict[NodeId, Vote] = {}
+        self._voted = False
+        """Whether aggregators were shown a quorum of votes."""
         self._sums: dict[NodeId, SumShare] = {}
         self._openings: dict[NodeId, NoiseOpening] = {}
         self._evidence: dict[tuple[NodeId, str, int], Evidence] = {}
@@ -116,6 +122,10 @@ class Leader:
                 key = context.entries[sender].signing
                 signatures.verify(key, ACKNOWLEDGEMENT, text, message.signature, signer=sender)
                 self._acknowledgements[sender] = Statement(entries, message.signature)
+            case SetVote() if self._set is not None and self._from_committee(sender, self._votes):
+                vote = Vote(sender, message.signature)
+                check_vote(context, vote, set_digest(self._set))
+                self._votes[sender] = vote
             case SumShare() if self._set is not None and self._from_committee(sender, self._sums):
                 text = sum_text(context, set_digest(self._set), message.share)
                 key = context.entries[sender].signing
@@ -133,6 +143,10 @@ class Leader:
             if len(self._acknowledgements) < everybody and now_s < desk.due(HELD):
                 return
             await self._agree()
+        if len(self._votes) >= context.parameters.resolved_quorum and not self._voted:
+            self._voted = True
+            votes = tuple(self._votes[peer] for peer in sorted(self._votes))
+            await desk.send(context.aggregators, SetQuorum(context.round, votes))
         if self._set is not None and self._block is None:
             if self._doubts:
                 await self._open_doubted(late=now_s >= desk.due(DOUBTED))

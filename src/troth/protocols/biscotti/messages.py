@@ -143,6 +143,31 @@ class SumSet(RoundMessage, frozen=True):
     """For `SUM_SET`, of `set_text`."""
 
 
+class SetVote(RoundMessage, frozen=True):
+    """Aggregator to the leader: this is the set that I would sum. One in a round, ever."""
+
+    signature: Signature
+    """For `SET_VOTE`, of `set_text`."""
+
+
+class Vote(Part, frozen=True):
+    """An aggregator's vote, as the leader shows it."""
+
+    aggregator: PeerName
+    signature: Signature
+
+
+class SetQuorum(RoundMessage, frozen=True):
+    """Leader to aggregators: tau of you would sum this set, so nobody can have that for another.
+
+    Without it a leader could have some sum U and the others U without one member: no second sum
+    would open, but the first tells everybody's share of it, and so those of the member that is
+    missing in the second.
+    """
+
+    votes: Annotated[tuple[Vote, ...], msgspec.Meta(max_length=MAX_PEERS)]
+
+
 class SumShare(RoundMessage, frozen=True):
     """Aggregator to the leader: the sum of the shares of U (step 7). One in a round, ever."""
 
@@ -234,6 +259,8 @@ MESSAGES = (
     Shares,
     Held,
     SumSet,
+    SetVote,
+    SetQuorum,
     SumShare,
     Doubt,
     RandomRows,

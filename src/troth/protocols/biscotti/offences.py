@@ -63,6 +63,7 @@ from troth.protocols.biscotti.messages import (
 from troth.protocols.biscotti.texts import (
     GRANT,
     MASKED,
+    SET_VOTE,
     SUM_SET,
     SUM_SHARE,
     dealing_of,
@@ -76,7 +77,7 @@ from troth.protocols.biscotti.texts import (
 )
 from troth.wire import Codec, Message
 
-ONCE_A_ROUND = (VERDICT, ACKNOWLEDGEMENT, DEALING, MASKED, SUM_SET, SUM_SHARE)
+ONCE_A_ROUND = (VERDICT, ACKNOWLEDGEMENT, DEALING, MASKED, SUM_SET, SET_VOTE, SUM_SHARE)
 """Purposes for which an honest peer signs one text in a round."""
 
 _MESSAGES = Codec(

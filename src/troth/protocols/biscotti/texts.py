@@ -15,6 +15,7 @@ from troth.wire import Codec
 GRANT = "biscotti grant"
 MASKED = "biscotti masked"
 SUM_SET = "biscotti sum set"
+SET_VOTE = "biscotti set vote"
 SUM_SHARE = "biscotti sum share"
 ROWS = "biscotti random rows"
 
@@ -117,7 +118,8 @@ def set_digest_of(
 
 
 def set_text(context: RoundContext, digest: bytes) -> bytes:
-    """A leader's word that this is the set U, the only one of the round."""
+    """A leader's word that this is the set U, the only one of the round; with `SET_VOTE`, an
+    aggregator's that it would sum this one and no other."""
     return place(context) + digest
 
 
