@@ -11,6 +11,7 @@ import resource
 import tempfile
 import time
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 import troth
@@ -27,8 +28,7 @@ MODELS = {
 
 @dataclass(frozen=True)
 class Size:
-    """What is run. As many slots as three quarters of the noise that is asked for need: one of each
-    peer's is opened for everybody."""
+    """What is run."""
 
     parties: int
     rounds: int
@@ -38,9 +38,15 @@ class Size:
     sampled: float = 0.35
     """R / parties: the authors' verifiers wait for 70 updates of 200 peers."""
     noisers: int = 5
-    slots: int = 4
+    slots: int = 3
+    """J: 350 times a round somebody asks one of 200 peers for one, 1.75 times each on average."""
     share_checks: bool = False
     engine: str = "processes"
+
+    @property
+    def updates(self) -> int:
+        """R."""
+        return ceil(self.sampled * self.parties)
 
     def scenario(self) -> str:
         """The scenario file."""

@@ -9,12 +9,13 @@ import pytest
 from mesh_nodes import MeshCluster, mesh_stage
 from real_nodes import kill
 
-from troth.charter.loading import LoadedScenario
+from troth.charter.loading import LoadedScenario, load_scenario
 from troth.crypto.identity import Identity
-from troth.errors import UnreachableError, UsageError, VerificationError
+from troth.errors import CharterError, UnreachableError, UsageError, VerificationError
 from troth.ids import NodeId
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.node import Connect, Listen, check_place
+from troth.worlds.real.stage import Mesh, prepare_node, topology_of
 
 NAMES = tuple(NodeId(f"party-{number}") for number in range(4))
 IMPATIENT = Limits(unreachable_s=3.0)
@@ -175,6 +176,19 @@ def test_one_who_can_reach_an_impostor_only_says_so(small: LoadedScenario, tmp_p
         assert isinstance(impostor.exception(), UnreachableError)
 
     asyncio.run(run())
+
+
+def test_a_real_peer_commits_to_what_it_says(scenario_file) -> None:
+    protocol = 'name = "biscotti"\nadversarial_stake = 0.0'
+    real, modelled = (
+        load_scenario(scenario_file(protocol, f'[cryptography]\ngroup = "{group}"', parties=12))
+        for group in ("g1", "modelled")
+    )
+    assert topology_of(real.scenario) == Mesh()
+    with pytest.raises(CharterError, match=r"cryptography.group = .* belongs to a simulation"):
+        topology_of(modelled.scenario)
+    with pytest.raises(UsageError, match="party-00 needs its secret and the genesis"):
+        prepare_node(real.scenario, NodeId("party-00"), base=real.base, root=None)
 
 
 def test_place_and_addresses_are_checked(small: LoadedScenario) -> None:

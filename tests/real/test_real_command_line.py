@@ -39,6 +39,8 @@ def test_an_identity_is_made_and_shown(tmp_path: Path, capsys: pytest.CaptureFix
         ),
         (["--connect", "https://127.0.0.1:1", "--as", "party-9"], 2, "has no node party-9"),
         (["--connect", "https://127.0.0.1:1", "--as", "server"], 2, "server listens"),
+        (["--connect", "https://a:1", "--secret", "s"], 2, "--secret needs --genesis beside it"),
+        (["--connect", "https://a:1", "--genesis", "g"], 2, "--genesis needs --secret beside it"),
         (
             ["--connect", "https://a:1", "--set", "protocol.name=standalone"],
             3,

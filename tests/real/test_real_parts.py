@@ -19,7 +19,7 @@ from troth.worlds.real.deadline import AdaptiveDeadline
 from troth.worlds.real.journal import Checkpoint, Journal
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.link import Link, Refused
-from troth.worlds.real.peers import peers_text, read_peers
+from troth.worlds.real.peers import peers_text, read_addresses, read_peers
 
 ANN, BOB = NodeId("ann"), NodeId("bob")
 ACTIONS = ("send", "carry", "lose answer", "replay", "save", "crash")
@@ -73,6 +73,8 @@ def test_a_peers_file_is_read_as_written(tmp_path: Path) -> None:
     [
         ("[peers", "is not TOML"),
         ("", r"something else than a table \[peers\]"),
+        ('[addresses]\nann = "https://a:1"\n', "something else"),
+        ("peers = 5\n", "something else"),
         ("[peers]\n[more]\n", "something else"),
         ('[peers]\nann = "abc"\n', "peers.ann is not a public id"),
         ("[peers]\nann = 5\n", "peers.ann is not a public id"),
@@ -84,6 +86,30 @@ def test_a_bad_peers_file_is_refused(tmp_path: Path, text: str, problem: str) ->
     path.write_text(text.format("ab" * 32))
     with pytest.raises(UsageError, match=problem):
         read_peers(path)
+
+
+def test_addresses_are_read_as_written(tmp_path: Path) -> None:
+    peers = {ANN: Identity.create().public, BOB: Identity.create().public}
+    addresses = {BOB: "https://bob.example:8443"}
+    path = tmp_path / "peers.toml"
+    path.write_text(peers_text(peers, addresses))
+    assert (read_peers(path), read_addresses(path)) == (peers, addresses)
+    path.write_text(peers_text(peers))
+    assert read_addresses(path) == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("ann = 5", "addresses.ann is not an address in quotes"),
+        ('anne = "https://a:1"', r"addresses.anne is the address of somebody who is not in"),
+    ],
+)
+def test_bad_addresses_are_refused(tmp_path: Path, line: str, problem: str) -> None:
+    path = tmp_path / "peers.toml"
+    path.write_text(peers_text({ANN: Identity.create().public}) + f"[addresses]\n{line}\n")
+    with pytest.raises(UsageError, match=problem):
+        read_addresses(path)
 
 
 def test_a_journal_gives_back_what_was_last_saved(tmp_path: Path) -> None:

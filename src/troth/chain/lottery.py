@@ -54,10 +54,7 @@ def draw(
     Raises:
       RoundFailedError: there are not so many with stake, or `MAX_TICKETS` did not find them.
     """
-    eligible = sum(
-        amount > 0 and peer not in excluded
-        for peer, amount in zip(table.peers, table.stake, strict=True)
-    )
+    eligible = len(table.holders.difference(excluded))
     if eligible < size:
         raise RoundFailedError(
             f"there are {eligible} peers with stake to draw {size} of as {role}",

@@ -57,6 +57,13 @@ class StakeTable:
         `bounds[i]`."""
         return tuple(accumulate(self.stake))
 
+    @cached_property
+    def holders(self) -> frozenset[NodeId]:
+        """Who holds any."""
+        return frozenset(
+            peer for peer, amount in zip(self.peers, self.stake, strict=True) if amount
+        )
+
     def digest(self) -> bytes:
         """32 bytes that bind every peer's name and stake."""
         hashed = sha256(b"troth-stake\0")

@@ -274,8 +274,7 @@ def _openings_hold(
 
 def _shifted(key: CommitmentKey, values_D: Int64s, bound: int) -> Elements:
     """x + B in rows, shape (K, L, 2) or (K, L, 4): never negative."""
-    shifted = from_unsigned(key.layout.to_rows(values_D) + bound)
-    return shifted[..., :2] if 2 * bound < 2**32 else shifted
+    return from_unsigned(key.layout.to_rows(values_D) + bound, short=2 * bound < 2**32)
 
 
 def _check_opening(key: CommitmentKey, values_D: Int64s, blindings_K: Elements, bound: int) -> None:

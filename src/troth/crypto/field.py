@@ -65,10 +65,14 @@ def integers(elements_NW: Elements) -> list[int]:
     return [int.from_bytes(data[at : at + size], "little") for at in range(0, len(data), size)]
 
 
-def from_unsigned(values: Int64s) -> Elements:
-    """Nonnegative integers as elements of four limbs, shape (..., 4)."""
-    little = np.ascontiguousarray(values, dtype="<i8")
-    return little.view(_LIMB).reshape(*values.shape, _INT64_LIMBS)
+def from_unsigned(values: Int64s, *, short: bool = False) -> Elements:
+    """Nonnegative integers as elements of four limbs, shape (..., 4).
+
+    Args:
+      short: all are below 2^32, and two limbs are enough.
+    """
+    little = np.ascontiguousarray(values, dtype="<u4" if short else "<i8")
+    return little.view(_LIMB).reshape(*values.shape, _INT64_LIMBS // 2 if short else _INT64_LIMBS)
 
 
 def from_signed(values: Int64s) -> Elements:

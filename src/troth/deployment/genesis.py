@@ -157,7 +157,7 @@ def make_own(
         )
     if not secret.exists():
         write_secret(secret, os.urandom(SEED_BYTES))
-    keys = read_keys(secret)
+    keys = read_keys(secret, terms.charter)
     place = noise_file(secret)
     if terms.setting.sigma is not None and not place.exists():
         results, done = [], 0
@@ -181,14 +181,17 @@ def read_own(terms: Terms, peer: NodeId, secret: Path) -> Own:
         charter already.
       VerificationError: the file of noise is damaged, or of another secret.
     """
-    keys = read_keys(secret)
+    keys = read_keys(secret, terms.charter)
     table = None if terms.setting.sigma is None else _read_table(terms, peer, secret, keys)
     entry = entry_of(peer, terms.charter, keys, noise_root(peer, table))
     return Own(keys, table, entry)
 
 
-def read_keys(secret: Path) -> PeerKeys:
-    """The keys that follow from the secret in a file.
+def read_keys(secret: Path, charter: str) -> PeerKeys:
+    """The keys for a charter that follow from the secret in a file.
+
+    Args:
+      charter: its digest.
 
     Raises:
       UsageError: it cannot be read, or holds something else.
@@ -199,7 +202,7 @@ def read_keys(secret: Path) -> PeerKeys:
             f"{secret}: holds {len(seed)} bytes, and a peer's secret has {SEED_BYTES}",
             hint=NEW_SECRET,
         )
-    return PeerKeys.from_seed(seed)
+    return PeerKeys.from_seed(seed, charter)
 
 
 def noise_file(secret: Path) -> Path:
@@ -299,11 +302,6 @@ def _check_peers(terms: Terms, genesis: CheckedGenesis) -> None:
 def _read_table(terms: Terms, peer: NodeId, secret: Path, keys: PeerKeys) -> NoiseTable:
     path = noise_file(secret)
     noise = _read_noise(path)
-    if noise.signing != keys.signing.public:
-        raise VerificationError(
-            f"{path}: follows from another secret than {secret}",
-            hint="delete it, and make it again with: troth genesis entry",
-        )
     for what, found, wanted in (
         ("charter", noise.charter, terms.charter),
         ("peer", noise.peer, peer),
@@ -313,6 +311,11 @@ def _read_table(terms: Terms, peer: NodeId, secret: Path, keys: PeerKeys) -> Noi
                 f"{secret}: is the secret for another {what}, {found}",
                 hint="noise that is used twice hides nothing: take another file for the secret",
             )
+    if noise.signing != keys.signing.public:
+        raise VerificationError(
+            f"{path}: follows from another secret than {secret}",
+            hint="delete it, and make it again with: troth genesis entry",
+        )
     table = read_noise_table(peer, terms.setting, noise.rows)
     if table.root != noise.root:
         raise VerificationError(

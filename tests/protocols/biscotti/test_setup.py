@@ -52,7 +52,7 @@ def setting(protocol: Biscotti = MASKED) -> Setting:
 
 
 def keys(peer: NodeId) -> PeerKeys:
-    return PeerKeys.from_seed(sha256(peer.encode()).digest())
+    return PeerKeys.from_seed(sha256(peer.encode()).digest(), CHARTER)
 
 
 @cache

@@ -79,6 +79,8 @@ class Aggregator:
         self._unread: list[NodeId] = []
         """Of those, whose we have not compared with our share yet."""
         self._named: dict[bytes, set[NodeId]] = {}
+        self._expecting: tuple[int, set[NodeId]] = 0, set()
+        """So many verdicts, and whom they make us wait for."""
         self._judged = False
         """Whether all verdicts are there, or their time is over."""
         self._held = False
@@ -134,8 +136,7 @@ class Aggregator:
             self._judged = self._judged or everybody or now_s >= desk.due(JUDGED)
             if not self._judged:
                 return
-            expected = {peer for update in self._accepted() for peer in self._named[update]}
-            if not expected <= self.shares.keys() and now_s < desk.due(SHARED):
+            if not self._expected() <= self.shares.keys() and now_s < desk.due(SHARED):
                 return
             self._held = True
             await self._acknowledge()
@@ -156,6 +157,14 @@ class Aggregator:
         """The updates that a majority accepts, as far as we have heard."""
         counts = Counter(update for said in self.verdicts.values() for update in said.entries)
         return {update for update, n in counts.items() if n >= self._desk.context.majority}
+
+    def _expected(self) -> set[NodeId]:
+        """Whose shares to wait for. Shares come one by one, so it is counted once for as many
+        verdicts."""
+        if self._expecting[0] != len(self.verdicts):
+            named = {peer for update in self._accepted() for peer in self._named[update]}
+            self._expecting = len(self.verdicts), named
+        return self._expecting[1]
 
     async def _acknowledge(self) -> None:
         desk, context = self._desk, self._desk.context
@@ -295,20 +304,22 @@ class Aggregator:
         if verified.fault is not None:
             return
         sealed = read_block(proposal.block, sender=context.leader)
-        if not await self._audited(sealed.content.openings):
-            return
         self.checked = sealed.digest
         signature = desk.keys.certificate.sign(certified_text(sealed.digest))
         await desk.send([context.leader], Endorsement(context.round, sealed.digest, signature))
+        await self._audit(sealed.content.openings)
 
-    async def _audited(self, openings: tuple[NoiseOpening, ...]) -> bool:
-        """Check the opened slots that are ours to check: committees share them out."""
+    async def _audit(self, openings: tuple[NoiseOpening, ...]) -> None:
+        """Check the opened slots that are ours to check: committees share them out.
+
+        A wrong one does not make the block wrong. Who opened it is punished by a later one, and
+        could otherwise fail every round in which it is audited.
+        """
         desk = self._desk
         if not openings or desk.setting.sigma is None:
-            return True
+            return
         # Each is somebody's, and if there are fewer than aggregators, more than one's.
         every = len(desk.context.aggregators)
-        good = True
         for opening in openings[self._number % len(openings) :: every]:
             root = desk.context.entries[opening.noiser].noise_root
             checked = await desk.node.compute(
@@ -316,8 +327,6 @@ class Aggregator:
             )
             if not checked.good:
                 await desk.accuse(bad_opening(opening, desk.context.round))
-            good = good and checked.good
-        return good
 
 
 def check_vote(context: RoundContext, vote: Vote, digest: bytes) -> None:

@@ -361,7 +361,7 @@ def _check_rest(rules: Rules, head: Head, sealed: Sealed[Block], sender: NodeId)
         else:
             check_set(context, block)
             _check_sum(rules, block, block.aggregate, weights)
-        _check_openings(context, block)
+        _check_openings(rules, context, block)
         _check_evidence(rules, head, block, weights)
     except FieldError as fault:
         raise BlockError(block.height, fault.field, fault.problem, sender=sender) from None
@@ -403,7 +403,9 @@ def _check_sum(rules: Rules, block: Block, aggregate_D: Int64s, weights: bytes) 
         raise FieldError("aggregate", f"is not the sum: {error.message}") from None
 
 
-def _check_openings(context: RoundContext, block: Block) -> None:
+def _check_openings(rules: Rules, context: RoundContext, block: Block) -> None:
+    if block.openings and rules.setting.sigma is None:
+        raise FieldError("openings", "are of noise where there is none")
     for opening in block.openings:
         if opening.noiser not in context.audited:
             raise FieldError("openings", f"are by {opening.noiser}, who is not audited")

@@ -24,13 +24,23 @@ class PeerKeys:
     noise: NoiseSecret
 
     @classmethod
-    def from_seed(cls, seed: bytes) -> PeerKeys:
-        """The keys that follow from 32 random bytes that are used for nothing else."""
+    def from_seed(cls, seed: bytes, charter: str) -> PeerKeys:
+        """The keys for one run.
+
+        With another charter they are others, but with the same one they are the same: two runs with
+        one secret and one charter hide two updates with the same noise, and so tell their
+        difference.
+
+        Args:
+          seed: 32 random bytes that are used for nothing else.
+          charter: the charter's digest.
+        """
         if len(seed) != SEED_BYTES:
             raise ValueError(f"a seed has {SEED_BYTES} bytes, not {len(seed)}")
 
         def part(name: bytes) -> bytes:
-            return shake_256(b"troth-biscotti-keys\0" + name + b"\0" + seed).digest(SEED_BYTES)
+            bound = name + b"\0" + charter.encode() + b"\0" + seed
+            return shake_256(b"troth-biscotti-keys\0" + bound).digest(SEED_BYTES)
 
         return cls(
             signing=SigningKey(part(b"signing")),

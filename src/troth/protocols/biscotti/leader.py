@@ -85,6 +85,7 @@ class Leader:
         self._accused: Counter[NodeId] = Counter()
         self._endorsements: dict[NodeId, bytes] = {}
         self._set: SumSet | None = None
+        self._set_digest = b""
         self._tried = 0
         """Sums with which opening was tried the last time."""
         self._doubts = False
@@ -124,10 +125,10 @@ class Leader:
                 self._acknowledgements[sender] = Statement(entries, message.signature)
             case SetVote() if self._set is not None and self._from_committee(sender, self._votes):
                 vote = Vote(sender, message.signature)
-                check_vote(context, vote, set_digest(self._set))
+                check_vote(context, vote, self._set_digest)
                 self._votes[sender] = vote
             case SumShare() if self._set is not None and self._from_committee(sender, self._sums):
-                text = sum_text(context, set_digest(self._set), message.share)
+                text = sum_text(context, self._set_digest, message.share)
                 key = context.entries[sender].signing
                 signatures.verify(key, SUM_SHARE, text, message.signature, signer=sender)
                 self._sums[sender] = message
@@ -182,7 +183,8 @@ class Leader:
         unsigned = sum_set(
             context, contributions, self._acknowledgements, self._aggregator.verdicts
         )
-        signature = desk.keys.signing.sign(SUM_SET, set_text(context, set_digest(unsigned)))
+        self._set_digest = set_digest(unsigned)
+        signature = desk.keys.signing.sign(SUM_SET, set_text(context, self._set_digest))
         self._set = SumSet(
             unsigned.round,
             unsigned.contributions,

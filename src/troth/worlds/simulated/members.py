@@ -11,6 +11,7 @@ from troth.charter.scenario import Scenario
 from troth.engines.engine import Engine
 from troth.ids import PartyId
 from troth.protocols.biscotti.chain import Rules
+from troth.protocols.biscotti.failures import run_notes
 from troth.protocols.biscotti.keys import SEED_BYTES, PeerKeys
 from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.biscotti.roles import Members
@@ -31,7 +32,8 @@ def simulated_members(
     """All peers, with keys that follow from the scenario's seed.
 
     Raises:
-      CharterError: the protocol's numbers do not go together.
+      CharterError: the protocol's numbers do not go together, or its committees fail more often
+        than the charter bears.
     """
     protocol, training = scenario.charter.protocol, scenario.charter.training
     assert isinstance(protocol, Biscotti)
@@ -43,9 +45,11 @@ def simulated_members(
         dimension=len(initial_D),
         modelled=scenario.cryptography.group == "modelled",
     )
+    # Refuses committees that fail too often before minutes are spent on noise.
+    run_notes(protocol, training, parties, setting)
     secret = streams.secret(scenario.seed)
     keys = {
-        party: PeerKeys.from_seed(secret.child("node", party, "keys").digest(SEED_BYTES))
+        party: PeerKeys.from_seed(secret.child("node", party, "keys").digest(SEED_BYTES), digest)
         for party in parties
     }
     requests = {party: noise_requests(setting, keys[party]) for party in parties}
@@ -60,3 +64,24 @@ def simulated_members(
     ]
     genesis = make_genesis(protocol, training, setting, initial_D, digest, entries)
     return Members(Rules(genesis, setting, protocol, training), keys, tables)
+
+
+def member_notes(scenario: Scenario, members: Members) -> list[str]:
+    """What a reader must know of a simulated ledger."""
+    rules = members.rules
+    parties = sorted(members.keys)
+    notes = [
+        "peers' keys and noise follow from the seed: whoever has the scenario knows them",
+        *run_notes(rules.parameters, rules.training, parties, rules.setting),
+    ]
+    if rules.setting.modelled:
+        notes.append(
+            "commitments are modelled by numbers, not made on the curve: they bind nobody who "
+            "computes, and their cost is not that of real ones"
+        )
+    if scenario.engine.share_checks:
+        notes.append(
+            "checks of the same public bytes by several peers at one instant were computed once; "
+            "share_checks = false in [engine] has every peer check everything itself"
+        )
+    return notes

@@ -36,7 +36,7 @@ from troth.roles.node import Cast
 from troth.streams import Stream
 from troth.wire import Float32s, Int64s
 from troth.worlds.dealing import deal_rows, make_bench
-from troth.worlds.simulated.members import simulated_members
+from troth.worlds.simulated.members import member_notes, simulated_members
 from troth.worlds.simulated.spec import ZeroCost
 from troth.worlds.simulated.sybils import rejoining
 
@@ -134,7 +134,7 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
         privacy=privacy,
         members=members,
         device=describe_device(scenario.engine.device, device),
-        notes=(*dealt.notes, *_world_notes(scenario)),
+        notes=(*dealt.notes, *_world_notes(scenario, members)),
     )
 
 
@@ -160,8 +160,10 @@ def _own_privacy(
     return {party: privacy for party, privacy in found.items() if privacy is not None}
 
 
-def _world_notes(scenario: Scenario) -> list[str]:
+def _world_notes(scenario: Scenario, members: Members | None) -> list[str]:
     """What a reader must know about what stands in for what."""
+    if members is not None:
+        return member_notes(scenario, members)
     if not isinstance(scenario.charter.protocol, Tormentor):
         return []
     notes = [
