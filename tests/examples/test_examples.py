@@ -53,6 +53,17 @@ def test_private_hospitals_keep_their_budgets_and_still_learn():
     assert all(0 < party.epsilon <= party.budget for party in summary.privacy.parties)
 
 
+def test_hospitals_without_a_server_leave_the_flippers_out():
+    """Multi-Krum lets at most a few of their updates through."""
+    path = ROOT / "examples/biscotti/scenario.toml"
+    summary = troth.simulate(path, progress=False).summary
+    flippers = [party.accepted for party in summary.parties if party.attacker is not None]
+    honest = [party.accepted for party in summary.parties if party.attacker is None]
+    assert len(flippers) == 2
+    assert sum(flippers) < 0.1 * fmean(honest)
+    assert summary.final.error < 0.12
+
+
 @pytest.mark.parametrize("example", [name for name in PRESENT if name == "credit"])
 def test_a_broker_makes_label_flippers_pay(example):
     """And the model is better than one that never expects a default, which errs in 22.1 %."""

@@ -302,20 +302,22 @@ def _check_peers(terms: Terms, genesis: CheckedGenesis) -> None:
 def _read_table(terms: Terms, peer: NodeId, secret: Path, keys: PeerKeys) -> NoiseTable:
     path = noise_file(secret)
     noise = _read_noise(path)
-    for what, found, wanted in (
-        ("charter", noise.charter, terms.charter),
-        ("peer", noise.peer, peer),
-    ):
-        if found != wanted:
-            raise UsageError(
-                f"{secret}: is the secret for another {what}, {found}",
-                hint="noise that is used twice hides nothing: take another file for the secret",
-            )
+
+    def refuse(what: str, found: str) -> UsageError:
+        return UsageError(
+            f"{secret}: is the secret for another {what}, {found}",
+            hint="noise that is used twice hides nothing: take another file for the secret",
+        )
+
+    if noise.charter != terms.charter:
+        raise refuse("charter", noise.charter)
     if noise.signing != keys.signing.public:
         raise VerificationError(
             f"{path}: follows from another secret than {secret}",
             hint="delete it, and make it again with: troth genesis entry",
         )
+    if noise.peer != peer:
+        raise refuse("peer", noise.peer)
     table = read_noise_table(peer, terms.setting, noise.rows)
     if table.root != noise.root:
         raise VerificationError(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
+from pathlib import Path
 
 from troth.chain.audit import audit_structure
 from troth.chain.export import blocks_of
 from troth.chain.link import first_state, state_after
+from troth.chain.stake import StakeTable
 from troth.chain.store import ChainFile
 from troth.ids import NodeId
 from troth.report.read import CHAIN, Run
@@ -22,13 +25,18 @@ def stake_shares(run: Run, peers: Collection[NodeId]) -> list[float]:
     path = run.path / CHAIN
     if not path.is_file():
         return []
+    return [
+        sum(stake for peer, stake in table.as_dict().items() if peer in peers) / table.total
+        for table in _stakes(path)
+    ]
+
+
+@lru_cache(maxsize=1)
+def _stakes(path: Path) -> tuple[StakeTable, ...]:
+    """Checking a chain takes seconds, and several readings are of the same."""
     with ChainFile(path) as file:
         audit = audit_structure(file)
         states = [first_state(audit.genesis)]
         for block in blocks_of(file, audit):
             states.append(state_after(states[-1], block))
-    return [
-        sum(stake for peer, stake in state.stake.as_dict().items() if peer in peers)
-        / state.stake.total
-        for state in states
-    ]
+    return tuple(state.stake for state in states)
