@@ -37,20 +37,23 @@ lint: $(VENV)/.dev  ## check style and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-fuzz: $(VENV)/.fuzz  ## fuzz the wire codec, the broker, then blocks, for FUZZ_S seconds in all
-	mkdir -p build/fuzz/wire build/fuzz/broker build/fuzz/block
+fuzz: $(VENV)/.fuzz  ## fuzz wire codec, broker, blocks and ledger peers, for FUZZ_S seconds in all
+	mkdir -p build/fuzz/wire build/fuzz/broker build/fuzz/block build/fuzz/biscotti
 	cd build/fuzz && $(abspath $(BIN))/python $(CURDIR)/tests/fuzz/fuzz_wire.py \
-	  -max_total_time=$$(($(FUZZ_S) / 3)) wire $(CURDIR)/tests/fuzz/corpus/wire
+	  -max_total_time=$$(($(FUZZ_S) / 4)) wire $(CURDIR)/tests/fuzz/corpus/wire
 	cd build/fuzz && $(abspath $(BIN))/python $(CURDIR)/tests/fuzz/fuzz_broker.py \
-	  -max_total_time=$$(($(FUZZ_S) / 3)) broker
+	  -max_total_time=$$(($(FUZZ_S) / 4)) broker
 	cd build/fuzz && $(abspath $(BIN))/python $(CURDIR)/tests/fuzz/fuzz_block.py \
-	  -max_total_time=$$(($(FUZZ_S) / 3)) block
+	  -max_total_time=$$(($(FUZZ_S) / 4)) block
+	cd build/fuzz && $(abspath $(BIN))/python $(CURDIR)/tests/fuzz/fuzz_biscotti.py \
+	  -max_total_time=$$(($(FUZZ_S) / 4)) biscotti
 
 bench: install $(BENCH_VENV)/.installed  ## measure beside other libraries; wants TROTH_DATA
 	$(BIN)/python benchmarks/robust.py
 	$(BIN)/python benchmarks/simulation.py
 	$(BIN)/python benchmarks/broker.py
 	$(BIN)/python benchmarks/sharing.py
+	$(BIN)/python benchmarks/biscotti.py --part roles --part large  # whole runs: hours
 
 clean:  ## remove environments, runs and caches
 	rm -rf $(VENV) $(BENCH_VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

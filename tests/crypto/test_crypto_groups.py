@@ -59,6 +59,13 @@ def bits(*names):
     return SimulatedSecret(streams.secret(5).child(*names)).bits()
 
 
+@all_groups
+@given(factor=st.integers(0, ORDER - 1) | st.sampled_from([0, 1, 255, 256, 2**248, ORDER - 1]))
+def test_a_multiplier_of_one_point_gives_what_times_gives(group, factor):
+    blinding = KEYS[group.name].generators.blinding
+    assert KEYS[group.name].generators.blind(factor) == group.times(blinding, factor)
+
+
 def some_points(group, count):
     return tuple(group.hash_to_group(b"%d" % at, TAG) for at in range(count))
 

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from troth.charter.loading import load_scenario, load_text
+from troth.data.loading import load
+from troth.data.spec import CallableData
 from troth.report.progress import QuietProgress
 from troth.reproduction.loading import list_experiments, load_experiment
 from troth.reproduction.reproduce import reproduce
+from troth.streams import Stream
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 NAMES = list_experiments(FOLDER)
+BESIDE = FOLDER.parents[1] / "shared" / "data"
+DATA = Path(os.environ.get("TROTH_DATA") or BESIDE)
+PRESENT = [
+    name
+    for name, folder in {"mnist": "mnist", "credit": "credit_default"}.items()
+    if (DATA / folder).is_dir()
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -47,3 +59,25 @@ def test_the_wide_area_runs_small(tmp_path: Path) -> None:
     assert slow is not None
     assert quick is not None
     assert 4 < slow / quick < 7
+
+
+@pytest.mark.parametrize("name", PRESENT)
+def test_ledgers_train_on_features_of_one_scale(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And on no copy of the label, unless it is asked for."""
+    monkeypatch.setenv("TROTH_DATA", str(DATA))
+    base = FOLDER / "biscotti" / "scenarios"
+
+    def loaded(**arguments: bool) -> tuple[np.ndarray, np.ndarray]:
+        spec = CallableData(callable=f"standardised:{name}", arguments=arguments)
+        train = load(spec, root=None, base=base, stream=Stream(1, ())).train
+        return train.x_NF.reshape(len(train), -1).astype(float), train.y_N
+
+    x_NF, y_N = loaded()
+    # Without pixels that no image uses.
+    used_F = x_NF.std(axis=0) > 0
+    assert abs(x_NF.mean()) < 1e-3
+    assert x_NF.std() == pytest.approx(1, abs=1e-3)
+    copies = [abs(np.corrcoef(x_N, y_N)[0, 1]) for x_N in x_NF[:, used_F].T]
+    assert max(copies) < 0.99
+    if name == "credit":
+        assert abs(np.corrcoef(loaded(label_copy=True)[0][:, -1], y_N)[0, 1]) == pytest.approx(1)

@@ -58,7 +58,7 @@ class Plan:
     peers: tuple[NodeId, ...]
     rounds: int
     faithful: frozenset[NodeId] = frozenset()
-    deadline_s: float = 0.5
+    deadline_s: float = 4.0
 
 
 async def greeter(node: Node, plan: Plan) -> Float32s:

@@ -275,6 +275,35 @@ def test_one_who_keeps_a_node_busy_is_asked_so_often_only(tmp_path: Path, what: 
     asyncio.run(run())
 
 
+def test_what_comes_again_is_taken_once_and_needs_no_save(tmp_path: Path) -> None:
+    taken: list[int] = []
+    second = asyncio.Event()
+
+    async def listing(node: Node) -> None:
+        while True:
+            received = await node.receive(Greeting)
+            assert received is not None
+            taken.append(received.message.number)
+            if len(taken) == 2:
+                second.set()
+
+    async def repeats(polls: int, method: str) -> bytes:
+        if method != "poll":
+            return answer(204)
+        number = 1 if polls < 3 else 2
+        return answer(200, greeting(number), **{NUMBER: str(number)})
+
+    async def run() -> None:
+        rude = RudePeer(repeats)
+        async with spoke_to(rude, tmp_path, Limits(), listing):
+            await second.wait()
+        assert taken == [1, 2]
+        told = [head.lower() for head in rude.heads if head.startswith(b"GET /v1/outbox")]
+        assert f"{RECEIVED}: 1\r\n{DURABLE}: 1\r\n".encode() in told[1]
+
+    asyncio.run(run())
+
+
 def test_what_one_sends_to_a_slow_role_is_bounded(tmp_path: Path) -> None:
     """What there is no room for is asked for again later, and held by its sender until then."""
     limits = Limits(waiting_messages=5)

@@ -29,6 +29,10 @@ count = 12
 [network]
 latency = 0.1
 
+[cost]
+kind = "fixed"
+otherwise_s = 0.25
+
 [cryptography]
 group = "modelled"
 
@@ -149,7 +153,7 @@ def test_lines_are_drawn_through_variants(tmp_path: Path) -> None:
     assert all(f"<!-- {name} -->" in svg for name in ("quick", "slow", "how many"))
 
 
-def test_the_stake_of_honest_peers_is_read_off_the_chain(tmp_path: Path) -> None:
+def test_stake_and_computing_time_are_read_off_a_ledgers_run(tmp_path: Path) -> None:
     """Of 12 peers with 10 each, 4 poison. What a round adds can be counted in its block."""
     scenario = SCENARIO[: SCENARIO.index("[protocol]")] + LEDGER
     reading = """
@@ -163,6 +167,11 @@ round = 0
 kind = "stake_share"
 label = "after"
 of = "honest"
+
+[readings.computing]
+kind = "computing_time"
+label = "computing"
+work = ["deal_shares", "verify_block"]
 """
     text = EXPERIMENT.replace("[readings.error]", f"{reading}\n[readings.error]")
     text = text.replace("parties.count=4", "seed=2")
@@ -171,6 +180,7 @@ of = "honest"
     done = carry_out(tmp_path, only=["two"])
     two = done.results.rows[0].readings
     assert two["before"].measured == pytest.approx(8 / 12)
+    assert two["computing"].measured == pytest.approx(0.25 + 0.25)
     run = load_run(tmp_path / "kept" / "two")
     honest = total = 0
     for block in blocks(run.path / "chain.sqlite"):

@@ -48,9 +48,12 @@ from troth.protocols.biscotti.messages import (
     NoiseRequest,
     Opened,
     Proposal,
+    SetQuorum,
+    SetVote,
     Shares,
     SumSet,
     SumShare,
+    Vote,
     Want,
     WireBlock,
 )
@@ -58,6 +61,7 @@ from troth.protocols.biscotti.state import PeerState
 from troth.protocols.biscotti.texts import (
     GRANT,
     MASKED,
+    SET_VOTE,
     SUM_SET,
     SUM_SHARE,
     dealing_of,
@@ -87,6 +91,10 @@ class Malice:
     """What its honest part last saved, as its round began."""
     heard: list[tuple[NodeId, Message]] = field(default_factory=list)
     """All that it was sent."""
+    sets: dict[Round, list[Send]] = field(default_factory=dict)
+    """The sets U that it has asked for as a leader, and that nobody was shown a quorum for."""
+    dealt: dict[Round, dict[int, Shares]] = field(default_factory=dict)
+    """What its honest part would have dealt, by the aggregators' numbers."""
 
     @property
     def me(self) -> NodeId:
@@ -208,33 +216,65 @@ wrong_aggregate = sending(Proposal, _wrong_aggregate)
 """A leader whose block adds one unit to a coordinate of the sum."""
 
 
-def _two_sets(malice: Malice, effect: Send) -> Iterable[Send]:
+def _asking(make: Callable[[Malice, Send], list[Send]]) -> Attack:
+    """A leader that asks for other sets, votes for each itself, and shows whatever quorums come
+    together."""
+
+    def instead(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
+        if isinstance(effect, Send) and isinstance(effect.message, SumSet):
+            malice.sets[effect.message.round] = make(malice, effect)
+            return malice.sets[effect.message.round]
+        if isinstance(effect, Send) and isinstance(effect.message, SetQuorum):
+            return ()
+        if not isinstance(effect, Receive) or malice.state is None:
+            return None
+        asked = malice.sets.get(malice.context.round, [])
+        shown = [Send(ask.to, votes) for ask in asked if (votes := _votes(malice, ask)) is not None]
+        malice.sets[malice.context.round] = [
+            ask for ask in asked if all(ask.to != show.to for show in shown)
+        ]
+        return [*shown, effect]
+
+    return acting(instead)
+
+
+def _votes(malice: Malice, ask: Send) -> SetQuorum | None:
+    """A quorum for a set: its own vote, and those of whom it has asked; None if it is none."""
+    assert isinstance(ask.message, SumSet)
+    context, round = malice.context, ask.message.round
+    text = set_text(context, set_digest(ask.message))
+    votes = {malice.me: malice.sign(SET_VOTE, text)}
+    for sender, message in malice.heard:
+        if isinstance(message, SetVote) and message.round == round and sender in ask.to:
+            votes[sender] = message.signature
+    if len(votes) < context.parameters.resolved_quorum:
+        return None
+    return SetQuorum(round, tuple(Vote(peer, vote) for peer, vote in sorted(votes.items())))
+
+
+def _two_sets(malice: Malice, effect: Send) -> list[Send]:
     agreed = effect.message
     assert isinstance(agreed, SumSet)
-    least = malice.context.fewest
-    if len(agreed.contributions) <= least:
-        yield effect
-        return
+    if len(agreed.contributions) <= malice.context.fewest:
+        return [effect]
     fewer = _signed_set(malice, agreed, contributions=agreed.contributions[1:])
     half = len(effect.to) // 2
-    yield Send(effect.to[:half], agreed)
-    yield Send(effect.to[half:], fewer)
+    return [Send(effect.to[:half], agreed), Send(effect.to[half:], fewer)]
 
 
-two_sets = sending(SumSet, _two_sets)
+two_sets = _asking(_two_sets)
 """A leader that asks one half of the aggregators for the sum of U, and the other for that of U
 without its first member."""
 
 
-def _one_twice(malice: Malice, effect: Send) -> Iterable[Send]:
+def _one_twice(malice: Malice, effect: Send) -> list[Send]:
     agreed = effect.message
     assert isinstance(agreed, SumSet)
-    one = agreed.contributions[0]
-    count = malice.context.fewest
-    yield Send(effect.to, _signed_set(malice, agreed, contributions=(one,) * count))
+    lines = agreed.contributions[:1] * malice.context.fewest
+    return [Send(effect.to, _signed_set(malice, agreed, contributions=lines))]
 
 
-one_twice = sending(SumSet, _one_twice)
+one_twice = _asking(_one_twice)
 """A leader that asks for the sum of one update, listed as often as a sum has to have updates."""
 
 
@@ -417,6 +457,8 @@ def _compensating(_: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | Non
     if not (isinstance(effect, Perform) and isinstance(effect.request, MaskUpdate)):
         return None
     asked = effect.request
+    if not asked.grants:
+        return None
     noise_D = sum(asked.setting.rows.opening(grant.seeds).values_D for grant in asked.grants)
     update_D = asked.update_D - asked.setting.fixed.decode(noise_D).astype(np.float32)
     return [Perform(replace(asked, update_D=update_D))]
@@ -435,15 +477,12 @@ def _dealing(
         if not (isinstance(effect, Send) and isinstance(effect.message, Shares)):
             return None
         number = malice.context.aggregators.index(effect.to[0])
-        pending.setdefault((malice.me, effect.message.round), {})[number] = change(
-            number, effect.message
-        )
-        dealt = pending[malice.me, effect.message.round]
+        dealt = malice.dealt.setdefault(effect.message.round, {})
+        dealt[number] = change(number, effect.message)
         if len(dealt) < len(malice.context.aggregators):
             return ()
         return _dealt_anew(malice, dealt, commitments)
 
-    pending: dict[tuple[NodeId, Round], dict[int, Shares]] = {}
     return acting(instead)
 
 
@@ -569,7 +608,10 @@ def framing(seed: int) -> Attack:
     def changed(message: Any) -> Any:
         if draw.random() < 0.3:
             return message
-        name = draw.choice([name for name in message.__struct_fields__ if name != "round"])
+        names = [name for name in message.__struct_fields__ if name != "round"]
+        if not names:
+            return message
+        name = draw.choice(names)
         return altered(message, **{name: bent(getattr(message, name))})
 
     def evidence(malice: Malice, sender: NodeId, message: Any) -> Evidence | None:

@@ -48,7 +48,7 @@ learning_rate = 0.1
 name = "biscotti"
 phase_s = 3.0
 linger_s = {linger_s}
-neighbours = 4
+neighbours = 5
 {protocol}
 [parties]
 count = {parties}
@@ -100,8 +100,8 @@ class Run:
     witness: Witness
     watching: Watching
     keys: Mapping[NodeId, PeerKeys]
-    sent: list[Message]
-    """By honest peers."""
+    said: list[tuple[NodeId, tuple[NodeId, ...], Message]]
+    """By honest peers: who, to whom, and what."""
 
     @property
     def plan(self) -> Plan:
@@ -184,7 +184,7 @@ def set_up(
     plan = replace(plan, reporter=honest[0])
     witness = Witness(plan, honest)
     roles: dict[NodeId, Role] = {}
-    sent: list[Message] = []
+    said: list[tuple[NodeId, tuple[NodeId, ...], Message]] = []
     for id, role in stage.cast.roles.items():
         role = _with_plan(role, plan)
         if id in attackers:
@@ -193,7 +193,7 @@ def set_up(
             )
             roles[id] = attackers[id](attacker)
         else:
-            roles[id] = partial(_heard, honest=witness.watch(role), sent=sent)
+            roles[id] = partial(_heard, honest=witness.watch(role), said=said)
     watching = Watching()
     world = SimulatedWorld(
         replace(stage.cast, roles=roles, leading=tuple(honest)),
@@ -208,17 +208,19 @@ def set_up(
         faults=scenario.faults,
         cost=scenario.cost,
     )
-    return Run(text, stage, world, witness, watching, keys, sent)
+    return Run(text, stage, world, witness, watching, keys, said)
 
 
 def _with_plan(role: Any, plan: Plan) -> Role:
     return partial(role.func, **{**role.keywords, "plan": plan})
 
 
-async def _heard(node: Node, *, honest: Role, sent: list[Message]) -> Float32s | None:
+async def _heard(
+    node: Node, *, honest: Role, said: list[tuple[NodeId, tuple[NodeId, ...], Message]]
+) -> Float32s | None:
     def before(effect: Effect[Any]) -> None:
         if isinstance(effect, Send):
-            sent.append(effect.message)
+            said.append((node.id, effect.to, effect.message))
 
     async def after(_: Effect[Any], value: Any) -> Any:
         return value

@@ -214,7 +214,9 @@ def test_a_part_of_small_order_changes_nothing(order: str) -> None:
 def test_replayed_messages_of_old_rounds_and_of_another_chain_change_nothing(seed: int) -> None:
     calm = set_up(seed=seed).go()
     other = set_up(seed=seed + 100, name="another").go()
-    run = attacked("contributor", attackers.replaying(other.sent), seed=seed)
+    run = attacked(
+        "contributor", attackers.replaying([message for _, _, message in other.said]), seed=seed
+    )
     assert run.punished() == {}
     goes_on(run)
     assert calm.blocks()[0].chain == run.blocks()[0].chain != other.blocks()[0].chain

@@ -8,11 +8,21 @@ from __future__ import annotations
 import random
 import sys
 from collections import Counter
+from typing import Any
 
+import biscotti_attackers as attackers
+import msgspec
 import pytest
-from biscotti_runs import LATENCY, MASK, PARTIES, Run, set_up
+from biscotti_runs import LATENCY, MASK, Attack, Run, set_up
 
-SEEDS = 200
+from troth.chain import link
+from troth.crypto import sharing
+from troth.ids import NodeId
+from troth.protocols.biscotti import blocks, offences, roles
+from troth.protocols.biscotti.context import RoundContext
+
+PARTIES = 10
+SEEDS = 150
 GROUPS = 10
 
 
@@ -34,9 +44,10 @@ def network(seed: int) -> str:
     if draw.random() < 0.25:
         some = draw.sample(names, draw.randint(1, PARTIES // 2))
         from_s = draw.uniform(0, 12)
+        until_s = from_s + draw.uniform(0.5, 15)
         lines.append(
-            f"partitions = [{{ from_s = {from_s:.2f}, until_s = {from_s + draw.uniform(0.5, 15):.2f},"
-            f" groups = [[{', '.join(some)}]] }}]"
+            f"partitions = [{{ from_s = {from_s:.2f}, until_s = {until_s:.2f}, "
+            f"groups = [[{', '.join(some)}]] }}]"
         )
     if draw.random() < 0.35:
         away = [
@@ -64,10 +75,47 @@ PROTOCOLS = (
 )
 
 
+ATTACKS = (
+    attackers.wrong_sum,
+    attackers.wrong_aggregate,
+    attackers.two_sets,
+    attackers.one_twice,
+    attackers.two_blocks,
+    attackers.friends_only,
+    attackers.two_verdicts,
+    attackers.audited_slot,
+    attackers.same_slot,
+    attackers.other_noise,
+    attackers.other_opening,
+    attackers.masked_otherwise,
+    attackers.compensating,
+    attackers.forged_proof,
+    attackers.bad_share_to_one,
+    attackers.bad_shares_to_all,
+    attackers.other_commitments,
+    attackers.silent,
+    attackers.slow(2.0),
+)
+
+
 def run_of(seed: int) -> Run:
+    """Every third run has none who attacks; the others have one to three."""
+    draw = random.Random(f"attacks {seed}")
+
+    def attacks(context: RoundContext) -> dict[NodeId, Attack]:
+        some = draw.sample(context.stake.peers, draw.randint(1, 3)) if seed % 3 else []
+        return {peer: draw.choice(ATTACKS) for peer in some}
+
+    protocol = PROTOCOLS[seed % len(PROTOCOLS)]
     return set_up(
-        seed=seed, protocol=PROTOCOLS[seed % len(PROTOCOLS)], extra=network(seed), linger_s=60.0,
-    )  # fmt: skip
+        seed=seed,
+        protocol=protocol,
+        extra=network(seed),
+        attacks=attacks,
+        parties=PARTIES,
+        rounds=3,
+        linger_s=60.0,
+    )
 
 
 def holds(seed: int) -> Run:
@@ -90,6 +138,74 @@ def test_what_is_promised_holds(group: int) -> None:
         for block in holds(seed).blocks()
     )
     assert counted > SEEDS // GROUPS
+
+
+# ------------------------------------------------------------------ the witness
+
+
+def test_the_witness_notices_a_sum_of_one_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "_ascend", lambda *_: None)
+    run = set_up(attacks=lambda context: {context.leader: attackers.one_twice})
+    with pytest.raises(AssertionError, match="a sum of too few"):
+        run.go()
+
+
+def test_the_witness_notices_who_is_framed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RoundContext, "reserved_slots", lambda *_: frozenset())
+    monkeypatch.setattr(offences, "_refuses", lambda _: None)
+    run = set_up(attacks=lambda context: {context.contributors[0]: attackers.framing(1)}, rounds=6)
+    with pytest.raises(AssertionError, match="is framed"):
+        run.go()
+
+
+def test_the_witness_notices_an_update_without_a_majority(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RoundContext, "majority", 0)
+    run = set_up(
+        attacks=lambda context: dict.fromkeys(context.verifiers[:2], attackers.friends_only)
+    )
+    with pytest.raises(AssertionError, match="majority"):
+        run.go()
+
+
+def test_the_witness_notices_shares_that_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Points from 0 on, as in the released code: the first is a row of the update."""
+
+    def points_of(scheme: sharing.SharingScheme, number: int) -> range:
+        return range(number * scheme.points, (number + 1) * scheme.points)
+
+    monkeypatch.setattr(sharing.SharingScheme, "points_of", points_of)
+    run = set_up(rounds=1).go()
+    with pytest.raises(AssertionError, match="shares tell of an update"):
+        run.witness.check_views()
+
+
+def test_the_witness_notices_two_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without votes each half answers for the set that it was sent."""
+    monkeypatch.setattr(Biscotti, "resolved_quorum", 2)
+    run = set_up(attacks=lambda context: {context.leader: attackers.two_sets})
+    with pytest.raises(AssertionError, match=r"two sets of round|held by a quorum"):
+        run.go()
+
+
+def test_the_witness_notices_stake_from_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = link.stake_changes
+
+    def more(*args: Any, **keys: Any) -> Any:
+        first, *others = changes(*args, **keys)
+        return (msgspec.structs.replace(first, reason="verified"), *others)
+
+    for module in (link, blocks):
+        monkeypatch.setattr(module, "stake_changes", more)
+    with pytest.raises(AssertionError, match="stake"):
+        set_up(rounds=2).go()
+
+
+def test_the_witness_notices_who_has_not_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def deaf(*_: object) -> None: ...
+
+    monkeypatch.setattr(roles.Peer, "_hear", deaf)
+    with pytest.raises(AssertionError, match="has not caught up"):
+        set_up(rounds=2).go()
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def credit(label_copy: bool = False) -> DataSet:
     data_set = read_named("credit", data_root())
     if label_copy:
         train, test = (
-            replace(examples, x_NF=np.column_stack([examples.x_NF, examples.y_N]))
+            replace(examples, x_NF=np.column_stack([examples.x_NF, np.float32(examples.y_N)]))
             for examples in (data_set.train, data_set.test)
         )
         data_set = replace(

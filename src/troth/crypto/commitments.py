@@ -197,7 +197,7 @@ def commit(key: CommitmentKey, opening: Opening, *, bound: int) -> Commitment:
     shift = group.times(generators.sum, bound)
     rows = group.msm_rows(generators.coordinates_L, _shifted(key, opening.values_D, bound))
     points = [
-        row + group.times(generators.blinding, blinding) - shift
+        row + generators.blind(blinding) - shift
         for row, blinding in zip(rows, integers(opening.blindings_K), strict=True)
     ]
     return Commitment.of(points, group=group)

@@ -25,12 +25,15 @@ for 255 one-bits): whoever shares the machine can learn about secret scalars tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import add
 from typing import Final, cast
 
+import numpy as np
 from py_arkworks_bls12381 import G1Point, Scalar
 
-from troth.crypto.field import ELEMENT_BYTES, Elements, encode_elements
+from troth.crypto.field import ELEMENT_BYTES, LIMBS, Elements
 from troth.crypto.group import Group, Point
 
 COFACTOR_MULTIPLE: Final = 0xD201000000010001
@@ -58,6 +61,24 @@ class G1Group(Group):
     def times(self, point: Point, factor: int) -> G1Point:
         return cast("G1Point", point) * Scalar(factor)
 
+    def multiplier(self, point: Point) -> Callable[[int], G1Point]:
+        """30 us for 255 bits, after 6 ms for the point's multiples by d 256^i (Brickell, Gordon,
+        McCurley & Wilson, EUROCRYPT 1992)."""
+        base = cast("G1Point", point)
+        multiples: list[list[G1Point]] = []
+        for _ in range(ELEMENT_BYTES):
+            row = [self.identity]
+            for _ in range(256):
+                row.append(row[-1] + base)
+            base = row.pop()
+            multiples.append(row)
+
+        def times(factor: int) -> G1Point:
+            digits = factor.to_bytes(ELEMENT_BYTES, "little")
+            return reduce(add, [row[digit] for row, digit in zip(multiples, digits, strict=True)])
+
+        return times
+
     def equal(self, left: Point, right: Point) -> bool:
         # The library multiplies points outside G1 by the whole number too, not modulo r.
         return left == right or cast("G1Point", left - right) * _H_EFF == self.identity
@@ -83,7 +104,7 @@ G1: Final = G1Group()
 
 def scalars(elements_NW: Elements) -> list[Scalar]:
     """The library's scalars for an array of elements, in order."""
-    limbs = elements_NW.shape[-1]
-    data, padding = encode_elements(elements_NW), bytes(ELEMENT_BYTES - 2 * limbs)
-    read = Scalar.from_le_bytes
-    return [read(data[at : at + 2 * limbs] + padding) for at in range(0, len(data), 2 * limbs)]
+    wide = np.zeros((*elements_NW.shape[:-1], LIMBS), dtype="<u2")
+    wide[..., : elements_NW.shape[-1]] = elements_NW
+    # As raw bytes, which numpy hands out one by one sooner than they are cut out here.
+    return list(map(Scalar.from_le_bytes, wide.reshape(-1).view(f"V{ELEMENT_BYTES}").tolist()))

@@ -7,6 +7,7 @@ only if its SHA-256 is the one that all agreed on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -109,6 +110,11 @@ class Generators:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise UsageError(f"{path}: cannot be written: {reason}") from None
+
+    @cached_property
+    def blind(self) -> Callable[[int], Point]:
+        """Factors times H."""
+        return self.group.multiplier(self.blinding)
 
     def digest(self) -> bytes:
         """SHA-256 of all generators, encoded, H last."""

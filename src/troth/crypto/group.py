@@ -7,8 +7,8 @@ simulations of very many rounds.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from functools import reduce
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
 from operator import add
 from typing import Protocol, Self
 
@@ -52,6 +52,10 @@ class Group(ABC):
     @abstractmethod
     def times(self, point: Point, factor: int) -> Point:
         """factor times the point; the factor is from 0 to r - 1."""
+
+    def multiplier(self, point: Point) -> Callable[[int], Point]:
+        """`times` of one point, for many factors."""
+        return partial(self.times, point)
 
     @abstractmethod
     def equal(self, left: Point, right: Point) -> bool:

@@ -115,7 +115,9 @@ def make_cast(
             return Cast(roles, (CURATOR,), tormentor_messages.MESSAGES)
         case Biscotti():
             assert members is not None
-            ledger_plan = biscotti.Plan(members.rules, initial_D, parties[0], base)
+            # In a simulation one speaks for all; a real node speaks for itself.
+            reporter = min(members.keys)
+            ledger_plan = biscotti.Plan(members.rules, initial_D, reporter, base)
             roles = {
                 party: partial(
                     biscotti.peer, plan=ledger_plan, keys=keys, table=members.tables[party]

@@ -12,7 +12,7 @@ Promises have conditions. Towards a committee in which too many are corrupt, not
 | one certified block on each block              | two certificates share an honest signer         |
 | one certified block for each height            | and peers hear each other in time               |
 | every update that counts has a majority        | always; the corrupt may accept anything         |
-| one opened sum for each round and committee    | two quorums have an honest member in common     |
+| one set is answered in a round by a committee  | two quorums have an honest member in common     |
 | t aggregators' views fit every update          | always, whichever t                             |
 | no stake from nothing; nobody honest is blamed | always                                          |
 | all who are there in the end have one chain    | everybody is back, and is heard, for a while    |
@@ -104,7 +104,7 @@ class Witness:
         self._slots: dict[tuple[NodeId, int, int], NodeId] = {}
         self._held: dict[NodeId, dict[bytes, tuple[NodeId, Shares]]] = defaultdict(dict)
         self._summed: dict[tuple[NodeId, int], frozenset[NodeId]] = {}
-        self._answers: dict[bytes, dict[frozenset[NodeId], set[NodeId]]] = defaultdict(dict)
+        self._answers: dict[bytes, set[frozenset[NodeId]]] = defaultdict(set)
 
     def watch(self, honest: Role) -> Role:
         """A peer, watched."""
@@ -180,12 +180,12 @@ class Witness:
             update = self._update(message.commitments)
             assert self._may_have_majority(context, update), f"{sender} is summed for no majority"
         answers = self._answers[ground.hash]
-        answers.setdefault(chosen, set()).add(peer)
+        answers.add(chosen)
         m, tau = context.parameters.aggregators, context.parameters.resolved_quorum
-        corrupt = self.corrupt(context.aggregators)
-        if 2 * tau - m > corrupt:
-            opened = [some for some, by in answers.items() if len(by) + corrupt >= tau]
-            assert len(opened) <= 1, f"two sums of round {context.round} can be opened"
+        if 2 * tau - m > self.corrupt(context.aggregators):
+            # Not even one answer for another set: with the sum of the first, it gives away shares
+            # of whoever is in one of them only.
+            assert len(answers) == 1, f"two sets of round {context.round} are answered"
 
     def _may_have_majority(self, context: RoundContext, update: bytes) -> bool:
         """Whether enough verifiers can have accepted it: those honest ones who have, and the

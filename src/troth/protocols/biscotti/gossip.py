@@ -24,15 +24,19 @@ def neighbours(chain: bytes, peers: Sequence[NodeId], me: NodeId, least: int) ->
     """The peers that `me` passes blocks on to, ascending: at least `least`, if there are so many.
 
     Those next to it on rings, each of which holds all peers in another random order that follows
-    from the chain's id. One ring alone connects all of them; a few make an expander.
+    from the chain's id. One ring alone connects all of them; a few make an expander. There are as
+    many as it takes until all peers have enough, as two may be next to each other on several.
     """
-    found: set[NodeId] = set()
-    for ring in range(-(-least // 2)):
+    found: dict[NodeId, set[NodeId]] = {peer: set() for peer in peers}
+    wanted = min(least, len(peers) - 1)
+    ring = 0
+    while any(len(others) < wanted for others in found.values()):
         prefix = b"troth-ring\0" + chain + ring.to_bytes(4)
         order = sorted(peers, key=lambda peer: sha256(prefix + peer.encode()).digest())
-        place = order.index(me)
-        found |= {order[place - 1], order[(place + 1) % len(order)]}
-    return tuple(sorted(found - {me}))
+        for place, peer in enumerate(order):
+            found[peer] |= {order[place - 1], order[(place + 1) % len(order)]} - {peer}
+        ring += 1
+    return tuple(sorted(found[me]))
 
 
 def announcement(head: Head) -> Announce:

@@ -255,6 +255,8 @@ def _equivocation(case: _Case, parts: list[bytes]) -> None:
 
 def _reused_slot(case: _Case, parts: list[bytes]) -> None:
     slot, *grants = parts
+    if len(slot) != 4:
+        raise NotProvenError("holds no slot")
     if len(grants) != 8 or grants[0] == grants[4]:
         raise NotProvenError("does not name two contributors")
     for name, seeds, path, signature in (grants[:4], grants[4:]):

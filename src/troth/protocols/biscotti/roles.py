@@ -92,7 +92,7 @@ class Plan:
     rules: Rules
     initial_D: Float32s
     reporter: NodeId
-    """The peer that reports rounds; all would say the same."""
+    """The peer of this process that reports rounds; all would say the same."""
     base: Path | None = None
     """Folder in which `module:callable` rules are looked up."""
 
@@ -220,7 +220,7 @@ class Peer:
         if not unbroken:
             await self.node.broadcast(self.neighbours, announcement(self.head))
         if self.head.height >= self.rules.training.rounds:
-            self.ends_s = began_s + self.rules.parameters.linger_s
+            self.ends_s = began_s + self._linger_s()
             return
         self.desk = Desk(self.node, self.rules, self.head, self.keys, began_s, self.plan.base)
         if unbroken and state.takes_part:
@@ -228,6 +228,14 @@ class Peer:
         stash, self.stash = self.stash, {}
         for (sender, _), message in stash.items():
             self._on_round(sender, message)
+
+    def _linger_s(self) -> float:
+        """How long to serve others after the last round. If it seems to have failed, its block may
+        still come: others may have begun it later, and have all of a round's time."""
+        parameters, linger_s = self.rules.parameters, self.rules.parameters.linger_s
+        if self.head.anchor == self.head.hash:
+            return linger_s
+        return max(linger_s, parameters.noise.window_s + SPREAD * parameters.phase_s)
 
     async def _take_up_duties(self, desk: Desk) -> None:
         context, me = desk.context, self.node.id
