@@ -6,12 +6,13 @@ VENV ?= .venv
 BENCH_VENV ?= .venv-bench
 CONSTRAINTS ?= constraints.txt
 FUZZ_S ?= 60
+SEEDS ?= 2000
 
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEMO := runs/demo
 
-.PHONY: help install demo test lint fuzz bench clean
+.PHONY: help install demo test lint claims fuzz bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -36,6 +37,9 @@ lint: $(VENV)/.dev  ## check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+claims: $(VENV)/.dev  ## watch biscotti under faults and attackers with SEEDS seeds more than `make test`
+	cd tests/simulation && OMP_NUM_THREADS=1 $(abspath $(BIN))/python test_biscotti_claims.py $(SEEDS)
 
 fuzz: $(VENV)/.fuzz  ## fuzz wire codec, broker, blocks and ledger peers, for FUZZ_S seconds in all
 	mkdir -p build/fuzz/wire build/fuzz/broker build/fuzz/block build/fuzz/biscotti

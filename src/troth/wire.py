@@ -203,6 +203,12 @@ class Codec:
             raise LocalError(f"{name} is {len(buffer)} bytes, above max_bytes = {self.max_bytes}")
         return buffer
 
+    def writes(self, message: Message, data: bytes) -> bool:
+        """Whether `data`, which `message` was decoded from, is what `encode` makes of it."""
+        buffer = bytearray((WIRE_VERSION,))
+        self._encoder.encode_into(message, buffer, 1)
+        return buffer == data
+
     def decode(self, data: bytes | memoryview, *, sender: NodeId) -> Message:
         """The message that `data` holds.
 

@@ -17,7 +17,8 @@ PROTOCOLS = {
     "as it comes": "",
     "sums": 'combine = "sum"\n',
     "no mask": 'noise = { mask = { kind = "none" } }\n',
-    "few slots": "noise = { noisers = 3, slots = 3, window_s = 5.0, mask = { kind = 'gaussian', sigma = 0.1 } }\n",
+    "few slots": "noise = { noisers = 3, slots = 3, window_s = 5.0, "
+    "mask = { kind = 'gaussian', sigma = 0.1 } }\n",
     "median": 'aggregation = "median"\n',
     "mixed first": 'aggregation = { rule = "trimmed_mean", byzantine = 2, pre = "nnm" }\n',
     "optimistic": "optimistic = true\n",

@@ -44,8 +44,10 @@ CASES = {
     ),
     "biscotti": (
         'name = "biscotti"\nphase_s = 1.0\nlinger_s = 2.0\nsampled = 0.5\nleast_updates = 1',
-        ROUGH.replace('node = "server"', 'node = "party-3"').replace("upload_bytes", "# ")
-        .replace("download_bytes", "# ") + '[cryptography]\ngroup = "modelled"',
+        ROUGH.replace('node = "server"', 'node = "party-3"')
+        .replace("upload_bytes", "# ")
+        .replace("download_bytes", "# ")
+        + '[cryptography]\ngroup = "modelled"',
     ),
     "centralised": ('name = "centralised"', ""),
     "standalone": ('name = "standalone"', '[cost]\nkind = "fixed"\notherwise_s = 0.02'),

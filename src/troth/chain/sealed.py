@@ -65,7 +65,7 @@ def unseal(codec: Codec, kind: type[M], data: bytes, *, sender: NodeId) -> Seale
         raise PeerError(
             f"sent a {type(content).__name__} instead of a {kind.__name__}", culprits=(sender,)
         )
-    if codec.encode_buffer(content) != data:
+    if not codec.writes(content, data):
         raise PeerError(f"sent a {kind.__name__} in an encoding of its own", culprits=(sender,))
     index = index_of(data)
     return Sealed(content, data, index, index_digest(index))

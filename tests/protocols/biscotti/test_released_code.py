@@ -87,8 +87,8 @@ def test_the_same_update_twice_has_two_commitments_and_shares_nothing() -> None:
 
 @pytest.mark.parametrize("aggregators", [3, 4, 5])
 def test_the_view_of_t_aggregators_fits_any_update(aggregators: int) -> None:
-    """Of three and four, t is one. So no equations over it, in whole numbers or otherwise, have the update as their solution.
-    One aggregator of the released code recovered every chunk."""
+    """Of three and four, t is one. So no equations over it, in whole numbers or otherwise, have the
+    update as their solution. One aggregator of the released code recovered every chunk."""
     of = setting(modelled=True, aggregators=aggregators)
     honest = masked(of, update(5, -3, 7, 1), b"a")
     sent = dealt(of, honest, b"b")

@@ -87,8 +87,7 @@ def _sums_are_opened(protocol: Biscotti, count: int) -> None:
     fewest = protocol.fewest(drawn)
     if drawn < fewest:
         raise CharterError(
-            f"draws {drawn} contributors a round, fewer than least_updates = "
-            f"{fewest}",
+            f"draws {drawn} contributors a round, fewer than least_updates = {fewest}",
             key="protocol.sampled",
             value=protocol.sampled,
             hint="raise it, or have more parties",
