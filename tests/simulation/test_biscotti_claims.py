@@ -142,6 +142,12 @@ def test_what_is_promised_holds(group: int) -> None:
     assert counted > SEEDS // GROUPS
 
 
+@pytest.mark.parametrize("seed", [1502, 1576])
+def test_a_reporter_that_takes_a_shorter_chain_goes_on(seed: int) -> None:
+    """It had reported rounds as failed, beyond the end of the chain that then won."""
+    holds(seed)
+
+
 # ------------------------------------------------------------------ the witness
 
 

@@ -68,3 +68,16 @@ def chain_of(runtime: Any) -> list[CertifiedBlock]:
         runtime.ledger.line(hash, above=0, most_bytes=2**40) for hash in runtime.ledger.hashes
     ]
     return list(max(certified, key=len))
+
+
+def test_a_contributor_that_finds_no_noise_says_so(scenario_file: Any, simulated: Any) -> None:
+    """Or verifiers would wait for it until the time for updates is over."""
+    noise = (
+        "noise = { noisers = 6, needed = 6, slots = 2, mask = { kind = 'gaussian', sigma = 1 } }"
+    )
+    run = simulated(
+        scenario_file('name = "biscotti"\nsampled = 0.5\n' + noise, extra=INLINE, parties=12)
+    ).go()
+    window_s, rounds = 1.0, 4
+    assert run.world.traffic["NoUpdate"] > 0
+    assert run.records[-1].simulated_s < 2 * window_s * rounds

@@ -14,9 +14,9 @@ Differs from the paper, where a peer's noise of a round goes to every contributo
 masked updates with the same noise give away their difference, so here a slot is used once.
 
 What is certain: a contributor that gets the seeds finds out if the rows are not those of the
-specified noise. What is not: a contributor and a noiser together may use rows of any noise. One slot
-of a round, which nobody knew when the table was made, is opened for everybody (`check_seeds`), so b
-badly formed slots of J are found with probability b / J.
+specified noise. What is not: a contributor and a noiser together may use rows of any noise. In each
+round some owners, drawn then, open a slot that is drawn then, too, for everybody (`check_seeds`):
+who has b badly formed slots of J is found with probability b / J if it is one of them.
 """
 
 from __future__ import annotations

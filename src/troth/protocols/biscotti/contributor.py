@@ -22,6 +22,7 @@ from troth.protocols.biscotti.messages import (
     NoiseRequest,
     NoiseUse,
     NoNoise,
+    NoUpdate,
     RandomRows,
     Shares,
 )
@@ -150,7 +151,7 @@ class Contributor:
         noisers = sorted(self._grants)
         needed = 0 if desk.setting.sigma is None else desk.setting.needed
         if len(noisers) < needed:
-            self._over = True
+            await self._give_up()
             return
         masked = await desk.node.compute(
             MaskUpdate(
@@ -171,7 +172,7 @@ class Contributor:
                 NoiseUse(noiser, grant.slot, grant.rows, grant.path, seeds, grant.signature)
             )
         if len(uses) < needed:
-            self._over = True
+            await self._give_up()
             return
         self._masked = masked
         unsigned = Masked(
@@ -186,6 +187,11 @@ class Contributor:
         signature = desk.keys.signing.sign(MASKED, masked_text(context, unsigned))
         self.shown = True
         await desk.send(context.verifiers, msgspec.structs.replace(unsigned, signature=signature))
+
+    async def _give_up(self) -> None:
+        """Nobody may see the update with so little noise on it."""
+        self._over = True
+        await self._desk.send(self._desk.context.verifiers, NoUpdate(self._desk.context.round))
 
     def _granted(self, noiser: NodeId) -> GrantedNoise:
         grant, context = self._grants[noiser], self._desk.context

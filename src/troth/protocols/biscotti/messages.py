@@ -97,6 +97,10 @@ class Masked(RoundMessage, frozen=True):
     """For `MASKED`, of `masked_text`."""
 
 
+class NoUpdate(RoundMessage, frozen=True):
+    """Contributor to verifiers: do not wait for me, too few noisers had noise left."""
+
+
 class Accepted(RoundMessage, frozen=True):
     """Verifier to contributors and aggregators: the updates that it accepts (step 5)."""
 
@@ -255,6 +259,7 @@ MESSAGES = (
     NoiseGrant,
     NoNoise,
     Masked,
+    NoUpdate,
     Accepted,
     Shares,
     Held,

@@ -548,6 +548,9 @@ class Peer:
         if not self._reports:
             return
         reported = self.state.reported
+        if reported >= self.head.height:
+            # As they were on a longer chain that has lost: what was said cannot be taken back.
+            return
         head = await self._head_at(self.line[reported])
         assert head is not None
         refused, self.refused = self.refused, []

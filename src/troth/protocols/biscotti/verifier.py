@@ -14,7 +14,7 @@ from troth.protocols.biscotti.blocks import Statement
 from troth.protocols.biscotti.context import RoundContext
 from troth.protocols.biscotti.desk import MASKED, Desk
 from troth.protocols.biscotti.masking import CheckMasked
-from troth.protocols.biscotti.messages import Accepted, Masked, NoiseUse
+from troth.protocols.biscotti.messages import Accepted, Masked, NoiseUse, NoUpdate
 from troth.protocols.biscotti.offences import bad_update, reused_slot
 from troth.protocols.biscotti.selecting import SelectUpdates, rule_stream
 from troth.protocols.biscotti.texts import update_id
@@ -27,6 +27,8 @@ class Verifier:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._updates: dict[NodeId, Masked] = {}
+        self._without: set[NodeId] = set()
+        """Contributors that have none."""
         self._over = False
 
     def next_due(self) -> float | None:
@@ -37,12 +39,15 @@ class Verifier:
         """A masked update; what is wrong with it is found out with all others."""
         if isinstance(message, Masked) and sender in self._desk.context.contributors:
             self._updates.setdefault(sender, message)
+        elif isinstance(message, NoUpdate) and sender in self._desk.context.contributors:
+            self._without.add(sender)
 
     async def advance(self, now_s: float) -> None:
         """Give the verdict when all updates are there, or their time is over."""
         desk, context = self._desk, self._desk.context
         if self._over or (
-            len(self._updates) < len(context.contributors) and now_s < desk.due(MASKED)
+            not self._without.union(self._updates) >= set(context.contributors)
+            and now_s < desk.due(MASKED)
         ):
             return
         self._over = True
