@@ -114,6 +114,11 @@ class Aggregator:
                 ):
                     self._named.setdefault(update, set()).add(contributor)
             case Shares() if sender in context.contributors:
+                setting = self._desk.setting
+                if len(message.share) != setting.scheme.share_bytes(setting.layout):
+                    raise PeerError(
+                        f"dealt a share of {len(message.share)} bytes", culprits=(sender,)
+                    )
                 self.shares.setdefault(sender, message)
             case RandomRows() if sender in self.shares and sender not in self.rows:
                 check_rows_of(

@@ -45,7 +45,7 @@ from troth.crypto.noise_table import Seeds, check_seeds
 from troth.crypto.puzzles import DIGEST_BYTES
 from troth.crypto.seeded_bits import SeededBits
 from troth.crypto.sharing import ShareClaim, check_shares, parse_share
-from troth.errors import PeerError
+from troth.errors import PeerError, RoundFailedError
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.chain import Rules
 from troth.protocols.biscotti.context import RoundContext
@@ -203,6 +203,8 @@ def judge(rules: Rules, context: RoundContext, evidence: Evidence, seed: bytes) 
         raise
     except PeerError as error:
         raise NotProvenError(f"does not hold: {error.message}") from None
+    except RoundFailedError as error:
+        raise NotProvenError(f"is of a round without committees: {error.message}") from None
 
 
 class _Case:

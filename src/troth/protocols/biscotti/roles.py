@@ -135,6 +135,8 @@ class Peer:
     """How often each has not sent the better chain that it announced."""
     asked: tuple[NodeId, float] | None = None
     """Whom we have asked for blocks, and until when we wait."""
+    reached: int = 0
+    """Height up to which it has sent them: whoever sends no higher ones is asked no more."""
     answers: Counter[NodeId] = field(default_factory=Counter)
     """How often we have sent blocks to each in this round."""
     ends_s: float | None = None
@@ -442,7 +444,7 @@ class Peer:
                     preference(self.rumours[peer].certified, self.rumours[peer].anchor),
                 ),
             )
-            self.asked = best, now_s + self.rules.parameters.phase_s
+            self.asked, self.reached = (best, now_s + self.rules.parameters.phase_s), 0
             await self.node.send(best, locator(self.line))
 
     def _give_up(self, peer: NodeId) -> None:
@@ -489,19 +491,23 @@ class Peer:
                     raise PeerError("sent blocks that nobody asked for", culprits=(sender,))
             at = checked[-1][1] if checked else below
             checked.append((block, await self._checked(at, block, sender)))
+        if below is None:
+            self._give_up(sender)
+            return
+        for block, _ in checked:
+            await self.node.keep(VerifiedBlock(block))
+        top = checked[-1][1]
         # Empty blocks at the end are the sender's own affair.
         while checked and checked[-1][0].certificate is None:
             checked.pop()
-        if below is not None and checked and checked[-1][1].preference() > self.head.preference():
+        if checked and checked[-1][1].preference() > self.head.preference():
             await self._extend(below.height, checked)
-        elif checked:
-            for block, _ in checked:
-                await self.node.keep(VerifiedBlock(block))
-        if message.more and checked:
-            self.asked = sender, await self.node.now() + self.rules.parameters.phase_s
-            await self.node.send(sender, Want((checked[-1][1].hash, self.line[0])))
-        elif not checked:
+        elif not message.more or top.height <= self.reached:
             self._give_up(sender)
+        if message.more and top.height > self.reached:
+            self.reached = top.height
+            self.asked = sender, await self.node.now() + self.rules.parameters.phase_s
+            await self.node.send(sender, Want((top.hash, self.line[0])))
 
     async def _checked(self, at: Head, block: CertifiedBlock, sender: NodeId) -> Head:
         """The chain after a block of somebody else's.
