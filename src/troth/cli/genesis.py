@@ -41,7 +41,7 @@ def genesis() -> None:
 @click.option("--into", type=FILE, required=True, metavar="FILE", help="The entry, for everybody.")
 @set_option
 def entry(scenario: Path, name: str, secret: Path, into: Path, changes: tuple[str, ...]) -> None:
-    """Make a party's entry: its public keys, and its commitment to its noise.
+    """Make a party's entry: public keys, and what binds its noise.
 
     The noise takes some milliseconds for each parameter, round and slot, and is kept beside the
     secret.
@@ -70,7 +70,7 @@ def entry(scenario: Path, name: str, secret: Path, into: Path, changes: tuple[st
 @click.option("--into", type=FILE, required=True, metavar="FILE", help="The genesis.")
 @set_option
 def build(scenario: Path, entries: tuple[Path, ...], into: Path, changes: tuple[str, ...]) -> None:
-    """Build the genesis of all parties' ENTRIES, and print the chain's id.
+    """Build the genesis of all ENTRIES, and print the chain's id.
 
     Whoever does it makes the same file. It is trusted with nothing: each party checks what it made.
     """
@@ -104,7 +104,7 @@ def check(
     changes: tuple[str, ...],
     format: Format,
 ) -> None:
-    """Check the genesis in FILE, and print the chain's id to compare with others.
+    """Check the genesis in FILE, and print the chain's id.
 
     Everything in it is compared with what follows from SCENARIO; with --name and --secret, one's
     own entry with what one has published. Exit code 7 where something is not as it should be.
