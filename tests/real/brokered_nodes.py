@@ -52,7 +52,7 @@ FORKS.set_forkserver_preload(
     ]
 )
 
-WAIT_S = 60.0
+WAIT_S = 120.0
 """Longer than anything here takes, so that a test which hangs ends."""
 
 LINGER_S = 20.0

@@ -27,7 +27,6 @@ from troth.charter.loading import LoadedScenario
 from troth.crypto.identity import Identity
 from troth.deployment.events import Event, read_event
 from troth.deployment.genesis import build, make_own, noise_file, terms_of, write_genesis_file
-from troth.deployment.peer import CHAIN
 from troth.deployment.play import with_rounds
 from troth.errors import (
     CharterError,
@@ -46,6 +45,7 @@ from troth.records import PartyRecord, RoundRecord, Status, Summary, Traffic
 from troth.report.folder import RunFolder
 from troth.report.privacy import launched_privacy_record
 from troth.report.progress import Progress
+from troth.report.read import CHAIN
 from troth.worlds.real.peers import peers_text, read_peers
 from troth.worlds.real.stage import Mesh, check_honest, node_names, topology_of
 from troth.worlds.real.tor.socks import tor_client

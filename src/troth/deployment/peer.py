@@ -13,8 +13,7 @@ from troth.deployment.genesis import check, notes_of, read_genesis_file, read_ow
 from troth.ids import NodeId, PartyId
 from troth.protocols.biscotti.chain import Rules, model_bytes
 from troth.protocols.biscotti.roles import Members
-
-CHAIN = "chain.sqlite"
+from troth.report.read import CHAIN
 
 
 @dataclass(frozen=True)
