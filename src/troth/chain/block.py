@@ -35,7 +35,7 @@ MAX_PEERS = 1024
 MAX_BLOCK_BYTES = 64 * 2**20
 MAX_CERTIFICATE_BYTES = 1024
 MAX_COMMITMENT_BYTES = 2**20
-"""Row commitments of one update, 48 bytes each."""
+"""Row commitments of one update, 96 bytes each."""
 MAX_SEED_PROOF_BYTES = 128
 MAX_OPENINGS = 8 * MAX_PEERS
 """Noise slots opened in one block: as many as all peers have in a round by default."""
@@ -71,7 +71,7 @@ class Contribution(Part, frozen=True):
     update: Digest
     """The update's id: SHA-256 of its commitments."""
     commitments: Annotated[bytes, msgspec.Meta(max_length=MAX_COMMITMENT_BYTES)]
-    """COMM(dw): commitments to the data rows, compressed points one after another. The block's sum
+    """COMM(dw): commitments to the data rows, points one after another. The block's sum
     is checked against their sum."""
     dealing: Digest
     """Digest of what the shares were dealt with; the protocol says of what."""

@@ -81,7 +81,6 @@ class MaskUpdate(Compute[object, MaskedUpdate]):
     Args:
       update_D: not clipped yet.
       seed: 32 secret bytes, for blinding factors and the ledger's noise; never used twice.
-      needed: grants that have to be good, or nothing is masked and `rows` alone says why.
     """
 
     setting: Setting
