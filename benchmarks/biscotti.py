@@ -10,7 +10,7 @@ round. Each peer commits to noise in the genesis, so that is in the time, and ta
 |----------|--------------------------------------------------------------------------------------|
 | `roles`  | CPU of one peer in one round by its role, beside the multi-exponentiations it needs  |
 | `large`  | one round of 20 peers at D = 117,540 and D = 1,000,004; bytes beside `troth check`'s |
-| `shared` | the whole simulation, equal checks of one instant computed once (`share_checks`)     |
+| `shared` | the whole simulation, checks of the same public bytes computed once (`share_checks`) |
 | `alone`  | the same, every peer checking everything itself                                      |
 
 `shared` and `alone` are one process with a worker for each core; `roles` is one thread, and counts

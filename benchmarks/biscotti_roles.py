@@ -119,6 +119,7 @@ class TimedEngine(Engine):
     share_checks = False
 
     def __init__(self, inner: InlineEngine, book: Book) -> None:
+        super().__init__()
         self._inner, self._book = inner, book
 
     def _run(self, requests: Sequence[Compute[Any, Any]]) -> list[Any]:

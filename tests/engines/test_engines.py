@@ -11,6 +11,7 @@ from typing import ClassVar
 import pytest
 
 from troth.compute import Compute
+from troth.engines.engine import MAX_KNOWN
 from troth.engines.local import BatchedEngine, InlineEngine
 from troth.engines.processes import ProcessesEngine
 from troth.errors import RoundFailedError
@@ -76,6 +77,31 @@ def test_equal_memo_keys_are_computed_once(engine):
         assert CALLS == [1, 1, 1]
     if engine.name == "batched":
         assert CALLS == [3]
+
+
+def test_a_value_is_shared_with_later_requests(engine):
+    """The first time it is asked for it is computed, and the second not; unless it was so long ago
+    that it is not kept any more."""
+    asked = [3, 4, 3, *range(10, 10 + MAX_KNOWN), 3]
+    assert [engine.run([Square(n, shared=True)]) for n in asked] == [[n**2] for n in asked]
+    if engine.name != "processes":
+        assert len(CALLS) == len(asked) - 1
+
+
+def test_a_value_that_was_asked_for_lately_is_kept(engine):
+    for number in range(10, 10 + MAX_KNOWN):
+        assert engine.run([Square(3, shared=True), Square(number, shared=True)])[0] == 9
+    assert engine.run([Square(3), Square(3)]) == [9, 9]
+    if engine.name == "inline":
+        assert len(CALLS) == 1 + MAX_KNOWN + 2
+
+
+def test_nothing_is_shared_where_everybody_checks_everything(engine):
+    engine.share_checks = False
+    for _ in range(2):
+        assert engine.run([Square(3, shared=True), Square(3, shared=True)]) == [9, 9]
+    if engine.name == "inline":
+        assert len(CALLS) == 4
 
 
 def test_batched_runs_each_group_once():

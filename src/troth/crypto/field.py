@@ -177,8 +177,10 @@ def matmul(left_NR: Sequence[Sequence[int]], right_RLW: Elements) -> Elements:
     rows = len(left_NR)
     if not 1 <= terms <= MAX_TERMS or any(len(row) != terms for row in left_NR):
         raise ValueError(f"rows of {terms} factors are needed, 1 to {MAX_TERMS}")
-    left_limbs = max(1, max((value.bit_length() + 15) // 16 for row in left_NR for value in row))
-    data = b"".join(value.to_bytes(2 * left_limbs, "little") for row in left_NR for value in row)
+    left_limbs = max(1, (max(map(max, left_NR)).bit_length() + 15) // 16)
+    width_bytes = 2 * left_limbs
+    # Lists, not generators: a thousand numbers are turned into bytes in every commitment.
+    data = b"".join([value.to_bytes(width_bytes, "little") for row in left_NR for value in row])
     left_NRV = np.frombuffer(data, dtype=_LIMB).reshape(rows, terms, left_limbs)
     left_VN_R = left_NRV.transpose(2, 0, 1).reshape(-1, terms).astype(np.float64)
 

@@ -68,7 +68,7 @@ class ModelledGroup(Group):
     def _msm_rows(
         self, points_L: Sequence[Point], factors_KLW: Elements
     ) -> tuple[ModelledPoint, ...]:
-        values_L = [cast("ModelledPoint", point).value for point in points_L]
+        values_L = [point.value for point in cast("Sequence[ModelledPoint]", points_L)]
         factors_LKW = factors_KLW.transpose(1, 0, 2)
         parts = [
             integers(matmul([values_L[at : at + MAX_TERMS]], factors_LKW[at : at + MAX_TERMS])[0])

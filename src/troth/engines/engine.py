@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from troth.compute import Compute
+
+MAX_KNOWN = 64
+"""Shared values that are kept. A block reaches its last peer some hundred requests after the first,
+and a round of `biscotti` has about fifteen different checks."""
 
 
 class Engine(ABC):
@@ -20,24 +26,37 @@ class Engine(ABC):
     share_checks = True
     """See `EngineSpec`."""
 
+    def __init__(self) -> None:
+        self._known: OrderedDict[Hashable, Any] = OrderedDict()
+        """Values by memo key, the one last asked for at the end."""
+
     def run(self, requests: Sequence[Compute[Any, Any]]) -> list[Any]:
-        """The requests' values, in order. Requests with equal memo keys are computed once."""
-        unique: dict[Hashable, int] = {}
+        """The requests' values, in order. One whose memo key has been seen in this call, or among
+        the last `MAX_KNOWN` different ones, is not computed again."""
+        found: dict[Hashable, Any] = {}
+        places: dict[Hashable, int] = {}
         todo: list[Compute[Any, Any]] = []
-        place: list[int] = []
+        keys: list[Hashable] = []
         for request in requests:
             key = request.memo_key() if self.share_checks else None
             if key is None:
-                place.append(len(todo))
+                key = _Alone(len(todo))
+            if key in self._known:
+                found[key] = self._known[key]
+            elif key not in places:
+                places[key] = len(todo)
                 todo.append(request)
-                continue
-            if key not in unique:
-                unique[key] = len(todo)
-                todo.append(request)
-            place.append(unique[key])
+            keys.append(key)
         values = self._run(todo)
         assert len(values) == len(todo)
-        return [values[index] for index in place]
+        found |= {key: values[place] for key, place in places.items()}
+        for key in dict.fromkeys(keys):
+            if not isinstance(key, _Alone):
+                self._known[key] = found[key]
+                self._known.move_to_end(key)
+        while len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
+        return [found[key] for key in keys]
 
     @abstractmethod
     def _run(self, requests: Sequence[Compute[Any, Any]]) -> list[Any]:
@@ -45,6 +64,13 @@ class Engine(ABC):
 
     def close(self) -> None:  # noqa: B027 - most engines hold nothing that must be given back
         """Give back what the engine holds. Calling it twice is harmless."""
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """The key of a request that shares its value with none."""
+
+    place: int
 
 
 def run_grouped(requests: Sequence[Compute[Any, Any]], bench: Any) -> list[Any]:

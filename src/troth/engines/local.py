@@ -16,6 +16,7 @@ class InlineEngine(Engine):
     name = "inline"
 
     def __init__(self, bench: Workbench) -> None:
+        super().__init__()
         self._bench = bench
 
     def _run(self, requests: Sequence[Compute[Any, Any]]) -> list[Any]:
@@ -28,6 +29,7 @@ class BatchedEngine(Engine):
     name = "batched"
 
     def __init__(self, bench: Workbench) -> None:
+        super().__init__()
         self._bench = bench
 
     def _run(self, requests: Sequence[Compute[Any, Any]]) -> list[Any]:

@@ -62,6 +62,7 @@ class ProcessesEngine(Engine):
     name = "processes"
 
     def __init__(self, make_bench: Callable[[], Workbench], *, workers: int | None = None) -> None:
+        super().__init__()
         self.workers = workers or os.cpu_count() or 1
         self._pool = ProcessPoolExecutor(
             self.workers,

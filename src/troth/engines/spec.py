@@ -18,5 +18,5 @@ class EngineSpec(Table, frozen=True, kw_only=True):
     workers: Count | None = None
     """Processes of the `processes` engine; absent: one per core."""
     share_checks: bool = True
-    """Whether several nodes' checks of the same public bytes are computed once, where they are made
-    at one simulated instant. false: every node checks everything itself."""
+    """Whether several nodes' checks of the same public bytes are computed once. false: every node
+    checks everything itself."""

@@ -81,7 +81,7 @@ def member_notes(scenario: Scenario, members: Members) -> list[str]:
         )
     if scenario.engine.share_checks:
         notes.append(
-            "checks of the same public bytes by several peers at one instant were computed once; "
+            "checks of the same public bytes by several peers were computed once; "
             "share_checks = false in [engine] has every peer check everything itself"
         )
     return notes
