@@ -91,8 +91,9 @@ def test_a_table_that_is_small_for_its_bound_reaches_it(half):
     assert table.sums(factors_RL) == expected(factors_RL)
 
 
-def test_rows_are_taken_a_few_at_a_time(monkeypatch):
-    monkeypatch.setattr(multiples, "_CHUNK", 2 * len(POINTS))
+@pytest.mark.parametrize(("name", "value"), [("_CHUNK", 2 * len(POINTS)), ("_FETCHED", 2)])
+def test_rows_are_taken_a_few_at_a_time(monkeypatch, name, value):
+    monkeypatch.setattr(multiples, name, value)
     factors_RL = factors(5)
     assert MultiplesTable(G1, POINTS, BOUND, 5).sums(factors_RL) == expected(factors_RL)
 

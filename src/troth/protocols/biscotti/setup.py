@@ -47,7 +47,7 @@ class CommittedNoise(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class CommitNoise(Compute[object, CommittedNoise]):
-    """Expand the noise of some slots and commit to it; at D = 7,850 about 35 ms a slot, and 22 once
+    """Expand the noise of some slots and commit to it; at D = 7,850 about 34 ms a slot, and 24 once
     a process has a table (`troth.crypto.multiples`), from about the 120th slot on.
 
     It holds secrets of the peer whose noise it is, and is computed on that peer's machine only.
