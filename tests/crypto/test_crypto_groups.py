@@ -19,6 +19,7 @@ from troth.crypto.commitments import (
     check_openings,
     commit,
     commit_elements,
+    commit_many,
 )
 from troth.crypto.field import ORDER, elements, from_signed, from_unsigned
 from troth.crypto.g1 import G1
@@ -111,6 +112,18 @@ def test_msm_is_the_sum_of_products(group, factors):
 
 
 @all_groups
+@pytest.mark.parametrize("bound", [0, 1, 1000, 2**20, 2**31, 2**40, 2**61])
+def test_a_combiner_takes_signed_factors(group, bound):
+    points = some_points(group, 3)
+    factors = np.array([[bound, -bound, 0], [0, 0, 0], [bound // 2, -(bound // 3), bound]])
+    combine = group.combiner(points)
+    expected = group.msm_rows(points, from_signed(factors))
+    assert combine(factors, bound) == expected
+    # Often enough to find another way to do it.
+    assert combine(np.tile(factors, (400, 1)), bound) == 400 * expected
+
+
+@all_groups
 def test_msm_takes_short_factors(group):
     points = some_points(group, 3)
     short = from_unsigned(np.array([7, 2**31, 0]))[:, :2]
@@ -190,6 +203,18 @@ def test_a_commitment_is_what_its_formula_says(group):
 
 
 @all_groups
+def test_many_are_committed_to_at_once(group):
+    key, openings = KEYS[group.name], [opening_of(name) for name in NAMES]
+    assert commit_many(key, openings, bound=BOUND) == [
+        commit(key, opening, bound=BOUND) for opening in openings
+    ]
+    assert commit_many(key, [], bound=BOUND) == []
+    openings[2].values_D[1] = BOUND + 1
+    with pytest.raises(ValueError, match="not within"):
+        commit_many(key, openings, bound=BOUND)
+
+
+@all_groups
 def test_wrong_openings_are_blamed_on_their_authors(group):
     key = KEYS[group.name]
     openings = [opening_of(name) for name in NAMES]
@@ -243,6 +268,8 @@ def test_noise_is_committed_to_and_masks(group):
     key = KEYS[group.name]
     noise = GaussianRows(key, sigma=100, bound=BOUND)
     shape, secret, place = TableShape(rounds=1, slots=2), NoiseSecret(b"s" * 32), (Round(1), 1)
+    slots = [secret.seeds(Round(1), slot) for slot in (0, 1)]
+    assert noise.encoded(slots) == b"".join(row for seeds in slots for row in noise.rows(seeds))
     table = NoiseTable(NAMES[0], shape, [noise.rows(secret.seeds(Round(1), s)) for s in (0, 1)])
     where = {"owner": NAMES[0], "round": place[0], "slot": place[1], "path": table.path(*place)}
     rows = check_seeds(noise, table.root, shape, seeds=secret.seeds(*place), **where)
@@ -301,6 +328,15 @@ def test_points_of_two_groups_do_not_mix():
 def test_modelled_points_can_be_sent_between_processes():
     points = some_points(MODELLED, 2)
     assert pickle.loads(pickle.dumps(points)) == points
+
+
+@pytest.mark.parametrize("bound", [2**35 - 1, 2**35])
+def test_large_modelled_sums_are_exact(bound):
+    """Up to 2^53 in float64, and another way from there."""
+    points = tuple(ModelledPoint(2**240 - 1 - at) for at in range(4))
+    factors = np.array([[bound] * 4, [-bound] * 4, [bound, -bound, bound - 1, 1 - bound]])
+    expected = MODELLED.msm_rows(points, from_signed(factors))
+    assert MODELLED.combiner(points)(factors, bound) == expected
 
 
 def test_more_modelled_points_than_one_product_takes(monkeypatch):

@@ -190,17 +190,32 @@ def commit(key: CommitmentKey, opening: Opening, *, bound: int) -> Commitment:
     Raises:
       ValueError: the opening is none for this key and bound.
     """
-    _check_opening(key, opening.values_D, opening.blindings_K, bound)
-    group, generators = key.group, key.generators
-    # x + B is a short scalar, and r - |x|, which a negative x stands for, is not: seven times the
-    # time. B (G_1 + .. + G_L) is taken off again.
-    shift = group.times(generators.sum, bound)
-    rows = group.msm_rows(generators.coordinates_L, _shifted(key, opening.values_D, bound))
+    return commit_many(key, [opening], bound=bound)[0]
+
+
+def commit_many(key: CommitmentKey, openings: Sequence[Opening], *, bound: int) -> list[Commitment]:
+    """`commit` of each opening; all rows go to the group together.
+
+    Raises:
+      ValueError: as `commit`.
+    """
+    for opening in openings:
+        _check_opening(key, opening.values_D, opening.blindings_K, bound)
+    if not openings:
+        return []
+    generators, count = key.generators, key.layout.rows
+    rows_RL = np.concatenate([key.layout.to_rows(opening.values_D) for opening in openings])
+    blindings_RW = np.concatenate([opening.blindings_K for opening in openings])
     points = [
-        row + generators.blind(blinding) - shift
-        for row, blinding in zip(rows, integers(opening.blindings_K), strict=True)
+        row + generators.blind(blinding)
+        for row, blinding in zip(
+            generators.combine(rows_RL, bound), integers(blindings_RW), strict=True
+        )
     ]
-    return Commitment.of(points, group=group)
+    return [
+        Commitment.of(points[at : at + count], group=key.group)
+        for at in range(0, len(points), count)
+    ]
 
 
 def commit_elements(key: CommitmentKey, rows_RM: Elements) -> tuple[Point, ...]:

@@ -20,7 +20,8 @@ vector, as are two with different blinding factors.
 
 Points travel uncompressed, 96 bytes each, because taking a root for each would be most of the time
 of reading them. Scalar multiplication takes time that depends on the scalar (0.3 us for 1, 110 us
-for 255 one-bits): whoever shares the machine can learn about secret scalars that way.
+for 255 one-bits), and so do sums from tables of multiples, which look up what the scalars say and
+skip zeros: whoever shares the machine can learn about secret scalars that way.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ import numpy as np
 from py_arkworks_bls12381 import G1Point, Scalar
 
 from troth.crypto.field import ELEMENT_BYTES, LIMBS, Elements
-from troth.crypto.group import Group, Point
+from troth.crypto.group import Group, Point, RowSums
+from troth.crypto.multiples import RepeatedSums
 
 COFACTOR_MULTIPLE: Final = 0xD201000000010001
 """h_eff."""
@@ -90,6 +92,10 @@ class G1Group(Group):
     def read(self, encoded: bytes) -> G1Point:
         """A point of the curve; 0.3 us. Coordinates of q or more are refused."""
         return G1Point.from_xy_bytes_unchecked_be(encoded)
+
+    def combiner(self, points_L: Sequence[Point]) -> RowSums:
+        """After many rows from a table of multiples, in seven tenths of the time or less."""
+        return RepeatedSums(self, points_L, super().combiner(points_L))
 
     def _msm_rows(self, points_L: Sequence[Point], factors_KLW: Elements) -> tuple[G1Point, ...]:
         # The library would drop the tail of the longer list; `msm_rows` has counted.

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from troth.crypto.g1 import G1
-from troth.crypto.group import POINT_BYTES, Group, Point, sum_points
+from troth.crypto.group import POINT_BYTES, Group, Point, RowSums, sum_points
 from troth.errors import UsageError, VerificationError
 
 GENESIS_ID_BYTES = 32
@@ -115,6 +115,11 @@ class Generators:
     def blind(self) -> Callable[[int], Point]:
         """Factors times H."""
         return self.group.multiplier(self.blinding)
+
+    @cached_property
+    def combine(self) -> RowSums:
+        """Rows of factors times G_1 .. G_L."""
+        return self.group.combiner(self.coordinates_L)
 
     def digest(self) -> bytes:
         """SHA-256 of all generators, encoded, H last."""

@@ -6,11 +6,12 @@ All integers, so every node makes the same vector of the same seeds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from troth.crypto.commitments import CommitmentKey, Opening, commit
+from troth.crypto.commitments import CommitmentKey, Opening, commit_many
 from troth.crypto.group import POINT_BYTES
 from troth.crypto.noise_table import Seeds
 from troth.crypto.seeded_bits import SeededBits
@@ -47,5 +48,11 @@ class GaussianRows:
 
     def rows(self, seeds: Seeds) -> list[bytes]:
         """The commitments to the rows, 96 bytes each."""
-        encoded = commit(self.key, self.opening(seeds), bound=self.bound).encoded
+        encoded = self.encoded([seeds])
         return [encoded[at : at + POINT_BYTES] for at in range(0, len(encoded), POINT_BYTES)]
+
+    def encoded(self, seeds_S: Sequence[Seeds]) -> bytes:
+        """The rows of many slots, one after the other."""
+        openings = [self.opening(seeds) for seeds in seeds_S]
+        committed = commit_many(self.key, openings, bound=self.bound)
+        return b"".join(commitment.encoded for commitment in committed)

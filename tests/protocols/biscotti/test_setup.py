@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from functools import cache
 from hashlib import sha256
@@ -98,6 +99,15 @@ def test_a_table_opens_to_the_seeds_of_its_owner(per_request: int) -> None:
                 path=table.path(round, slot),
             )
             assert rows == table.rows(round, slot)
+
+
+def test_noise_for_many_rounds_has_the_same_commitments() -> None:
+    """After so many rows they are looked up in a table of multiples."""
+    request = noise_requests(setting(), keys(PEERS[0]))[0]
+    first = request.run(None)
+    again = dataclasses.replace(request, seeds=400 * request.seeds[:1]).run(None)
+    slot_bytes = len(first.rows) // len(request.seeds)
+    assert again.rows == 400 * first.rows[:slot_bytes]
 
 
 def test_a_table_comes_back_from_its_bytes() -> None:
