@@ -12,12 +12,13 @@ from troth import streams
 from troth.charter.loading import load_text
 from troth.crypto.noise_table import NoiseTable
 from troth.errors import PeerError
-from troth.ids import NodeId
-from troth.protocols.biscotti.chain import Head
+from troth.ids import NodeId, PartyId
+from troth.protocols.biscotti.chain import Head, Rules
 from troth.protocols.biscotti.claims import Witness
 from troth.protocols.biscotti.context import RoundContext
 from troth.protocols.biscotti.keys import PeerKeys
-from troth.protocols.biscotti.roles import Plan
+from troth.protocols.biscotti.roles import Members, Plan
+from troth.protocols.biscotti.setup import entry_of, make_genesis, noise_root
 from troth.roles.effects import Effect, Report, Send
 from troth.roles.interception import intercept
 from troth.roles.node import Node, Role
@@ -159,6 +160,7 @@ def set_up(
     protocol: str = MASK,
     extra: str = CALM,
     attacks: Callable[[RoundContext], Mapping[NodeId, Attack]] = lambda _: {},
+    staged: Callable[[Members], Mapping[NodeId, NoiseTable]] = lambda _: {},
     group: str = "modelled",
     parties: int = PARTIES,
     rounds: int = ROUNDS,
@@ -169,6 +171,7 @@ def set_up(
 
     Args:
       attacks: given round 1, who does not follow the protocol, and what it does instead.
+      staged: tables of noise that peers have committed to in the genesis in place of their own.
     """
     text = TEXT.format(
         name=name, seed=seed, rounds=rounds, protocol=protocol, parties=parties, group=group,
@@ -179,6 +182,9 @@ def set_up(
     bound: dict[NodeId, Any] = {id: role.keywords for id, role in stage.cast.roles.items()}  # type: ignore[attr-defined]  # they are partials
     keys = {id: found["keys"] for id, found in bound.items()}
     plan = bound[NodeId(stage.parties[0])]["plan"]
+    assert stage.members is not None
+    tables = {**stage.members.tables, **staged(stage.members)}
+    plan = replace(plan, rules=_with_tables(plan.rules, keys, tables, plan.initial_D))
     attackers = attacks(plan.rules.context(plan.rules.first(plan.initial_D).before))
     honest = [id for id in stage.cast.roles if id not in attackers]
     plan = replace(plan, reporter=honest[0])
@@ -186,11 +192,10 @@ def set_up(
     roles: dict[NodeId, Role] = {}
     said: list[tuple[NodeId, tuple[NodeId, ...], Message]] = []
     for id, role in stage.cast.roles.items():
-        role = _with_plan(role, plan)
+        table = tables[PartyId(id)]
+        role = partial(role.func, **{**role.keywords, "plan": plan, "table": table})  # type: ignore[attr-defined]  # they are partials
         if id in attackers:
-            attacker = Attacker(
-                id, role, plan, keys[id], bound[id]["table"], keys, frozenset(attackers)
-            )
+            attacker = Attacker(id, role, plan, keys[id], table, keys, frozenset(attackers))
             roles[id] = attackers[id](attacker)
         else:
             roles[id] = partial(_heard, honest=witness.watch(role), said=said)
@@ -211,8 +216,22 @@ def set_up(
     return Run(text, stage, world, witness, watching, keys, said)
 
 
-def _with_plan(role: Any, plan: Plan) -> Role:
-    return partial(role.func, **{**role.keywords, "plan": plan})
+def _with_tables(
+    rules: Rules,
+    keys: Mapping[NodeId, PeerKeys],
+    tables: Mapping[PartyId, NoiseTable | None],
+    initial_D: Float32s,
+) -> Rules:
+    """The rules with the genesis in which peers have committed to these tables."""
+    charter = rules.genesis.content.charter
+    entries = [
+        entry_of(peer, charter, keys[peer], noise_root(peer, table))
+        for peer, table in tables.items()
+    ]
+    genesis = make_genesis(
+        rules.parameters, rules.training, rules.setting, initial_D, charter, entries
+    )
+    return replace(rules, genesis=genesis)
 
 
 async def _heard(

@@ -148,8 +148,7 @@ def leaf(owner: NodeId, round: Round, slot: int, rows: Sequence[bytes]) -> bytes
     name = owner.encode()
     hashed = sha256(b"troth-noise-leaf\0" + len(name).to_bytes(4) + name)
     hashed.update(round.to_bytes(8) + slot.to_bytes(4) + len(rows).to_bytes(4))
-    for row in rows:
-        hashed.update(len(row).to_bytes(4) + row)
+    hashed.update(b"".join([len(row).to_bytes(4) + row for row in rows]))
     return hashed.digest()
 
 
@@ -225,12 +224,7 @@ def assign_slots(
       outputs: the contributors' VRF outputs of the round, verified.
       reserved: slots for nobody.
     """
-    hashes = {
-        contributor: sha256(
-            b"troth-noise-slot\0" + len(output).to_bytes(4) + output + noiser.encode()
-        ).digest()
-        for contributor, output in outputs.items()
-    }
+    hashes = {contributor: _lot(output, noiser) for contributor, output in outputs.items()}
     taken: dict[NodeId, int] = {}
     for contributor in sorted(hashes, key=lambda peer: (hashes[peer], peer)):
         first = int.from_bytes(hashes[contributor]) % shape.slots
@@ -238,6 +232,21 @@ def assign_slots(
         if slot is not None:
             taken[contributor] = slot
     return taken
+
+
+def first_slot(output: bytes, *, noiser: NodeId, shape: TableShape) -> int:
+    """Where a contributor begins in `assign_slots`: the slot that it gets if nobody else has it.
+
+    Args:
+      output: of its VRF in the round, verified.
+    """
+    return int.from_bytes(_lot(output, noiser)) % shape.slots
+
+
+def _lot(output: bytes, noiser: NodeId) -> bytes:
+    return sha256(
+        b"troth-noise-slot\0" + len(output).to_bytes(4) + output + noiser.encode()
+    ).digest()
 
 
 def _free(first: int, taken: Collection[int], slots: int) -> int | None:

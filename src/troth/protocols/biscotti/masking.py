@@ -5,10 +5,23 @@
 x is the update on the fixed-point grid, zeta_k the noise of a slot that noiser k committed to in
 the genesis. Commitments add up, so a verifier sees that y is the committed x with that noise and no
 other, without seeing x.
+
+Each use of a slot carries its noiser's signature, the grant: this slot is for this contributor
+alone. A verifier checks it only where it decides something, about a fifth of all:
+
+- **The slot is shown twice.** Who names another's slot without a grant goes, who has one stays. If
+  both have one, the noiser has given it twice.
+- **The slot is not the contributor's lot** (`first_slot`), which follows from its VRF. Contributors
+  that pass each other their noise could otherwise choose among all of it, after they have seen it.
+
+Whoever names a slot in any other way has the noise that chance has for it, or does not know it: and
+without its seeds nobody can open both a commitment plus that noise, for verifiers, and that
+commitment, for aggregators. Evidence is judged by all signatures: an honest contributor has them.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -28,9 +41,9 @@ from troth.crypto.commitments import (
     check_openings,
     commit,
 )
-from troth.crypto.field import encode_elements, parse_elements
+from troth.crypto.field import ELEMENT_BYTES, encode_elements, parse_elements
 from troth.crypto.group import POINT_BYTES, Point
-from troth.crypto.noise_table import Seeds, check_rows
+from troth.crypto.noise_table import Seeds, check_rows, first_slot
 from troth.crypto.seeded_bits import SeededBits
 from troth.errors import PeerError
 from troth.ids import NodeId, Round
@@ -192,8 +205,26 @@ class CheckMasked(Compute[object, CheckedUpdates]):
             for place, sender in enumerate(self.senders):
                 if sender in error.culprits:
                     problems[place] = error.message
+        problems |= self._without_grant(
+            [place for place in range(len(self.senders)) if place not in problems]
+        )
         good = tuple(place for place in range(len(self.senders)) if place not in problems)
         return CheckedUpdates(good, problems)
+
+    def _without_grant(self, places: Sequence[int]) -> dict[int, str]:
+        """Who of those at `places` shows a slot that another of them shows, and was not given."""
+        shown: dict[tuple[NodeId, int], list[tuple[int, NoiseUse]]] = defaultdict(list)
+        for place in places:
+            for use in self.messages[place].noise:
+                shown[use.noiser, use.slot].append((place, use))
+        problems = {}
+        for users in shown.values():
+            for place, use in users if len(users) > 1 else ():
+                try:
+                    check_grant(self.context, self.senders[place], use)
+                except PeerError as error:
+                    problems[place] = error.message
+        return problems
 
     def memo_key(self) -> tuple[str, bytes]:
         # All of a message is in its signature's text; whether it holds depends on nothing else.
@@ -207,19 +238,24 @@ class CheckMasked(Compute[object, CheckedUpdates]):
 def check_masked(
     setting: Setting, context: RoundContext, sender: NodeId, message: Masked, seed: bytes
 ) -> None:
-    """Check one masked update as `CheckMasked` does.
+    """Check one masked update and all grants that it shows, whatever others show.
+
+    What a verifier accepts may fail this, but nothing that an honest contributor sends.
 
     Raises:
       PeerError: it does not hold; the culprit is `sender`.
     """
     claim = opening_claim(setting, context, sender, message)
+    for use in message.noise:
+        check_grant(context, sender, use)
     check_openings(setting.key, [claim], bound=setting.masked_bound, bits=SeededBits(seed))
 
 
 def opening_claim(
     setting: Setting, context: RoundContext, sender: NodeId, message: Masked
 ) -> OpeningClaim:
-    """Everything about a masked update but whether its opening holds.
+    """Everything about a masked update but whether its opening holds, and whether it was given the
+    slots that are its lot.
 
     Raises:
       PeerError: `sender` is no contributor of this round, or its signature, its VRF proof, its
@@ -234,17 +270,15 @@ def opening_claim(
         message.signature,
         signer=sender,
     )
-    if message.values.shape != (setting.dimension,):
-        raise PeerError(
-            f"sent {message.values.size} values for {setting.dimension} parameters",
-            culprits=(sender,),
-        )
-    _, drawn = context.noisers(sender, message.proof)
+    check_sizes(setting, sender, message)
+    output, drawn = context.noisers(sender, message.proof)
     _check_choice(setting, drawn, message.noise, sender)
     rows = setting.layout.rows
     points: list[Sequence[Point]] = [setting.points(message.commitments, rows, sender=sender)]
     for use in message.noise:
         check_use(setting, context, sender, use)
+        if use.slot != first_slot(output, noiser=use.noiser, shape=setting.table):
+            check_grant(context, sender, use)
         points.append(setting.points(use.rows, rows, sender=sender))
     return OpeningClaim(
         sender,
@@ -254,8 +288,32 @@ def opening_claim(
     )
 
 
+def check_sizes(setting: Setting, sender: NodeId, message: Masked) -> None:
+    """Check that a masked update has as many numbers and points as one of this run: whoever keeps
+    one that passes keeps no more for it than for an honest one.
+
+    Raises:
+      PeerError: it has not; the culprit is `sender`.
+    """
+    rows = setting.layout.rows
+    sizes = [
+        ("values", message.values.size, setting.dimension),
+        ("bytes of commitments", len(message.commitments), rows * POINT_BYTES),
+        ("bytes of blinding factors", len(message.blindings), rows * ELEMENT_BYTES),
+        *(("bytes of noise", len(use.rows), rows * POINT_BYTES) for use in message.noise),
+    ]
+    for what, size, expected in sizes:
+        if size != expected:
+            raise PeerError(f"sent {size} {what}, not {expected}", culprits=(sender,))
+    if len(message.noise) > setting.noisers:
+        raise PeerError(
+            f"sent noise of {len(message.noise)} noisers, not of {setting.noisers}",
+            culprits=(sender,),
+        )
+
+
 def check_use(setting: Setting, context: RoundContext, sender: NodeId, use: NoiseUse) -> None:
-    """Check that a noiser committed to this noise and gave it to `sender`.
+    """Check that a noiser committed to this noise for this round.
 
     Raises:
       PeerError: it did not; the culprit is `sender`.
@@ -263,8 +321,6 @@ def check_use(setting: Setting, context: RoundContext, sender: NodeId, use: Nois
     entry: PublicEntry = context.entries[use.noiser]
     if use.slot in context.reserved_slots(use.noiser):
         raise PeerError(f"uses the audited slot of {use.noiser}", culprits=(sender,))
-    if len(use.rows) != setting.layout.rows * POINT_BYTES:
-        raise PeerError(f"sent {len(use.rows)} bytes for rows of noise", culprits=(sender,))
     check_rows(
         entry.noise_root,
         setting.table,
@@ -275,8 +331,17 @@ def check_use(setting: Setting, context: RoundContext, sender: NodeId, use: Nois
         path=use.path,
         sender=sender,
     )
+
+
+def check_grant(context: RoundContext, sender: NodeId, use: NoiseUse) -> None:
+    """Check that a noiser gave this slot to `sender`.
+
+    Raises:
+      PeerError: it did not; the culprit is `sender`.
+    """
     text = grant_text(context, sender, use.slot, use.seeds, use.path)
-    signatures.verify(entry.signing, GRANT, text, use.signature, signer=sender)
+    key = context.entries[use.noiser].signing
+    signatures.verify(key, GRANT, text, use.signature, signer=sender)
 
 
 def _check_choice(

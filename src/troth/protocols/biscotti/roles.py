@@ -7,7 +7,7 @@ the peer then has another block: the certified one, its own or its neighbours', 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -60,6 +60,8 @@ MAX_PENDING = 16
 """Offences that a peer keeps in mind until a block punishes them."""
 KEPT_HEADS = 8
 """States of the chain that are held; older ones are computed again from the ledger."""
+MAX_STASHED_BYTES = 2**20
+"""What one peer may send for a round before we have begun it, and 16 bytes for each parameter."""
 MAX_ANSWERS = 16
 """Times that one peer is sent blocks in a round."""
 MAX_REPORTED_BYTES = 2**62
@@ -127,8 +129,8 @@ class Peer:
     desk: Desk | None = None
     """The round that goes on; None after the last one."""
     duties: list[Duty] = field(default_factory=list)
-    stash: dict[tuple[NodeId, type[Message]], RoundMessage] = field(default_factory=dict)
-    """What came for the next round."""
+    stash: dict[NodeId, dict[type[Message], bytes]] = field(default_factory=dict)
+    """What came for the next round, encoded: by sender, the first of each kind."""
     rumours: dict[NodeId, Announce] = field(default_factory=dict)
     """Better chains that others say they have."""
     failed: Counter[NodeId] = field(default_factory=Counter)
@@ -165,9 +167,8 @@ class Peer:
             await self.node.broadcast(self.neighbours, announcement(self.head))
             await self._begin_round()
         else:
-            self.stash = {
-                (sender, type(message)): message for sender, message in _opened(saved.stash)
-            }
+            for sender, data in saved.stash:
+                self.stash.setdefault(sender, {})[type(_decoded(sender, data))] = data
             self.refused, self.rumours = list(saved.refused), dict(saved.rumours)
             await self._go_on(since_save=False)
         while True:
@@ -196,7 +197,7 @@ class Peer:
             line=tuple(self.line),
             since_s=await self.node.now(),
             takes_part=takes_part,
-            stash=_sealed(self.stash),
+            stash=_listed(self.stash),
             rumours=dict(self.rumours),
             refused=tuple(self.refused),
             masked=self.state.masked + contributes,
@@ -228,8 +229,8 @@ class Peer:
         if unbroken and state.takes_part:
             await self._take_up_duties(self.desk)
         stash, self.stash = self.stash, {}
-        for (sender, _), message in stash.items():
-            self._on_round(sender, message)
+        for sender, data in _listed(stash):
+            self._on_round(sender, _decoded(sender, data))
 
     def _linger_s(self) -> float:
         """How long to serve others after the last round. If it seems to have failed, its block may
@@ -299,13 +300,25 @@ class Peer:
             return
         round = self.desk.context.round
         if message.round == round + 1:
-            self.stash.setdefault((sender, type(message)), message)
+            self._put_by(sender, message)
         elif message.round == round:
             for duty in self.duties:
                 try:
                     duty.take(sender, message)
                 except PeerError as error:
                     self._refuse(error)
+
+    def _put_by(self, sender: NodeId, message: RoundMessage) -> None:
+        """Keep a message for the next round: who sends too much of that loses it."""
+        held, data = self.stash.setdefault(sender, {}), _CODEC.encode(message)
+        most = MAX_STASHED_BYTES + 16 * self.rules.setting.dimension
+        if type(message) in held:
+            return
+        if sum(map(len, held.values())) + len(data) > most:
+            error = f"sent more than {most} bytes for a round that has not begun"
+            self._refuse(PeerError(error, culprits=(sender,)))
+            return
+        held[type(message)] = data
 
     # ------------------------------------------------------------------ the chain
 
@@ -602,14 +615,13 @@ def _read(sent: WireBlock, sender: NodeId) -> CertifiedBlock:
     )
 
 
-def _sealed(
-    stash: Mapping[tuple[NodeId, type[Message]], RoundMessage],
+def _listed(
+    stash: Mapping[NodeId, Mapping[type[Message], bytes]],
 ) -> tuple[tuple[NodeId, bytes], ...]:
-    return tuple((sender, _CODEC.encode(message)) for (sender, _), message in stash.items())
+    return tuple((sender, data) for sender, held in stash.items() for data in held.values())
 
 
-def _opened(stash: Sequence[tuple[NodeId, bytes]]) -> Iterator[tuple[NodeId, RoundMessage]]:
-    for sender, data in stash:
-        message = _CODEC.decode(data, sender=sender)
-        assert isinstance(message, RoundMessage)
-        yield sender, message
+def _decoded(sender: NodeId, data: bytes) -> RoundMessage:
+    message = _CODEC.decode(data, sender=sender)
+    assert isinstance(message, RoundMessage)
+    return message

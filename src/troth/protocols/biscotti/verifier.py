@@ -13,7 +13,7 @@ from troth.ids import NodeId
 from troth.protocols.biscotti.blocks import Statement
 from troth.protocols.biscotti.context import RoundContext
 from troth.protocols.biscotti.desk import MASKED, Desk
-from troth.protocols.biscotti.masking import CheckMasked
+from troth.protocols.biscotti.masking import CheckMasked, check_sizes
 from troth.protocols.biscotti.messages import Accepted, Masked, NoiseUse, NoUpdate
 from troth.protocols.biscotti.offences import bad_update, reused_slot
 from troth.protocols.biscotti.selecting import SelectUpdates, rule_stream
@@ -28,7 +28,9 @@ class Verifier:
         self._desk = desk
         self._updates: dict[NodeId, Masked] = {}
         self._without: set[NodeId] = set()
-        """Contributors that have none."""
+        """Contributors that have none, or none of an update's size."""
+        self._misfits: dict[NodeId, Masked] = {}
+        """Of the latter, what they have sent, until they are accused."""
         self._over = False
 
     def next_due(self) -> float | None:
@@ -36,8 +38,19 @@ class Verifier:
         return None if self._over else self._desk.due(MASKED)
 
     def take(self, sender: NodeId, message: RoundMessage) -> None:
-        """A masked update; what is wrong with it is found out with all others."""
+        """A masked update; what is wrong with it is found out with all others.
+
+        Raises:
+          PeerError: it has not the size of one; the culprit is `sender`.
+        """
         if isinstance(message, Masked) and sender in self._desk.context.contributors:
+            try:
+                check_sizes(self._desk.setting, sender, message)
+            except PeerError:
+                if sender not in self._without:
+                    self._misfits[sender] = message
+                    self._without.add(sender)
+                raise
             self._updates.setdefault(sender, message)
         elif isinstance(message, NoUpdate) and sender in self._desk.context.contributors:
             self._without.add(sender)
@@ -45,6 +58,8 @@ class Verifier:
     async def advance(self, now_s: float) -> None:
         """Give the verdict when all updates are there, or their time is over."""
         desk, context = self._desk, self._desk.context
+        while self._misfits:
+            await desk.accuse(bad_update(*self._misfits.popitem()))
         if self._over or (
             not self._without.union(self._updates) >= set(context.contributors)
             and now_s < desk.due(MASKED)

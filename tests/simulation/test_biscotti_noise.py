@@ -1,0 +1,311 @@
+"""Noise that is none, and noise that was given to somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from itertools import permutations
+
+import biscotti_attackers as attackers
+import biscotti_noise_attackers as cheats
+import msgspec
+import numpy as np
+import pytest
+from biscotti_noise_attackers import BAD_SLOT, Wish, assigned, outputs_of, without_noise
+from biscotti_runs import Attack, Run, set_up
+
+from troth.chain.block import Evidence
+from troth.crypto.noise_table import first_slot
+from troth.ids import NodeId, Round
+from troth.protocols.biscotti.context import RoundContext
+from troth.protocols.biscotti.masking import (
+    CheckedUpdates,
+    CheckMasked,
+    GrantedNoise,
+    MaskUpdate,
+)
+from troth.protocols.biscotti.messages import Masked, NoiseGrant, NoiseUse, Opened
+from troth.protocols.biscotti.offences import NotProvenError, bad_update, judge
+from troth.protocols.biscotti.setup import noise_requests, noise_table
+from troth.protocols.biscotti.texts import GRANT, MASKED, grant_text, masked_text, seeds_digest
+
+ZERO = NodeId("party-03")
+CROWDED = "noise = { noisers = 4, slots = 4, mask = { kind = 'gaussian', sigma = 0.01 } }\n"
+
+
+def evidence(run: Run) -> list[Evidence]:
+    return [line for block in run.blocks() for line in block.evidence]
+
+
+# ------------------------------------------------------------------ no noise
+
+
+@pytest.mark.parametrize("group", ["modelled", "g1"])
+@pytest.mark.parametrize("found_by", ["contributor", "audit"])
+def test_noise_of_zeros_is_found_though_rows_path_and_root_agree(found_by: str, group: str) -> None:
+    """Its seeds expand to something else than what it committed to, for whoever expands them."""
+    untold = attackers.never(Opened if found_by == "contributor" else NoiseGrant)
+    run = set_up(attacks=lambda _: {ZERO: untold}, staged=without_noise(ZERO), group=group).go()
+    assert run.punished() == {ZERO: {"bad-noise"}}
+    for line in evidence(run):
+        contributor, _ = msgspec.msgpack.decode(line.data)
+        assert bool(contributor) == (found_by == "contributor")
+    assert any(block.aggregate is not None for block in run.blocks())
+
+
+def test_a_contributor_does_not_use_noise_of_zeros() -> None:
+    untold = attackers.never(Opened)
+    run = set_up(attacks=lambda _: {ZERO: untold}, staged=without_noise(ZERO)).go()
+    uses = [
+        use.noiser
+        for sender, _, message in run.said
+        if isinstance(message, Masked) and sender in run.honest
+        for use in message.noise
+    ]
+    assert uses
+    assert ZERO not in uses
+
+
+def test_who_uses_no_noise_with_its_noisers_help_is_found_by_audits_of_that_slot() -> None:
+    """And by nothing else: verifiers see commitments that open."""
+    friend = NodeId("party-07")
+    found = unfound = counted = 0
+    for seed in range(1, 5):
+        used: list[Round] = []
+        colluding = {ZERO: cheats.bad_slot_for_friends, friend: cheats.in_on_it(used)}
+        run = set_up(
+            seed=seed,
+            attacks=lambda _, who=colluding: who,  # type: ignore[misc]  # bound in each turn
+            staged=without_noise(ZERO, slots=lambda slot: slot == BAD_SLOT),
+            rounds=8,
+        ).go()
+        # Evidence of the last round comes too late for a block.
+        contexts = [run.plan.rules.context(head.before) for head in run.heads()[:-2]]
+        drawn = [
+            context.round
+            for context in contexts
+            if ZERO in context.audited and context.audited_slot(ZERO) == BAD_SLOT
+        ]
+        assert sorted({line.round for line in evidence(run)}) == drawn
+        assert run.punished() in ({}, {ZERO: {"bad-noise"}})
+        found, unfound = found + len(drawn), unfound + len(contexts) - len(drawn)
+        counted += sum(
+            line.contributor == friend
+            for block in run.blocks()
+            for line in block.contributions
+            if block.round in used
+        )
+    # One of four slots, and eight of twelve peers are audited.
+    assert 0 < found < unfound
+    assert counted > 0
+
+
+# ------------------------------------------------------------------ grants, one by one
+
+
+@dataclass(frozen=True)
+class Table:
+    """Round 1 of a run, in which masked updates are made by hand."""
+
+    run: Run
+    context: RoundContext
+
+    def masked(
+        self,
+        contributor: NodeId,
+        other: Mapping[NodeId, int],
+        unsigned: Collection[NodeId] = (),
+    ) -> Masked:
+        """A masked update that opens.
+
+        Args:
+          other: by noiser, slots in place of those that it gives.
+          unsigned: noisers that have not given the slot that is named.
+        """
+        context, setting, keys = self.context, self.run.plan.rules.setting, self.run.keys
+        proof = keys[contributor].vrf.prove(context.noiser_alpha)
+        _, drawn = context.noisers(contributor, proof)
+        grants, uses = [], []
+        for noiser in sorted(drawn):
+            slot = other.get(noiser, assigned(context, setting, keys, noiser).get(contributor))
+            if slot is None:
+                continue
+            made = [request.run(None) for request in noise_requests(setting, keys[noiser])]
+            table = noise_table(noiser, setting, made)
+            assert table is not None
+            seeds, path = (
+                keys[noiser].noise.seeds(context.round, slot),
+                table.path(context.round, slot),
+            )
+            rows, digest = b"".join(table.rows(context.round, slot)), seeds_digest(seeds)
+            text = grant_text(context, contributor, slot, digest, path)
+            signature = bytes(64) if noiser in unsigned else keys[noiser].signing.sign(GRANT, text)
+            grants.append(GrantedNoise(noiser, table.root, context.round, slot, seeds, rows, path))
+            uses.append(NoiseUse(noiser, slot, rows, path, digest, signature))
+        update_D = np.zeros(setting.dimension, np.float32)
+        result = MaskUpdate(setting, update_D, tuple(grants), contributor.encode() * 4).run(None)
+        assert all(result.good)
+        message = Masked(
+            context.round, result.commitments, result.values, result.blindings, proof,
+            tuple(uses), bytes(64),
+        )  # fmt: skip
+        signature = keys[contributor].signing.sign(MASKED, masked_text(context, message))
+        return msgspec.structs.replace(message, signature=signature)
+
+    def checked(self, messages: Mapping[NodeId, Masked]) -> CheckedUpdates:
+        setting = self.run.plan.rules.setting
+        senders, values = tuple(messages), tuple(messages.values())
+        return CheckMasked(setting, self.context, senders, values, bytes(32)).run(None)
+
+    def proves(self, accused: NodeId, message: Masked) -> bool:
+        try:
+            judge(self.run.plan.rules, self.context, bad_update(accused, message), bytes(32))
+        except NotProvenError:
+            return False
+        return True
+
+    def lot(self, contributor: NodeId, noiser: NodeId) -> int:
+        output = outputs_of(self.context, self.run.keys, noiser)[contributor]
+        return first_slot(output, noiser=noiser, shape=self.run.plan.rules.setting.table)
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    run = set_up(protocol=CROWDED)
+    first = run.plan.rules.first(run.plan.initial_D)
+    return Table(run, run.plan.rules.context(first.before))
+
+
+@pytest.fixture(scope="module")
+def shared(table: Table) -> tuple[NodeId, list[NodeId]]:
+    """A noiser that three contributors have drawn, the first of whom has a lot there that it may
+    be given."""
+    for noiser in table.context.stake.peers:
+        for users in permutations(outputs_of(table.context, table.run.keys, noiser), 3):
+            if table.lot(users[0], noiser) not in table.context.reserved_slots(noiser):
+                return noiser, list(users)
+    raise AssertionError("no seed for this test")
+
+
+def test_a_slot_that_is_ones_lot_and_nobody_elses_needs_no_grant(
+    table: Table, shared: tuple[NodeId, list[NodeId]]
+) -> None:
+    """But who is accused of it was not given it."""
+    noiser, (thief, owner, _) = shared
+    message = table.masked(thief, {noiser: table.lot(thief, noiser)}, [noiser])
+    assert table.checked({thief: message}).problems == {}
+    assert table.proves(thief, message)
+    assert not table.proves(owner, message)
+
+
+def test_any_other_slot_needs_one(table: Table, shared: tuple[NodeId, list[NodeId]]) -> None:
+    noiser, (thief, *_) = shared
+    lot, reserved = table.lot(thief, noiser), table.context.reserved_slots(noiser)
+    for slot in set(range(4)) - reserved - {lot}:
+        signed, unsigned = (table.masked(thief, {noiser: slot}, who) for who in ([], [noiser]))
+        assert table.checked({thief: signed}).problems == {}
+        assert "signature" in table.checked({thief: unsigned}).problems[0]
+        assert table.proves(thief, unsigned)
+        assert not table.proves(thief, signed)
+
+
+@pytest.mark.parametrize("thief_first", [True, False])
+def test_of_two_that_show_one_slot_who_was_given_it_stays(
+    table: Table, shared: tuple[NodeId, list[NodeId]], thief_first: bool
+) -> None:
+    noiser, (thief, owner, _) = shared
+    slot = table.lot(thief, noiser)
+    messages = {
+        thief: table.masked(thief, {noiser: slot}, [noiser]),
+        owner: table.masked(owner, {noiser: slot}),
+    }
+    senders = list(messages) if thief_first else list(messages)[::-1]
+    checked = table.checked({sender: messages[sender] for sender in senders})
+    assert [senders[place] for place in checked.good] == [owner]
+    assert not table.proves(owner, messages[owner])
+
+
+def test_of_three_that_show_one_slot_all_who_were_given_it_stay(
+    table: Table, shared: tuple[NodeId, list[NodeId]]
+) -> None:
+    """What is then to be said of the noiser is no longer a matter of this check."""
+    noiser, users = shared
+    slot = table.lot(users[0], noiser)
+    for place in range(3):
+        messages = {
+            user: table.masked(user, {noiser: slot}, [noiser] if (user == users[0]) else [])
+            for user in (*users[place:], *users[:place])
+        }
+        checked = table.checked(messages)
+        assert {list(messages)[at] for at in checked.good} == set(users[1:])
+
+
+# ------------------------------------------------------------------ grants, in a run
+
+
+def _lot(malice: attackers.Malice, noiser: NodeId) -> int:
+    plan, keys = malice.attacker.plan, malice.attacker.all_keys
+    output = outputs_of(malice.context, keys, noiser)[malice.me]
+    return first_slot(output, noiser=noiser, shape=plan.rules.setting.table)
+
+
+def own_lot(malice: attackers.Malice, noiser: NodeId, slot: int) -> int | None:
+    return slot if slot == _lot(malice, noiser) else None
+
+
+def passed_on(malice: attackers.Malice, noiser: NodeId, slot: int) -> int | None:
+    """One that nobody shows, as if a contributor that keeps quiet had passed it on."""
+    setting, keys = malice.attacker.plan.rules.setting, malice.attacker.all_keys
+    taken = {
+        *assigned(malice.context, setting, keys, noiser).values(),
+        *malice.context.reserved_slots(noiser),
+        _lot(malice, noiser),
+    }
+    return min(set(range(setting.table.slots)) - taken, default=None)
+
+
+def another_has_my_lot(malice: attackers.Malice, noiser: NodeId, slot: int) -> int | None:
+    setting, keys = malice.attacker.plan.rules.setting, malice.attacker.all_keys
+    taken = assigned(malice.context, setting, keys, noiser)
+    lot = _lot(malice, noiser)
+    others = {given for peer, given in taken.items() if peer != malice.me}
+    return lot if lot in others else None
+
+
+def thieving(wish: Wish, seed: int, **others: Attack) -> tuple[Run, NodeId]:
+    def attacks(context: RoundContext) -> dict[NodeId, Attack]:
+        return {context.contributors[0]: cheats.naming(wish)} | {
+            context.audited[0] if who == "noiser" else NodeId(who): attack
+            for who, attack in others.items()
+        }
+
+    run = set_up(attacks=attacks, protocol=CROWDED, seed=seed)
+    thief = run.plan.rules.context(run.plan.rules.first(run.plan.initial_D).before).contributors[0]
+    return run.go(), thief
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_without_a_grant_for_ones_own_lot_one_does_no_harm(seed: int) -> None:
+    run, thief = thieving(own_lot, seed)
+    assert run.punished() == {}
+    assert run.accepted(thief) >= 1
+
+
+@pytest.mark.parametrize("wish", [passed_on, another_has_my_lot, cheats.somebody_elses])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_who_names_a_slot_of_somebody_else_is_blamed_and_nobody_else(wish: Wish, seed: int) -> None:
+    run, thief = thieving(wish, seed)
+    assert run.punished() == {thief: {"bad-update"}}
+    counted = {line.contributor for block in run.blocks() for line in block.contributions}
+    assert counted - {thief}
+    rounds = {line.round for line in evidence(run)}
+    for block in run.blocks():
+        if block.round in rounds:
+            assert thief not in {line.contributor for line in block.contributions}
+
+
+def test_a_thief_does_not_hide_a_noiser_that_gives_one_slot_to_all() -> None:
+    run, thief = thieving(passed_on, 1, noiser=attackers.same_slot)
+    blamed = run.punished()
+    assert blamed.pop(thief) == {"bad-update"}
+    assert list(blamed.values()) == [{"reused-slot"}]
