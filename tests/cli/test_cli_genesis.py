@@ -7,39 +7,16 @@ import shutil
 from pathlib import Path
 
 import pytest
-from command_lines import Outcome, Troth, write_scenario
+from command_lines import Outcome, Troth
+from ledger_parties import PEERS, make_parties
 
-from troth.cli import run
 from troth.errors import ExitCode
-
-PEERS = [f"party-{index}" for index in range(10)]
-
-
-def write_ledger(folder: Path) -> Path:
-    return write_scenario(
-        folder,
-        data='"breast_cancer"',
-        model='"logistic"',
-        rounds="2",
-        count="10",
-        protocol='{ name = "biscotti", noise = { mask = { kind = "gaussian", sigma = 0.1 }, '
-        "slots = 2 } }",
-    )
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with everybody's files, and the genesis."""
-    folder = tmp_path_factory.mktemp("genesis")
-    scenario = write_ledger(folder)
-    for peer in PEERS:
-        secret, into = folder / f"{peer}.secret", folder / f"{peer}.json"
-        arguments = ("--name", peer, "--secret", secret, "--into", into)
-        assert run(["genesis", "entry", str(scenario), *map(str, arguments)]) == 0
-    entries = [str(folder / f"{peer}.json") for peer in PEERS]
-    arguments = (*entries, "--into", str(folder / "genesis.bin"))
-    assert run(["genesis", "build", str(scenario), *arguments]) == 0
-    return folder
+    return make_parties(tmp_path_factory.mktemp("genesis"))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -140,6 +141,39 @@ def test_peers_that_are_killed_catch_up(
         for node in peers.nodes.values():
             node.end(END_S)
     assert peers.check_agreed(NAMES, capsys)
+
+
+@pytest.mark.slow
+def test_a_peer_that_has_lost_everything_comes_back_with_a_chain_of_another(
+    ledger_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its secret and key lie elsewhere. The chain is a copy that was made while another was down,
+    whose owner has also said which block to trust."""
+    peers, copy = Peers(ledger_file, tmp_path), tmp_path / "copy.sqlite"
+    lost, other = NAMES[-1], NAMES[1]
+    with ended(peers.nodes):
+        for name in NAMES:
+            peers.start(name)
+        while peers.nodes[NAMES[0]].event("round")["round"] < 1:
+            pass
+        peers.nodes[other].kill()
+        for end in ("", "-wal"):
+            shutil.copyfile(f"{tmp_path / other / 'chain.sqlite'}{end}", f"{copy}{end}")
+        peers.start(other)
+        capsys.readouterr()
+        assert run(["chain", "show", str(copy), "--format", "json"]) == 0
+        blocks = json.loads(capsys.readouterr().out)
+        trusted = [block["hash"] for block in blocks if block["signers"]][-1]
+        peers.nodes[lost].kill()
+        shutil.rmtree(tmp_path / lost)
+        peers.start(lost, "--chain", str(copy), "--trust", trusted)
+        for node in peers.nodes.values():
+            node.end(END_S)
+    assert peers.check_agreed(NAMES, capsys)
+    back = load_run(tmp_path / lost)
+    assert any(trusted in note for note in back.summary.notes)
+    # It tells of the rounds before it came, too.
+    assert [record.round for record in back.rounds] == list(range(1, ROUNDS + 1))
 
 
 @pytest.mark.slow

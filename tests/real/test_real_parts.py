@@ -147,6 +147,19 @@ def test_a_journal_gives_back_what_was_last_saved(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_journal_in_place_of_a_lost_one_counts_on_from_above_it(tmp_path: Path) -> None:
+    """So no number of a message is given twice."""
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path, node=ANN, run="run")
+    journal.start_above(500)
+    journal.start_above(3)
+    assert journal.starts == 500
+    journal.close()
+    again = Journal(path, node=ANN, run="run")
+    assert again.starts == 501
+    again.close()
+
+
 def test_a_journal_has_one_process_one_node_and_one_run(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     journal = Journal(path, node=ANN, run="run")

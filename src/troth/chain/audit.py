@@ -2,7 +2,8 @@
 
 Two passes over the blocks, by height. The first compares all bytes with the digests beside them, so
 what was altered after it was written is named by block and field. The second follows the links and
-checks what `chain.link` does, and whatever the protocol's own `verify` adds to it.
+checks what `chain.link` does, and whatever the protocol's own `verify` adds to it. Up to a block
+that somebody trusted has named by its hash, less is enough: see `Trusted`.
 
 What a file cannot show by itself: that it is the chain of the right genesis, and that its last
 blocks were not cut off. For this compare the chain's id and the hash of its tip with what peers
@@ -20,7 +21,14 @@ import msgspec
 
 from troth.chain.block import Block, CertifiedBlock, read_block, read_certificate
 from troth.chain.genesis import CheckedGenesis, Genesis, GenesisError, check_named, read_genesis
-from troth.chain.link import BlockError, ChainState, check_link, first_state, signers_of
+from troth.chain.link import (
+    BlockError,
+    ChainState,
+    check_link,
+    check_outline,
+    first_state,
+    signers_of,
+)
 from troth.chain.sealed import ENTRY_BYTES, altered_field, field_names, index_digest, index_of
 from troth.chain.store import ChainFile, Facts, Row, Tip
 from troth.errors import PeerError, VerificationError
@@ -32,6 +40,20 @@ S = TypeVar("S")
 Verify = Callable[[CertifiedBlock, ChainState, S], S]
 """The protocol's checks of a block: given the block, the chain's state below it and its own state
 there, gives its own state after it, or raises a `PeerError`."""
+
+
+@dataclass(frozen=True)
+class Trusted(Generic[S]):
+    """A block that somebody trusted has named: what is in it and below it is taken on their word,
+    as its hash binds it.
+
+    Args:
+      hash: of a certified block of the winning chain.
+      accept: what is left of the protocol's checks up to there; as `Verify`.
+    """
+
+    hash: bytes
+    accept: Verify[S]
 
 
 class BadChainError(VerificationError):
@@ -101,26 +123,35 @@ def audit_structure(file: ChainFile) -> Audit[None]:
 
 
 def audit(
-    file: ChainFile, *, begin: Callable[[CheckedGenesis, Facts], S], verify: Verify[S]
+    file: ChainFile,
+    *,
+    begin: Callable[[CheckedGenesis, Facts], S],
+    verify: Verify[S],
+    trusted: Trusted[S] | None = None,
 ) -> Audit[S]:
     """Check a chain file, replaying it through the protocol's own checks.
 
     Args:
       begin: gives the protocol's state before the first block, and may raise a `PeerError`.
       verify: see `Verify`.
+      trusted: up to which block the expensive checks are left out; None checks everything.
 
     Raises:
       BadChainError: names the first block and field that are wrong.
-      VerificationError: the file is damaged as a database.
+      VerificationError: the file is damaged as a database, or `trusted` is no certified block of
+        its winning chain.
     """
     path = file.path
     file.check_pages()
     genesis = _genesis(path, file.facts)
+    links: dict[bytes, bytes] = {}
     for row in file.rows():
         _check_row(path, row)
+        links[row.hash] = row.previous
     root = _root(path, genesis, file.facts, begin)
+    # Each hash was compared with the block's bytes, which name the one below.
+    vouched = set() if trusted is None else _vouched(path, links, trusted.hash)
     tips = {genesis.id: root}
-    links: dict[bytes, bytes] = {}
     witness = _Witness(genesis)
     # Of one height; what the height below left is all that the next one needs.
     below, here, height = {genesis.id: root}, dict[bytes, _Branch[S]](), 1
@@ -131,22 +162,56 @@ def audit(
         parent = below.get(row.previous)
         if parent is None or row.height != height:
             raise BadChainError(path, row.height, "previous", "is no block of this file")
-        here[row.hash] = _follow(path, genesis, parent, block, row, verify)
+        if trusted is not None and row.hash in vouched:
+            after = _follow(path, genesis, parent, block, row, check_outline, trusted.accept)
+        else:
+            after = _follow(path, genesis, parent, block, row, check_link, verify)
+        if trusted is not None and row.hash == trusted.hash and block.certificate is None:
+            raise VerificationError(
+                f"{path}: block {row.height} has no certificate, so it cannot be trusted",
+                hint="name the last block below it that has one",
+            )
+        here[row.hash] = after
         tips.pop(row.previous, None)
-        tips[row.hash] = here[row.hash]
-        links[row.hash] = row.previous
+        tips[row.hash] = after
         witness.see(block)
     best = max(tips.values(), key=lambda branch: branch.tip.preference())
+    line = _line(links, best.tip)
+    if trusted is not None and trusted.hash not in line:
+        raise not_on_the_chain(path, trusted.hash.hex())
     return Audit(
         genesis=genesis,
         tip=best.tip,
         state=best.state,
         protocol_state=best.protocol_state,
-        line=_line(links, best.tip),
+        line=line,
         blocks=len(links),
         branches=len(tips),
         double_signatures=tuple(witness.doubles),
     )
+
+
+def not_on_the_chain(path: Path, block_hash: str) -> VerificationError:
+    """The winning chain lacks a block that it should have.
+
+    Args:
+      block_hash: in hexadecimal digits.
+    """
+    return VerificationError(
+        f"{path}: no block has the hash {block_hash}",
+        hint="it may have been cut off, or lie on another branch: ask another peer",
+    )
+
+
+def _vouched(path: Path, links: Mapping[bytes, bytes], block_hash: bytes) -> set[bytes]:
+    """A block and those below it."""
+    if block_hash not in links:
+        raise not_on_the_chain(path, block_hash.hex())
+    found: set[bytes] = set()
+    while block_hash in links:
+        found.add(block_hash)
+        block_hash = links[block_hash]
+    return found
 
 
 class _Witness:
@@ -199,12 +264,17 @@ def _follow(
     below: _Branch[S],
     certified: CertifiedBlock,
     row: Row,
+    check: Callable[..., ChainState],
     verify: Verify[S],
 ) -> _Branch[S]:
-    """Check one block on top of its parent."""
+    """Check one block on top of its parent.
+
+    Args:
+      check: `check_link`, or `check_outline`.
+    """
     height = row.height
     try:
-        state = check_link(genesis, below.state, certified, sender=NodeId(path.name))
+        state = check(genesis, below.state, certified, sender=NodeId(path.name))
         protocol_state = verify(certified, below.state, below.protocol_state)
     except BlockError as error:
         raise BadChainError(path, height, error.field, error.problem) from None

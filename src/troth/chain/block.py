@@ -216,7 +216,10 @@ class CertifiedBlock:
 
 
 VerifiedBlock = NewType("VerifiedBlock", CertifiedBlock)
-"""One whose checks, the structure's and the protocol's, have all passed."""
+"""One that a peer may keep and build on. It comes from one of two sources, and from nowhere else:
+all its checks, the structure's and the protocol's, have passed here; or somebody whom this peer's
+owner trusts has named it, or a block above it, by its hash (`chain.audit.Trusted`), and what is
+left of the checks has passed."""
 
 
 def seal_block(block: Block) -> Sealed[Block]:

@@ -77,6 +77,7 @@ def verify(file: Path, id_: str | None, block: str | None, format: Format) -> No
     A file cannot show that its genesis is the right one, or that no block was
     cut off at its end: give what peers told you as --id and --block.
     """
+    from troth.chain.audit import not_on_the_chain
     from troth.chain.store import ChainFile
     from troth.errors import VerificationError
     from troth.protocols.biscotti.replay import replay
@@ -86,10 +87,7 @@ def verify(file: Path, id_: str | None, block: str | None, format: Format) -> No
     if id_ is not None and id_.lower() != audit.genesis.id.hex():
         raise VerificationError(f"{file}: genesis: is {audit.genesis.id.hex()}, not {id_}")
     if block is not None and block.lower() not in {found.hex() for found in audit.line}:
-        raise VerificationError(
-            f"{file}: no block has the hash {block}",
-            hint="it may have been cut off, or lie on another branch: ask another peer",
-        )
+        raise not_on_the_chain(file, block)
     run = audit.protocol_state
     doubles = [
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,14 @@ if TYPE_CHECKING:
 @click.option("--connect", metavar="URL", help="Where the server is: https://HOST:PORT.")
 @click.option("--secret", type=FILE, help="A peer's own, made with: troth genesis entry.")
 @click.option("--genesis", type=FILE, help="Of all peers, made with: troth genesis build.")
+@click.option(
+    "--chain", type=FILE, help="A chain to begin with: a copy of another peer's chain.sqlite."
+)
+@click.option(
+    "--trust",
+    metavar="HASH",
+    help="Take that chain on trust up to the block of this hash, which somebody you trust named.",
+)
 @set_option
 @click.option(
     "--into",
@@ -67,6 +76,8 @@ def node(
     connect: str | None,
     secret: Path | None,
     genesis: Path | None,
+    chain: Path | None,
+    trust: str | None,
     changes: tuple[str, ...],
     into: Path | None,
     give_up_after: float | None,
@@ -80,6 +91,9 @@ def node(
     protocol without a server every peer listens, and connects to those whose names are smaller. A
     node that was stopped or killed goes on when it is started again with the same --into. With
     --format json, events are printed as they happen, one JSON object a line.
+
+    A peer that comes late or has lost its disk takes --chain, which is checked as peers check
+    blocks. With --trust, whoever named the hash can have made up everything up to it.
     """
     if (listen is None) == (connect is None):
         raise UsageError(
@@ -91,6 +105,15 @@ def node(
             f"--{'genesis' if secret is None else 'secret'} needs --"
             f"{'secret' if secret is None else 'genesis'} beside it",
             hint="a peer of a ledger takes both, and no other node takes either",
+        )
+    if chain is not None and genesis is None:
+        raise UsageError(
+            "--chain needs --secret and --genesis beside it", hint="only a peer of a ledger has one"
+        )
+    trusted = None if trust is None else _hash(trust)
+    if trusted is not None and chain is None:
+        raise UsageError(
+            "--trust needs --chain beside it", hint="give the chain file that the hash is of"
         )
     where = _connect(connect) if connect is not None else parse_listen(str(listen))
     from dataclasses import replace
@@ -128,11 +151,22 @@ def node(
         into=into or Path("runs") / f"{loaded.scenario.charter.name}.{name}",
         progress=progress,
         addresses=read_addresses(peers),
-        files=None if secret is None or genesis is None else PeerFiles(secret, genesis),
+        files=None
+        if secret is None or genesis is None
+        else PeerFiles(secret, genesis, chain, trusted),
         limits=Limits(unreachable_s=patience_s(give_up_after), patience=patience),
     )
     if events is None:
         show(result.folder)
+
+
+def _hash(text: str) -> bytes:
+    if re.fullmatch("[0-9a-fA-F]{64}", text) is None:
+        raise UsageError(
+            f"--trust={text[:80]!r} is not the hash of a block, 64 hexadecimal digits",
+            hint="troth chain show FILE --format json prints them in full",
+        )
+    return bytes.fromhex(text)
 
 
 def _connect(url: str) -> Connect:

@@ -2,7 +2,7 @@
 
 A node's folder is a run's folder, with its journal beside, and its chain where the protocol has a
 ledger. A node that is started again in its folder goes on where it was; so does one that was killed
-at any point.
+at any point. A peer of a ledger may bring a chain to begin with.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from troth.charter.loading import LoadedScenario
 from troth.crypto.identity import Identity, PublicId
 from troth.data.root import data_root
+from troth.deployment.ledger_start import checked_file, settle_start
 from troth.deployment.peer import PeerFiles, read_peer
 from troth.deployment.play import JOURNAL, NodeResult, Play, open_folder
 from troth.errors import CharterError
@@ -49,7 +50,8 @@ def play(
       files: of a peer of a ledger; None for any other node.
 
     Raises:
-      LocalError: as `run_node`; the folder is another node's or another run's.
+      LocalError: as `run_node`; the folder is another node's or another run's; a chain that was
+        brought along does not hold, or contradicts the peer's own.
     """
     try:
         topology_of(loaded.scenario)
@@ -64,14 +66,20 @@ def play(
     except CharterError as error:
         raise error.in_file(error.file or loaded.path) from error
     run = sha256(loaded.text.encode()).hexdigest()
-    folder = open_folder(stage, loaded.text, into)
     with ExitStack() as opened:
         opened.callback(stage.engine.close)
+        brought = None
+        if peer is not None and files is not None and files.chain is not None:
+            # Before there is a folder, as nothing is written if it does not hold.
+            progress.message(f"checks {files.chain}")
+            brought = opened.enter_context(checked_file(peer, files.chain, files.trusted))
+        folder = open_folder(stage, loaded.text, into)
         journal = opened.enter_context(closing(Journal(folder.path / JOURNAL, node=id, run=run)))
         ledger = None
         if peer is not None:
-            stage = replace(stage, notes=(*stage.notes, *peer.notes))
             ledger = opened.enter_context(peer.open_chain(folder.path))
+            notes = settle_start(peer, ledger, journal, brought)
+            stage = replace(stage, notes=(*stage.notes, *peer.notes, *notes))
         played = Play(stage, folder, journal, progress)
         played.start()
         try:

@@ -14,14 +14,24 @@ from troth.ids import NodeId, PartyId
 from troth.protocols.biscotti.chain import Rules, model_bytes
 from troth.protocols.biscotti.roles import Members
 from troth.report.read import CHAIN
+from troth.wire import Float32s
 
 
 @dataclass(frozen=True)
 class PeerFiles:
-    """What `troth genesis` has made for a peer: its own secret, and the genesis of all."""
+    """What a peer brings along: what `troth genesis` has made, and perhaps a chain.
+
+    Args:
+      secret: its own.
+      genesis: of all peers.
+      chain: a chain file to begin with.
+      trusted: hash of a block of that file, up to which it is taken on trust.
+    """
 
     secret: Path
     genesis: Path
+    chain: Path | None = None
+    trusted: bytes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +42,10 @@ class LedgerPeer:
       notes: what must be known of a run of these peers.
     """
 
+    id: NodeId
     members: Members
     charter: bytes
-    model: bytes
+    initial_D: Float32s
     notes: tuple[str, ...]
 
     def open_chain(self, folder: Path) -> ChainStore:
@@ -44,7 +55,9 @@ class LedgerPeer:
           UsageError, VerificationError: as `ChainStore`.
         """
         genesis: CheckedGenesis = self.members.rules.genesis
-        return ChainStore(folder / CHAIN, genesis, charter=self.charter, model=self.model)
+        return ChainStore(
+            folder / CHAIN, genesis, charter=self.charter, model=model_bytes(self.initial_D)
+        )
 
 
 def read_peer(loaded: LoadedScenario, id: NodeId, files: PeerFiles) -> LedgerPeer:
@@ -59,12 +72,13 @@ def read_peer(loaded: LoadedScenario, id: NodeId, files: PeerFiles) -> LedgerPee
     check(terms, genesis, own.entry)
     party = PartyId(id)
     return LedgerPeer(
+        id,
         Members(
             Rules(genesis, terms.setting, terms.protocol, terms.training),
             {party: own.keys},
             {party: own.table},
         ),
         canonical_json(loaded.scenario.charter),
-        model_bytes(terms.initial_D),
+        terms.initial_D,
         notes_of(terms, genesis),
     )

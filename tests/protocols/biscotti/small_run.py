@@ -83,8 +83,10 @@ class SmallRun:
 
     def aggregators(self, place: int) -> tuple[NodeId, ...]:
         """Of the round that ends with a block."""
-        assert place == 0
-        return self.rules.context(self.rules.first(self.initial_D).before).aggregators
+        head = self.rules.first(self.initial_D)
+        for block in self.blocks[:place]:
+            head = self.rules.follow(head, block)
+        return self.rules.context(head.before).aggregators
 
 
 class Nobody:

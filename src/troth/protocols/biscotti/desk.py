@@ -15,6 +15,7 @@ from troth.protocols.biscotti.context import RoundContext
 from troth.protocols.biscotti.keys import PeerKeys
 from troth.protocols.biscotti.messages import Accusation
 from troth.protocols.biscotti.offences import fits, judge
+from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.biscotti.setting import Setting
 from troth.roles.messages import RoundMessage
 from troth.roles.node import Node
@@ -22,6 +23,11 @@ from troth.roles.node import Node
 GRANTED, MASKED, JUDGED, SHARED, HELD, SUMMED, DOUBTED, CERTIFIED, SPREAD = range(1, 10)
 """The steps of a round, each with its own time: noise has come, masked updates have, verdicts,
 shares, acknowledgements, sums, commitments that were left out, endorsements, the block."""
+
+
+def round_s(parameters: Biscotti) -> float:
+    """The longest that a round lasts."""
+    return parameters.noise.window_s + SPREAD * parameters.phase_s
 
 
 @dataclass

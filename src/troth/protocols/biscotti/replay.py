@@ -1,7 +1,8 @@
 """Replaying a run from its chain file alone (section 4.2 of the paper: anybody can verify).
 
 An auditor does all that peers do with blocks, and what each of them does for one slot a round only:
-it checks every slot of noise that was opened.
+it checks every slot of noise that was opened. A peer that is given a file to begin with does with
+its blocks what it does with those that others send it.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from troth.chain.audit import Audit, BadChainError, audit
+from troth.chain.audit import Audit, BadChainError, Trusted, audit
 from troth.chain.block import CertifiedBlock, NoiseOpening
 from troth.chain.genesis import CheckedGenesis, GenesisError
 from troth.chain.link import ChainState
@@ -21,7 +23,7 @@ from troth.errors import CharterError, PeerError, RoundFailedError
 from troth.ids import NodeId, Round
 from troth.learning.training import Training
 from troth.protocols.biscotti.auditing import CheckOpening
-from troth.protocols.biscotti.blocks import verify
+from troth.protocols.biscotti.blocks import accept, verify
 from troth.protocols.biscotti.chain import Head, Rules
 from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.biscotti.setting import setting_of
@@ -30,6 +32,14 @@ from troth.wire import Float32s
 
 ReadCharter = Callable[[bytes], tuple[Biscotti, Training]]
 """What a charter in canonical JSON says, or a `CharterError`."""
+
+
+class CheckBlock(Protocol):
+    """`blocks.verify`, or `blocks.accept`."""
+
+    def __call__(
+        self, rules: Rules, head: Head, certified: CertifiedBlock, *, sender: NodeId
+    ) -> Head: ...
 
 
 @dataclass(frozen=True)
@@ -69,12 +79,7 @@ def replay(file: ChainFile, read_charter: ReadCharter) -> Audit[Replayed]:
         return Replayed(rules, rules.first(model_D))
 
     def follow(certified: CertifiedBlock, _: ChainState, below: Replayed) -> Replayed:
-        try:
-            head = verify(below.rules, below.head, certified, sender=source)
-        except RoundFailedError as error:
-            raise PeerError(
-                f"name committees that nobody is drawn for: {error.message}", culprits=(source,)
-            ) from None
+        head = _checked(verify, below.rules, below.head, certified, source)
         block = certified.block.content
         bad = [
             BadSlot(block.round, opening.noiser, opening.slot)
@@ -89,6 +94,51 @@ def replay(file: ChainFile, read_charter: ReadCharter) -> Audit[Replayed]:
         )
 
     return audit(file, begin=begin, verify=follow)
+
+
+def replay_own(
+    file: ChainFile, rules: Rules, initial_D: Float32s, *, trusted: bytes | None = None
+) -> Audit[Head]:
+    """Check a file that a peer is to begin with: that it is of the peer's own genesis, and every
+    block of it as one that another peer sends.
+
+    Args:
+      trusted: hash of a block that somebody trusted has named; up to there, only what
+        `blocks.accept` says is checked.
+
+    Raises:
+      BadChainError: names the first block and field that are wrong.
+      VerificationError: the file is damaged as a database, or `trusted` is no certified block of
+        its winning chain.
+    """
+    source, own = NodeId(file.path.name), rules.genesis.id
+    if file.facts.id != own:
+        raise BadChainError(
+            file.path, 0, "id", f"is {file.facts.id.hex()[:64]}, and this peer's is {own.hex()}"
+        )
+
+    def begin(genesis: CheckedGenesis, facts: Facts) -> Head:  # noqa: ARG001  (the contract's names)
+        return rules.first(initial_D)
+
+    def follow(certified: CertifiedBlock, _: ChainState, below: Head) -> Head:
+        return _checked(verify, rules, below, certified, source)
+
+    def believe(certified: CertifiedBlock, _: ChainState, below: Head) -> Head:
+        return _checked(accept, rules, below, certified, source)
+
+    vouched = None if trusted is None else Trusted(trusted, believe)
+    return audit(file, begin=begin, verify=follow, trusted=vouched)
+
+
+def _checked(
+    check: CheckBlock, rules: Rules, head: Head, certified: CertifiedBlock, source: NodeId
+) -> Head:
+    try:
+        return check(rules, head, certified, sender=source)
+    except RoundFailedError as error:
+        raise PeerError(
+            f"name committees that nobody is drawn for: {error.message}", culprits=(source,)
+        ) from None
 
 
 def _rules(

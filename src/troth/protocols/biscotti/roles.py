@@ -21,7 +21,7 @@ from troth.chain.block import (
     read_block,
     read_certificate,
 )
-from troth.chain.link import check_certificate, double_signers, empty_block, state_after
+from troth.chain.link import check_certificate, double_signers, empty_block
 from troth.crypto.noise_table import NoiseTable
 from troth.errors import PeerError
 from troth.ids import NodeId, PartyId, Round
@@ -29,7 +29,7 @@ from troth.protocols.biscotti.aggregator import Aggregator
 from troth.protocols.biscotti.blocks import VerifyBlock, check_signers
 from troth.protocols.biscotti.chain import EVIDENCE_ROUNDS, Head, Rules, preference
 from troth.protocols.biscotti.contributor import Contributor
-from troth.protocols.biscotti.desk import SPREAD, Desk
+from troth.protocols.biscotti.desk import SPREAD, Desk, round_s
 from troth.protocols.biscotti.gossip import (
     MAX_ANSWER_BYTES,
     announcement,
@@ -141,6 +141,8 @@ class Peer:
     """Height up to which it has sent them: whoever sends no higher ones is asked no more."""
     answers: Counter[NodeId] = field(default_factory=Counter)
     """How often we have sent blocks to each in this round."""
+    came_s: float = 0.0
+    """When this peer started, on its own clock."""
     ends_s: float | None = None
     """When to stop serving others; None before the last round is over."""
 
@@ -159,6 +161,7 @@ class Peer:
     async def run(self) -> Float32s:
         """See `peer`."""
         saved = await self.node.load(PeerState)
+        self.came_s = await self.node.now()
         first = self.rules.first(self.plan.initial_D)
         self.state = saved or PeerState(first, Round(0), (first.hash,))
         self.head, self.line = self.state.head, list(self.state.line)
@@ -188,14 +191,18 @@ class Peer:
         before, me = self.head.before, self.node.id
         round = Round(self.head.height + 1)
         over = round > self.rules.training.rounds
-        takes_part = not over and round > self.state.begun
-        contributes = takes_part and me in self.rules.context(before).contributors
+        now_s = await self.node.now()
+        new = not over and round > self.state.begun
+        takes_part = new and not (self.state.forgot and self._may_have_begun(now_s))
+        # What it may have done in a round that it has forgotten is charged, too.
+        contributes = new and me in self.rules.context(before).contributors
         self.state = msgspec.structs.replace(
             self.state,
             head=self.head,
             begun=self.state.begun if over else max(round, self.state.begun),
             line=tuple(self.line),
-            since_s=await self.node.now(),
+            forgot=self.state.forgot and not takes_part,
+            since_s=now_s,
             takes_part=takes_part,
             stash=_listed(self.stash),
             rumours=dict(self.rumours),
@@ -205,6 +212,19 @@ class Peer:
         )
         await self.node.save(self.state)
         await self._go_on(since_save=True)
+
+    def _may_have_begun(self, now_s: float) -> bool:
+        """Whether a peer that has forgotten what it did may have begun the next round then.
+
+        Whoever is in step is at most a round ahead of others, and no round lasts longer than
+        `round_s`. So two such times after it came back, all others have begun a later round than it
+        had. It is where they are if its last block is one of theirs, which its own empty ones are
+        not, and nobody has told it of a better chain. Branches on which rounds have lower numbers
+        can deceive it: see docs/chain.md.
+        """
+        behind = any(is_better(rumour, self.head) for rumour in self.rumours.values())
+        alone = self.head.anchor != self.head.hash
+        return behind or alone or now_s < self.came_s + 2 * round_s(self.rules.parameters)
 
     async def _go_on(self, *, since_save: bool) -> None:
         """What comes after the beginning of a round was saved.
@@ -235,10 +255,10 @@ class Peer:
     def _linger_s(self) -> float:
         """How long to serve others after the last round. If it seems to have failed, its block may
         still come: others may have begun it later, and have all of a round's time."""
-        parameters, linger_s = self.rules.parameters, self.rules.parameters.linger_s
+        linger_s = self.rules.parameters.linger_s
         if self.head.anchor == self.head.hash:
             return linger_s
-        return max(linger_s, parameters.noise.window_s + SPREAD * parameters.phase_s)
+        return max(linger_s, round_s(self.rules.parameters))
 
     async def _take_up_duties(self, desk: Desk) -> None:
         context, me = desk.context, self.node.id
@@ -268,7 +288,7 @@ class Peer:
             for duty in self.duties:
                 await duty.advance(now_s)
                 if isinstance(duty, Leader) and duty.certified is not None:
-                    after = self._after(desk.head, duty.certified)
+                    after = self.rules.follow(desk.head, duty.certified)
                     await self._extend(desk.head.height, [(duty.certified, after)])
                     break
             if self.desk is not desk:
@@ -279,7 +299,7 @@ class Peer:
                     self._on_round(self.node.id, message)
             elif now_s >= desk.due(SPREAD):
                 block = CertifiedBlock(empty_block(self.rules.genesis, desk.head.state), None)
-                await self._extend(desk.head.height, [(block, self._after(desk.head, block))])
+                await self._extend(desk.head.height, [(block, self.rules.follow(desk.head, block))])
             else:
                 break
         await self._chase()
@@ -371,12 +391,6 @@ class Peer:
             )[:MAX_PENDING],
         )
 
-    def _after(self, head: Head, block: CertifiedBlock) -> Head:
-        """The chain after a block that holds."""
-        certified = block.certificate is not None
-        state = state_after(head.state, block)
-        return self.rules.after(head, state, block.block.content, certified=certified)
-
     async def _witness(self, block: CertifiedBlock) -> None:
         """Find out who has certified two blocks of one round: this one, and one on our chain."""
         height = block.block.content.height
@@ -402,7 +416,7 @@ class Peer:
             if not kept:
                 return None
             for block in kept:
-                head = self._after(head, block)
+                head = self.rules.follow(head, block)
         return head
 
     # ------------------------------------------------------------------ gossip
@@ -548,7 +562,7 @@ class Peer:
                 )
         if certificate is not None:
             await self._witness(block)
-        return self._after(at, block)
+        return self.rules.follow(at, block)
 
     def _has_signed(self, block: CertifiedBlock) -> bool:
         """Whether our aggregator part has checked its contents."""
@@ -576,7 +590,7 @@ class Peer:
         for block in await self.node.kept_line(
             self.head.hash, above=reported, most_bytes=MAX_REPORTED_BYTES
         ):
-            head = self._after(head, block)
+            head = self.rules.follow(head, block)
             content = block.block.content
             accepted = [line.contributor for line in content.contributions]
             drawn = self.rules.context(head.recent[-1]).contributors

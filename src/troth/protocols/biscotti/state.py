@@ -17,7 +17,8 @@ class PeerState(msgspec.Struct, frozen=True):
 
     A peer takes part in each round once in its life, on whichever branch: in rounds up to `begun`
     it does nothing any more. So whatever it forgets in a crash, it never signs a second verdict,
-    sum or block of a round, and gives no slot of noise twice.
+    sum or block of a round, and gives no slot of noise twice. One that has lost this, too, makes up
+    for it by waiting: see `forgot`.
     """
 
     head: Head
@@ -26,6 +27,12 @@ class PeerState(msgspec.Struct, frozen=True):
     """The last round that it has begun."""
     line: tuple[bytes, ...]
     """Hashes of the chain by height, from the genesis on."""
+    forgot: bool = False
+    """Whether it may have begun rounds that it does not know of, as what it saved in them was lost.
+    It listens until it begins a round that it cannot have begun then."""
+    checkpoint: bytes | None = None
+    """Hash of the block up to which it took the chain on somebody's word; None if it checked all of
+    it."""
     since_s: float = -1.0
     """When this was saved, on the peer's own clock."""
     takes_part: bool = False

@@ -115,6 +115,19 @@ class Journal:
         self._inbox = set(self._keys("inbox"))
         self._outbox = set(self._keys("outbox"))
 
+    def start_above(self, starts: int) -> None:
+        """Count at least so many starts: this node has had another journal, which is lost, and its
+        peers know the numbers of messages that were given then (`troth.worlds.real.link`).
+
+        Raises:
+          UsageError: the disk does not take it.
+        """
+        self.starts = max(self.starts, starts)
+        try:
+            self._set("starts", str(self.starts).encode())
+        except sqlite3.DatabaseError as error:
+            raise self._failed(error) from None
+
     def load(self) -> Checkpoint:
         """What was last saved."""
         rows = self._database.execute("SELECT peer, number, data FROM inbox ORDER BY rowid")
