@@ -53,7 +53,7 @@ from troth.protocols.biscotti.messages import (
     SumShare,
     Vote,
 )
-from troth.protocols.biscotti.offences import bad_sum
+from troth.protocols.biscotti.offences import bad_sum, fits
 from troth.protocols.biscotti.texts import SUM_SET, SUM_SHARE, set_digest, set_text, sum_text
 from troth.protocols.biscotti.verifier import split
 from troth.roles.messages import RoundMessage
@@ -285,7 +285,8 @@ class Leader:
         for line in self._unproven:
             offence = (line.accused, line.kind, line.round)
             known = offence in self._evidence or offence in desk.head.state.punished
-            if not known and len(self._evidence) < MAX_JUDGED and desk.proves(line):
+            room = len(self._evidence) < MAX_JUDGED and fits(line)
+            if not known and room and desk.proves(line):
                 self._evidence[offence] = line
         return list(self._evidence.values())
 

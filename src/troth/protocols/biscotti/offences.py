@@ -80,9 +80,8 @@ from troth.wire import Codec, Message
 ONCE_A_ROUND = (VERDICT, ACKNOWLEDGEMENT, DEALING, MASKED, SUM_SET, SET_VOTE, SUM_SHARE)
 """Purposes for which an honest peer signs one text in a round."""
 
-_MESSAGES = Codec(
-    [Masked, NoiseGrant, RandomRows, Shares, SumSet, SumShare], max_bytes=MAX_EVIDENCE_BYTES
-)
+_MESSAGES = Codec([Masked, NoiseGrant, RandomRows, Shares, SumSet, SumShare])
+"""Of any size that peers can send: whether what is made of them `fits` is seen then."""
 _PARTS = msgspec.msgpack.Decoder(list[bytes])
 _JUDGE = NodeId("evidence")
 

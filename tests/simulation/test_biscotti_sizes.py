@@ -1,0 +1,268 @@
+"""Messages that are too large: refused, blamed on who sent them, and not kept by anybody."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import biscotti_attackers as attackers
+import msgspec
+import numpy as np
+import pytest
+from biscotti_attackers import Malice, altered
+from biscotti_runs import Run, set_up
+from test_biscotti_attackers import SEATS, culprit, goes_on
+
+from troth.chain.block import MAX_BLOCK_BYTES, MAX_COMMITMENT_BYTES
+from troth.ids import NodeId, Round
+from troth.protocols.biscotti import offences, roles
+from troth.protocols.biscotti.messages import (
+    MAX_NOISERS,
+    MAX_SHARE_BYTES,
+    MESSAGES,
+    Accepted,
+    Masked,
+    NoiseGrant,
+    Proposal,
+    Shares,
+)
+from troth.protocols.biscotti.texts import MASKED, masked_text
+from troth.roles.effects import Effect, Send, SendBytes
+from troth.roles.messages import RoundMessage
+from troth.wire import WIRE_VERSION, Codec, Message
+
+CODEC = Codec(MESSAGES)
+
+
+# ------------------------------------------------------------------ what peers hold
+
+
+class Scales:
+    """How many bytes of each sender's messages any one honest peer has held at once."""
+
+    normal = 0
+    """The most for any sender where all follow the protocol."""
+
+    def __init__(self) -> None:
+        self.most: Counter[NodeId] = Counter()
+
+    def weigh(self, peer: roles.Peer) -> None:
+        held: Counter[NodeId] = Counter()
+        for duty in peer.duties:
+            for kept in vars(duty).values():
+                if isinstance(kept, RoundMessage):
+                    assert peer.desk is not None
+                    held[peer.desk.context.leader] += len(CODEC.encode(kept))
+                elif isinstance(kept, dict):
+                    for sender, message in kept.items():
+                        if isinstance(message, RoundMessage):
+                            held[sender] += len(CODEC.encode(message))
+        for sender, stashed in peer.stash.items():
+            held[sender] += sum(map(len, stashed.values()))
+        self.most |= held
+
+
+@pytest.fixture
+def scales(monkeypatch: pytest.MonkeyPatch) -> Scales:
+    """Weighs after each message, when it has been looked at."""
+    found, advance = Scales(), roles.Peer._advance
+
+    async def weighed(peer: roles.Peer) -> None:
+        await advance(peer)
+        found.weigh(peer)
+
+    monkeypatch.setattr(roles.Peer, "_advance", weighed)
+    if not Scales.normal:
+        set_up().go()
+        Scales.normal = max(found.most.values())
+        found.most.clear()
+    return found
+
+
+def attacked(seat: str, attack: Any, **keys: Any) -> Run:
+    return set_up(attacks=lambda context: {SEATS[seat](context): attack}, **keys).go()
+
+
+def refused(run: Run) -> list[str]:
+    """What receivers could not even decode."""
+    assert {who for _, error in run.watching.refusals for who in error.culprits} <= {culprit(run)}
+    return [error.message for _, error in run.watching.refusals]
+
+
+def reasons(run: Run) -> list[str]:
+    """Why the reporter has refused something of the attacker's."""
+    return [
+        line.reason
+        for report in run.watching.reports
+        for line in report.rejected
+        if line.node == culprit(run)
+    ]
+
+
+# ------------------------------------------------------------------ beyond a type's bound
+
+
+def _with(**changes: Callable[[Any], Any]) -> Callable[[Malice, Send], Iterable[Send]]:
+    def instead(_: Malice, effect: Send) -> Iterable[Send]:
+        new = {name: make(getattr(effect.message, name)) for name, make in changes.items()}
+        yield Send(effect.to, altered(effect.message, **new))
+
+    return instead
+
+
+BEYOND: dict[str, tuple[str, type[Message], dict[str, Callable[[Any], Any]]]] = {
+    "a thousand noisers": ("contributor", Masked, {"noise": lambda uses: uses[:1] * 1000}),
+    "commitments": ("contributor", Masked, {"commitments": lambda _: bytes(2**20 + 1)}),
+    "a share": ("contributor", Shares, {"share": lambda _: bytes(MAX_SHARE_BYTES + 1)}),
+    "a path": ("contributor", Shares, {"path": lambda path: path[:1] * 41}),
+    "noise": ("audited", NoiseGrant, {"rows": lambda _: bytes(MAX_COMMITMENT_BYTES + 1)}),
+    "a list": ("verifier", Accepted, {"contributors": lambda names: names[:1] * 1025}),
+    "a block": ("leader", Proposal, {"block": lambda _: bytes(MAX_BLOCK_BYTES + 1)}),
+}
+
+
+def _unchecked(message: Message) -> bytes:
+    """A message that our own codec would not send."""
+    return bytes((WIRE_VERSION,)) + CODEC._encoder.encode(message)
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_what_is_larger_than_its_type_allows_is_not_decoded(name: str, scales: Scales) -> None:
+    seat, kind, changes = BEYOND[name]
+
+    def instead(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
+        if not (isinstance(effect, Send) and type(effect.message) is kind):
+            return None
+        made = _with(**changes)(malice, effect)
+        return [SendBytes(send.to, _unchecked(send.message)) for send in made]
+
+    run = attacked(seat, attackers.acting(instead))
+    assert refused(run)
+    assert run.punished() == {}
+    goes_on(run)
+    assert scales.most[culprit(run)] <= Scales.normal
+
+
+# ------------------------------------------------------------------ within it
+
+
+def _signed(**changes: Callable[[Any], Any]) -> Callable[[Malice, Send], Iterable[Send]]:
+    """A masked update with other fields, signed."""
+
+    def instead(malice: Malice, effect: Send) -> Iterable[Send]:
+        new = {name: make(getattr(effect.message, name)) for name, make in changes.items()}
+        message = altered(effect.message, **new)
+        text = masked_text(malice.context, message)
+        yield Send(effect.to, altered(message, signature=malice.sign(MASKED, text)))
+
+    return instead
+
+
+WITHIN: dict[str, dict[str, Callable[[Any], Any]]] = {
+    "one value more": {"values": lambda values_D: np.append(values_D, np.uint32(0))},
+    "no values": {"values": lambda values_D: values_D[:0]},
+    "a million values": {"values": lambda _: np.zeros(10**6, np.uint32)},
+    "all commitments there may be": {"commitments": lambda _: bytes(MAX_COMMITMENT_BYTES)},
+    "twice the blinding factors": {"blindings": lambda data: 2 * data},
+    "all noisers there may be": {"noise": lambda uses: uses[:1] * MAX_NOISERS},
+    "much noise": {
+        "noise": lambda uses: tuple(altered(use, rows=bytes(MAX_COMMITMENT_BYTES)) for use in uses)
+    },
+}
+TOO_LARGE_TO_SHOW = ("a million values", "all commitments there may be", "much noise")
+"""Evidence of it would not fit into a block."""
+
+
+@pytest.mark.parametrize("name", WITHIN)
+def test_a_masked_update_of_another_size_is_not_kept(name: str, scales: Scales) -> None:
+    run = attacked("contributor", attackers.sending(Masked, _signed(**WITHIN[name])))
+    liar = culprit(run)
+    assert run.punished() == ({} if name in TOO_LARGE_TO_SHOW else {liar: {"bad-update"}})
+    assert run.accepted(liar) == 0
+    goes_on(run)
+    assert scales.most[liar] <= Scales.normal
+
+
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_share_of_another_size_is_not_kept(times: int, scales: Scales) -> None:
+    changed = _with(share=lambda share: times * share)
+    run = attacked("contributor", attackers.sending(Shares, changed))
+    assert run.accepted(culprit(run)) == 0
+    assert run.punished() == {}
+    goes_on(run)
+    assert scales.most[culprit(run)] <= Scales.normal
+
+
+def test_a_list_of_more_than_there_are_is_not_taken(scales: Scales) -> None:
+    def instead(malice: Malice, effect: Send) -> Iterable[Send]:
+        assert isinstance(effect.message, Accepted)
+        updates = b"".join(number.to_bytes(32) for number in range(1000))
+        yield Send(
+            effect.to,
+            altered(effect.message, updates=updates, contributors=(malice.me,) * 1000),
+        )
+
+    run = attacked("verifier", attackers.sending(Accepted, instead))
+    verifier = culprit(run)
+    assert run.punished() == {}
+    for block in run.blocks():
+        assert verifier not in {line.verifier for line in block.verdicts}
+    goes_on(run)
+    assert scales.most[verifier] <= Scales.normal
+
+
+def test_a_block_of_the_largest_size_costs_its_leaders_rounds_only(scales: Scales) -> None:
+    """Only the round's leader may have one waiting at an aggregator, and only one."""
+    junk = bytes(MAX_BLOCK_BYTES)
+    run = attacked("leader", attackers.sending(Proposal, _with(block=lambda _: junk)), rounds=3)
+    leader = culprit(run)
+    led = [run.plan.rules.context(head.before).leader for head in run.heads()[:-1]]
+    assert leader in led
+    for block, who in zip(run.blocks(), led, strict=True):
+        assert (block.proposer is None) == (who == leader)
+    assert scales.most[leader] <= MAX_BLOCK_BYTES + 2**16
+    assert run.punished() == {}
+
+
+@pytest.mark.parametrize("attack", [attackers.wrong_sum, attackers.bad_shares_to_all])
+def test_evidence_that_does_not_fit_into_a_block_is_left_out(
+    attack: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with large models. It once took down whoever had found it."""
+    monkeypatch.setattr(offences, "MAX_EVIDENCE_BYTES", 1000)
+    seat = "aggregator" if attack is attackers.wrong_sum else "contributor"
+    run = attacked(seat, attack)
+    assert run.punished() == {}
+    goes_on(run)
+
+
+# ------------------------------------------------------------------ before its round
+
+
+def _early(malice: Malice) -> list[Message]:
+    """All kinds that peers say in a round, for the one that comes after it."""
+    round = Round(malice.context.round + 1)
+    block = bytes(2**24)
+    return [
+        Proposal(round, block),
+        *(
+            msgspec.structs.replace(message, round=round, **changes)
+            for message, changes in (
+                (malice.last(Masked), {"values": np.zeros(10**6, np.uint32)}),
+                (malice.last(Shares), {"share": block}),
+                (malice.last(NoiseGrant), {"rows": bytes(MAX_COMMITMENT_BYTES)}),
+            )
+            if message is not None
+        ),
+    ]
+
+
+def test_what_is_kept_for_a_round_to_come_is_bounded(scales: Scales) -> None:
+    run = attacked("verifier", attackers.flooding(_early, copies=3))
+    early = culprit(run)
+    most = roles.MAX_STASHED_BYTES + 16 * run.plan.rules.setting.dimension
+    assert scales.most[early] <= most + Scales.normal
+    assert any("a round that has not begun" in reason for reason in reasons(run))
+    assert run.punished() == {}
+    goes_on(run)
