@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from troth.chain.block import Block
+from troth.chain.block import Block, CertifiedBlock
 from troth.chain.genesis import CheckedGenesis, read_genesis
-from troth.chain.link import ChainState, first_state
+from troth.chain.link import ChainState, first_state, state_after
 from troth.ids import NodeId, Round
 from troth.learning.apply import apply_update
 from troth.learning.training import Training
@@ -130,6 +130,12 @@ class Rules:
             velocity_D,
             (*head.recent, head.before)[-EVIDENCE_ROUNDS:],
         )
+
+    def follow(self, head: Head, block: CertifiedBlock) -> Head:
+        """The chain after a block that holds."""
+        state = state_after(head.state, block)
+        certified = block.certificate is not None
+        return self.after(head, state, block.block.content, certified=certified)
 
     def moved(
         self, head: Head, aggregate_D: Int64s | None, count: int
