@@ -37,8 +37,11 @@ from troth.chain.block import Evidence
 from troth.chain.ledger import MemoryLedger
 from troth.errors import PeerError
 from troth.ids import NodeId, Round
+from troth.protocols.biscotti.accusing import MAX_PENDING
 from troth.protocols.biscotti.leader import MAX_ACCUSATIONS
 from troth.protocols.biscotti.messages import MESSAGES
+from troth.protocols.biscotti.reporting import MAX_REFUSED
+from troth.protocols.biscotti.stash import most_bytes
 from troth.roles.effects import (
     Effect,
     Keep,
@@ -141,13 +144,16 @@ class Listening:
     def check_bounds(self) -> None:
         """What others can make it hold."""
         peer, peers = self.peer, len(NAMES)
-        assert len(peer.stash) <= peers * len(MESSAGES)
-        assert len(peer.rumours) <= peers
-        assert len(peer.refused) <= roles.MAX_REFUSED
-        assert len(peer.state.pending) <= roles.MAX_PENDING
+        assert len(peer.stash.held) <= peers
+        for held in peer.stash.held.values():
+            assert len(held) <= len(MESSAGES)
+            assert sum(map(len, held.values())) <= most_bytes(RULES.setting.dimension)
+        assert len(peer.catching_up.rumours) <= peers
+        assert len(peer.reporter.refused) <= MAX_REFUSED
+        assert len(peer.accuser.pending) <= MAX_PENDING
         for duty in peer.duties:
             if isinstance(duty, roles.Leader):
-                assert len(duty._unproven) <= roles.MAX_PENDING + peers * MAX_ACCUSATIONS
+                assert len(duty._unproven) <= MAX_PENDING + peers * MAX_ACCUSATIONS
 
 
 def messages(data: bytes) -> tuple[NodeId, Message] | None:

@@ -10,7 +10,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -32,7 +32,7 @@ from troth.worlds.real.node import Outcome
 from troth.worlds.real.spoke import Spoke
 from troth.worlds.real.tls import client_context, server_context
 
-RUDE, ANN, BOB = (NodeId(f"party-{number}") for number in range(3))
+RUDE, ANN, BOB, LAST = (NodeId(f"party-{number}") for number in range(4))
 HONEST = (ANN, BOB)
 IMPATIENT = Limits(unreachable_s=3.0)
 
@@ -57,6 +57,8 @@ class RudePeer:
     """Listens as party-0, and answers as it likes."""
 
     answer: Answer
+    pause_s: float = 0.0
+    """What it waits before each byte that it sends."""
     heads: list[bytes] = field(default_factory=list)
     polls: int = 0
 
@@ -72,8 +74,10 @@ class RudePeer:
                 polled = head.startswith(b"GET /v1/outbox")
                 said = await self.answer(self.polls, "poll" if polled else head.split()[0].decode())
                 self.polls += polled
-                writer.write(said)
-                await writer.drain()
+                for piece in [said] if not self.pause_s else map(bytes, zip(said, strict=True)):
+                    await asyncio.sleep(self.pause_s)
+                    writer.write(piece)
+                    await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -116,9 +120,7 @@ async def rude_mesh(
 
 
 def mesh_of(small: LoadedScenario, folder: Path, limits: Limits = IMPATIENT) -> MeshCluster:
-    return MeshCluster(
-        small, folder, (RUDE, *HONEST, NodeId("party-3")), faithful=HONEST, limits=limits
-    )
+    return MeshCluster(small, folder, (RUDE, *HONEST, LAST), faithful=HONEST, limits=limits)
 
 
 def check_honest_went_on(cluster: MeshCluster, outcomes: list[Outcome]) -> None:
@@ -165,6 +167,52 @@ def test_one_who_answers_badly_holds_up_nobody(
         async with rude_mesh(cluster, rude) as tasks:
             check_honest_went_on(cluster, await asyncio.gather(*tasks.values()))
         assert rude.heads
+
+    asyncio.run(run())
+
+
+def test_one_who_answers_byte_by_byte_holds_up_nobody(
+    small: LoadedScenario, tmp_path: Path
+) -> None:
+    cluster = mesh_of(small, tmp_path)
+
+    async def whole(polls: int, _: str) -> bytes:
+        return answer(200, greeting(1), **{NUMBER: str(polls + 1)})
+
+    async def run() -> None:
+        rude = RudePeer(whole, pause_s=0.02)
+        async with rude_mesh(cluster, rude) as tasks:
+            check_honest_went_on(cluster, await asyncio.gather(*tasks.values()))
+        assert rude.heads
+
+    asyncio.run(run())
+
+
+def test_a_listener_takes_no_body_that_is_too_large_or_does_not_come(
+    small: LoadedScenario, tmp_path: Path
+) -> None:
+    """It is told so at once, or after a while, and the connection is closed."""
+    cluster = mesh_of(small, tmp_path, replace(IMPATIENT, body_s=0.2))
+    told = f"{RECEIVED}: 0\r\n{DURABLE}: 0\r\n"
+    bodies = {
+        b"HTTP/1.1 413": f"content-length: {2**30}\r\n{told}\r\n",
+        b"HTTP/1.1 411": f"transfer-encoding: chunked\r\n{told}\r\nffff\r\n",
+        b"HTTP/1.1 408": f"content-length: 100\r\n{told}\r\nabc",
+    }
+
+    async def run() -> None:
+        async with rude_mesh(cluster, RudePeer(no_numbers)) as tasks:
+            url = httpx.URL(cluster.addresses[ANN])
+            context = client_context(cluster.identities[LAST], cluster.public[ANN])
+            for status, rest in bodies.items():
+                reader, writer = await asyncio.open_connection(
+                    url.host, url.port, ssl=context, server_hostname="a"
+                )
+                writer.write(f"PUT /v1/inbox/1?previous=0 HTTP/1.1\r\nhost: a\r\n{rest}".encode())
+                async with asyncio.timeout(10.0):
+                    assert (await reader.read()).startswith(status)
+                writer.close()
+            check_honest_went_on(cluster, await asyncio.gather(*tasks.values()))
 
     asyncio.run(run())
 

@@ -27,12 +27,14 @@ from troth.chain.block import (
     seal_block,
     signed_list,
 )
+from troth.chain.lottery import next_seed
+from troth.crypto import vrf
 from troth.crypto.field import ORDER
 from troth.crypto.group import POINT_BYTES
 from troth.crypto.merkle import MerkleTree
 from troth.crypto.noise_table import Seeds
 from troth.ids import NodeId, Round
-from troth.protocols.biscotti import offences
+from troth.protocols.biscotti import desk, offences
 from troth.protocols.biscotti.chain import model_digest
 from troth.protocols.biscotti.context import RoundContext
 from troth.protocols.biscotti.dealing import update_of
@@ -43,6 +45,7 @@ from troth.protocols.biscotti.messages import (
     Announce,
     Blocks,
     Endorsement,
+    Held,
     Masked,
     NoiseGrant,
     NoiseRequest,
@@ -74,7 +77,7 @@ from troth.protocols.biscotti.texts import (
     sum_text,
     update_id,
 )
-from troth.roles.effects import Effect, Perform, Receive, Received, Save, Send, Sleep
+from troth.roles.effects import Effect, Now, Perform, Receive, Received, Save, Send, Sleep
 from troth.roles.node import Node, Role
 from troth.wire import Float32s, Message
 
@@ -89,6 +92,8 @@ class Malice:
     attacker: Attacker
     state: PeerState | None = None
     """What its honest part last saved, as its round began."""
+    now_s: float = 0.0
+    """What it last read off its clock."""
     heard: list[tuple[NodeId, Message]] = field(default_factory=list)
     """All that it was sent."""
     sets: dict[Round, list[Send]] = field(default_factory=dict)
@@ -135,6 +140,8 @@ def acting(change: Change) -> Attack:
                 value = None
                 for one in [effect] if instead is None else instead:
                     value = await one
+                if isinstance(effect, Now):
+                    malice.now_s = value
                 if isinstance(value, Received):
                     malice.heard.append((value.sender, value.message))
 
@@ -289,6 +296,31 @@ def _two_blocks(malice: Malice, effect: Send) -> Iterable[Send]:
 
 two_blocks = sending(Proposal, _two_blocks)
 """A leader that proposes two blocks, each of which holds, to two halves of the aggregators."""
+
+
+def _old_block(malice: Malice, effect: Send) -> Iterable[Send]:
+    """The last block that had a sum, as it was."""
+    assert isinstance(effect.message, Proposal)
+    old = [block for _, message in malice.heard if isinstance(message, Proposal)
+           for block in [message.block] if message.round < effect.message.round]  # fmt: skip
+    yield Send(effect.to, altered(effect.message, block=old[-1]) if old else effect.message)
+
+
+old_block = sending(Proposal, _old_block)
+"""A leader that proposes the block of another round again, if it has been shown one."""
+
+
+def _other_seed(malice: Malice, effect: Send) -> Iterable[Send]:
+    assert isinstance(effect.message, Proposal)
+    block = read_block(effect.message.block, sender=malice.me).content
+    proof = malice.attacker.keys.vrf.prove(b"another input")
+    seed = next_seed(malice.context.below.seed, malice.context.round, vrf.output(proof))
+    other = seal_block(altered(block, seed=seed, seed_proof=proof))
+    yield Send(effect.to, altered(effect.message, block=other.data))
+
+
+other_seed = sending(Proposal, _other_seed)
+"""A leader that chooses the next round's committees: a seed from a proof of another input."""
 
 
 # ------------------------------------------------------------------ verifiers
@@ -528,6 +560,40 @@ def slow(seconds: float) -> Attack:
         return [Sleep(seconds), effect] if isinstance(effect, Send) else None
 
     return acting(instead)
+
+
+def late(*kinds: type[Message], by_s: float = 0.01) -> Attack:
+    """A peer that sends each message of some kinds just after its step's time is over."""
+
+    def instead(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
+        if not (isinstance(effect, Send) and isinstance(effect.message, kinds)):
+            return None
+        assert malice.state is not None
+        parameters = malice.context.parameters
+        due_s = malice.state.since_s + parameters.noise.window_s
+        due_s += _STEPS[type(effect.message)] * parameters.phase_s
+        wait_s = due_s + by_s - malice.now_s
+        malice.now_s += max(0.0, wait_s)
+        return [Sleep(max(0.0, wait_s)), effect]
+
+    return acting(instead)
+
+
+_STEPS: dict[type[Message], int] = {
+    NoiseGrant: desk.GRANTED,
+    Masked: desk.MASKED,
+    Accepted: desk.JUDGED,
+    Shares: desk.SHARED,
+    Held: desk.HELD,
+    SumSet: desk.SUMMED,
+    SetVote: desk.SUMMED,
+    SetQuorum: desk.SUMMED,
+    SumShare: desk.SUMMED,
+    Proposal: desk.CERTIFIED,
+    Endorsement: desk.CERTIFIED,
+}
+"""The step whose time each message has to come in."""
+STEPS = tuple(_STEPS)
 
 
 def flooding(make: Callable[[Malice], Iterable[Message]], *, copies: int = 40) -> Attack:

@@ -19,7 +19,16 @@ from troth.crypto.g1 import G1
 from troth.crypto.group import Point
 from troth.ids import NodeId
 from troth.protocols.biscotti.context import RoundContext
-from troth.protocols.biscotti.messages import Accepted, Endorsement, Shares
+from troth.protocols.biscotti.messages import (
+    Accepted,
+    Endorsement,
+    Masked,
+    NoiseGrant,
+    Proposal,
+    Shares,
+    SumSet,
+)
+from troth.wire import Message
 from troth.worlds.mailbox import MAX_WAITING_PER_SENDER
 
 GROUPS = ("modelled", "g1")
@@ -112,6 +121,8 @@ HARMLESS = {
     "two blocks": ("leader", attackers.two_blocks),
     "the audited slot": ("audited", attackers.audited_slot),
     "commitments in another order": ("contributor", attackers.other_commitments),
+    "an old block": ("leader", attackers.old_block),
+    "another seed": ("leader", attackers.other_seed),
     "a silent aggregator": ("aggregator", attackers.silent),
     "a silent leader": ("leader", attackers.silent),
     "a silent verifier": ("verifier", attackers.silent),
@@ -138,7 +149,9 @@ def test_the_same_with_real_commitments(name: str) -> None:
     goes_on(run)
 
 
-@pytest.mark.parametrize("name", ["a wrong aggregate", "one update, often enough", "two blocks"])
+@pytest.mark.parametrize(
+    "name", ["a wrong aggregate", "one update, often enough", "two blocks", "another seed"]
+)
 def test_a_block_that_a_leader_makes_up_is_not_certified(name: str) -> None:
     run = attacked(*HARMLESS[name])
     assert run.blocks()[0].aggregate is None
@@ -171,6 +184,58 @@ def test_a_poisoner_that_makes_up_for_its_noise_adds_what_it_did_not_choose() ->
     (block,) = run.blocks()
     assert len(block.contributions) >= 2
     assert abs(block.aggregate).max() <= len(block.contributions) * run.plan.rules.setting.bound
+
+
+# ------------------------------------------------------------------ late
+
+LATE: dict[str, tuple[str, tuple[type[Message], ...]]] = {
+    **{
+        f"everything of a {seat}": (seat, attackers.STEPS)
+        for seat in ("leader", "aggregator", "verifier", "contributor", "audited")
+    },
+    "noise": ("audited", (NoiseGrant,)),
+    "a masked update": ("contributor", (Masked,)),
+    "a verdict": ("verifier", (Accepted,)),
+    "shares": ("contributor", (Shares,)),
+    "a set": ("leader", (SumSet,)),
+    "a block": ("leader", (Proposal,)),
+}
+
+
+SPARE = "noise = { noisers = 3, slots = 8, mask = { kind = 'gaussian', sigma = 0.01 } }\n"
+"""One noiser of three may stay away."""
+
+
+def late(name: str, by_s: float) -> Run:
+    seat, kinds = LATE[name]
+    run = attacked(seat, attackers.late(*kinds, by_s=by_s), protocol=SPARE)
+    assert run.punished() == {}
+    goes_on(run)
+    for head, block in zip(run.heads(), run.blocks(), strict=False):
+        # It costs the rounds at most in which the one who is late aggregates.
+        if culprit(run) not in run.plan.rules.context(head.before).aggregators:
+            assert block.aggregate is not None
+    return run
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_what_comes_as_a_steps_time_ends_harms_nobody(name: str) -> None:
+    """For some it is in time, and for some it is late."""
+    late(name, 0.01)
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_who_is_late_is_left_out(name: str) -> None:
+    run = late(name, 1.0)
+    seat, kinds = LATE[name]
+    if Masked in kinds or Shares in kinds:
+        assert run.accepted(culprit(run)) == 0
+    if NoiseGrant in kinds:
+        masked = [message for _, _, message in run.said if isinstance(message, Masked)]
+        assert masked
+        assert all(use.noiser != culprit(run) for message in masked for use in message.noise)
+    if seat == "leader":
+        assert run.blocks()[0].aggregate is None
 
 
 # ------------------------------------------------------------------ points

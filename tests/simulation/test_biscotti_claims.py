@@ -18,7 +18,7 @@ from biscotti_runs import LATENCY, MASK, Attack, Run, set_up
 from troth.chain import link
 from troth.crypto import sharing
 from troth.ids import NodeId
-from troth.protocols.biscotti import aggregator, blocks, offences, roles
+from troth.protocols.biscotti import aggregator, blocks, catching_up, offences
 from troth.protocols.biscotti.context import RoundContext
 from troth.protocols.biscotti.messages import SetQuorum, SumSet, Vote
 from troth.roles.effects import Send
@@ -218,7 +218,7 @@ def test_the_witness_notices_stake_from_nowhere(monkeypatch: pytest.MonkeyPatch)
 def test_the_witness_notices_who_has_not_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def deaf(*_: object) -> None: ...
 
-    monkeypatch.setattr(roles.Peer, "_hear", deaf)
+    monkeypatch.setattr(catching_up.CatchingUp, "hear", deaf)
     with pytest.raises(AssertionError, match="has not caught up"):
         set_up(rounds=2).go()
 

@@ -27,6 +27,7 @@ from troth.protocols.biscotti.messages import (
     Proposal,
     Shares,
 )
+from troth.protocols.biscotti.stash import most_bytes
 from troth.protocols.biscotti.texts import MASKED, masked_text
 from troth.roles.effects import Effect, Send, SendBytes
 from troth.roles.messages import RoundMessage
@@ -58,7 +59,7 @@ class Scales:
                     for sender, message in kept.items():
                         if isinstance(message, RoundMessage):
                             held[sender] += len(CODEC.encode(message))
-        for sender, stashed in peer.stash.items():
+        for sender, stashed in peer.stash.held.items():
             held[sender] += sum(map(len, stashed.values()))
         self.most |= held
 
@@ -261,7 +262,7 @@ def _early(malice: Malice) -> list[Message]:
 def test_what_is_kept_for_a_round_to_come_is_bounded(scales: Scales) -> None:
     run = attacked("verifier", attackers.flooding(_early, copies=3))
     early = culprit(run)
-    most = roles.MAX_STASHED_BYTES + 16 * run.plan.rules.setting.dimension
+    most = most_bytes(run.plan.rules.setting.dimension)
     assert scales.most[early] <= most + Scales.normal
     assert any("a round that has not begun" in reason for reason in reasons(run))
     assert run.punished() == {}

@@ -36,7 +36,7 @@ from troth.chain.block import (
     Contribution,
     signed_list,
 )
-from troth.chain.link import signers_of, state_after
+from troth.chain.link import signers_of
 from troth.crypto import signatures
 from troth.crypto.group import POINT_BYTES
 from troth.crypto.puzzles import DIGEST_BYTES
@@ -205,12 +205,9 @@ class Witness:
     def _keeps(self, block: CertifiedBlock) -> None:
         if block.hash in self.heads:
             return
-        content = block.block.content
-        below = self.heads[content.previous]
-        certified = block.certificate is not None
-        state = state_after(below.state, block)
-        self.heads[block.hash] = self.rules.after(below, state, content, certified=certified)
-        if certified:
+        below = self.heads[block.block.content.previous]
+        self.heads[block.hash] = self.rules.follow(below, block)
+        if block.certificate is not None:
             self._certified(self.rules.context(below.before), block)
         self._stake_is_earned(below, block)
 

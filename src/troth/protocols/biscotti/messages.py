@@ -78,7 +78,7 @@ class NoiseUse(Part, frozen=True):
     seeds: Digest
     """SHA-256 of the two seeds, which stay secret."""
     signature: Signature
-    """The noiser's, of `grant_text`: without it nobody can use up its slot."""
+    """The noiser's, of `grant_text`: who has it keeps the slot, whoever else shows it."""
 
 
 class Masked(RoundMessage, frozen=True):

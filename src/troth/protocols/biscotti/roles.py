@@ -6,70 +6,36 @@ the peer then has another block: the certified one, its own or its neighbours', 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import msgspec
 
-from troth.chain.block import (
-    CertifiedBlock,
-    VerifiedBlock,
-    encode_certificate,
-    read_block,
-    read_certificate,
-)
-from troth.chain.link import check_certificate, double_signers, empty_block
+from troth.chain.block import CertifiedBlock
+from troth.chain.link import empty_block
 from troth.crypto.noise_table import NoiseTable
 from troth.errors import PeerError
 from troth.ids import NodeId, PartyId, Round
+from troth.protocols.biscotti.accusing import Accuser
 from troth.protocols.biscotti.aggregator import Aggregator
-from troth.protocols.biscotti.blocks import VerifyBlock, check_signers
-from troth.protocols.biscotti.chain import EVIDENCE_ROUNDS, Head, Rules, preference
+from troth.protocols.biscotti.branch import Branch
+from troth.protocols.biscotti.catching_up import CatchingUp
+from troth.protocols.biscotti.chain import Head, Rules
+from troth.protocols.biscotti.checking import Checker
 from troth.protocols.biscotti.contributor import Contributor
 from troth.protocols.biscotti.desk import SPREAD, Desk, round_s
-from troth.protocols.biscotti.gossip import (
-    MAX_ANSWER_BYTES,
-    announcement,
-    is_better,
-    locator,
-    neighbours,
-)
 from troth.protocols.biscotti.keys import PeerKeys
 from troth.protocols.biscotti.leader import Leader
-from troth.protocols.biscotti.messages import (
-    MAX_BLOCKS,
-    MESSAGES,
-    Announce,
-    Blocks,
-    Want,
-    WireBlock,
-)
+from troth.protocols.biscotti.messages import MESSAGES, Announce, Blocks, Want
 from troth.protocols.biscotti.noiser import Noiser
-from troth.protocols.biscotti.offences import fits, two_blocks
+from troth.protocols.biscotti.reporting import Reporter
+from troth.protocols.biscotti.stash import Stash
 from troth.protocols.biscotti.state import PeerState
 from troth.protocols.biscotti.verifier import Verifier
-from troth.records import Rejection
 from troth.roles.messages import RoundMessage
 from troth.roles.node import Node
-from troth.wire import Codec, Float32s, Message
-
-MAX_PENDING = 16
-"""Offences that a peer keeps in mind until a block punishes them."""
-KEPT_HEADS = 8
-"""States of the chain that are held; older ones are computed again from the ledger."""
-MAX_STASHED_BYTES = 2**20
-"""What one peer may send for a round before we have begun it, and 16 bytes for each parameter."""
-MAX_ANSWERS = 16
-"""Times that one peer is sent blocks in a round."""
-MAX_REPORTED_BYTES = 2**62
-"""However many blocks there are to report."""
-MAX_REFUSED = 64
-"""Refusals that one report lists."""
-
-_CODEC = Codec(MESSAGES)
+from troth.wire import Float32s, Message
 
 Duty = Noiser | Contributor | Verifier | Aggregator | Leader
 
@@ -112,35 +78,27 @@ async def peer(node: Node, plan: Plan, keys: PeerKeys, table: NoiseTable | None)
 
 @dataclass
 class Peer:
-    """A peer between its start and its end, or a crash."""
+    """A peer between its start and its end, or a crash: it goes from round to round. What it has to
+    do with other rounds than the one that goes on, its parts do."""
 
     node: Node
     plan: Plan
     keys: PeerKeys
     table: NoiseTable | None
     state: PeerState = field(init=False)
-    head: Head = field(init=False)
-    """Our last block."""
-    line: list[bytes] = field(init=False)
-    """Hashes of our chain by height, from the genesis on."""
-    heads: dict[bytes, Head] = field(default_factory=dict)
-    """The last states of the chain, by hash; older ones are computed again when they are needed."""
-    refused: list[Rejection] = field(default_factory=list)
+    branch: Branch = field(init=False)
+    """Our chain."""
+    accuser: Accuser = field(init=False)
+    """What we know of offences."""
+    catching_up: CatchingUp = field(init=False)
+    """What we say and hear of chains."""
+    reporter: Reporter = field(init=False)
+    """What we say of rounds that are over."""
+    stash: Stash = field(init=False)
+    """What came for the next round."""
     desk: Desk | None = None
     """The round that goes on; None after the last one."""
     duties: list[Duty] = field(default_factory=list)
-    stash: dict[NodeId, dict[type[Message], bytes]] = field(default_factory=dict)
-    """What came for the next round, encoded: by sender, the first of each kind."""
-    rumours: dict[NodeId, Announce] = field(default_factory=dict)
-    """Better chains that others say they have."""
-    failed: Counter[NodeId] = field(default_factory=Counter)
-    """How often each has not sent the better chain that it announced."""
-    asked: tuple[NodeId, float] | None = None
-    """Whom we have asked for blocks, and until when we wait."""
-    reached: int = 0
-    """Height up to which it has sent them: whoever sends no higher ones is asked no more."""
-    answers: Counter[NodeId] = field(default_factory=Counter)
-    """How often we have sent blocks to each in this round."""
     came_s: float = 0.0
     """When this peer started, on its own clock."""
     ends_s: float | None = None
@@ -151,12 +109,10 @@ class Peer:
         """What blocks are held against."""
         return self.plan.rules
 
-    @cached_property
-    def neighbours(self) -> tuple[NodeId, ...]:
-        """Whom blocks are announced to."""
-        genesis = self.rules.genesis
-        least = self.rules.parameters.neighbours
-        return neighbours(genesis.id, genesis.content.names(), self.node.id, least)
+    @property
+    def head(self) -> Head:
+        """Our last block."""
+        return self.branch.head
 
     async def run(self) -> Float32s:
         """See `peer`."""
@@ -164,15 +120,11 @@ class Peer:
         self.came_s = await self.node.now()
         first = self.rules.first(self.plan.initial_D)
         self.state = saved or PeerState(first, Round(0), (first.hash,))
-        self.head, self.line = self.state.head, list(self.state.line)
-        self.heads = {self.head.hash: self.head}
+        self._compose(first)
         if saved is None:
-            await self.node.broadcast(self.neighbours, announcement(self.head))
+            await self.catching_up.announce()
             await self._begin_round()
         else:
-            for sender, data in saved.stash:
-                self.stash.setdefault(sender, {})[type(_decoded(sender, data))] = data
-            self.refused, self.rumours = list(saved.refused), dict(saved.rumours)
             await self._go_on(since_save=False)
         while True:
             await self._advance()
@@ -183,6 +135,19 @@ class Peer:
             received = await self.node.receive_any(MESSAGES, deadline_s=deadline_s)
             if received is not None and received.sender in self.rules.genesis.by_name:
                 await self._on(received.sender, received.message)
+
+    def _compose(self, first: Head) -> None:
+        """Our parts, as they were when our state was saved."""
+        node, rules, state = self.node, self.rules, self.state
+        self.branch = Branch(node, rules, first, state.head, list(state.line))
+        self.accuser = Accuser(state.pending)
+        checker = Checker(node, rules, self.branch, self.accuser)
+        self.catching_up = CatchingUp(
+            node, rules, self.branch, checker, self._extend, dict(state.rumours)
+        )
+        speaks = node.id == self.plan.reporter
+        self.reporter = Reporter(node, self.branch, speaks, state.reported, list(state.refused))
+        self.stash = Stash.opened(rules.setting.dimension, state.stash)
 
     # ------------------------------------------------------------------ rounds
 
@@ -200,13 +165,15 @@ class Peer:
             self.state,
             head=self.head,
             begun=self.state.begun if over else max(round, self.state.begun),
-            line=tuple(self.line),
+            line=tuple(self.branch.line),
             forgot=self.state.forgot and not takes_part,
             since_s=now_s,
             takes_part=takes_part,
-            stash=_listed(self.stash),
-            rumours=dict(self.rumours),
-            refused=tuple(self.refused),
+            stash=self.stash.sealed(),
+            rumours=dict(self.catching_up.rumours),
+            refused=tuple(self.reporter.refused),
+            pending=self.accuser.pending,
+            reported=self.reporter.reported,
             masked=self.state.masked + contributes,
             contributed=self.state.contributed + contributes,
         )
@@ -222,9 +189,9 @@ class Peer:
         not, and nobody has told it of a better chain. Branches on which rounds have lower numbers
         can deceive it: see docs/chain.md.
         """
-        behind = any(is_better(rumour, self.head) for rumour in self.rumours.values())
         alone = self.head.anchor != self.head.hash
-        return behind or alone or now_s < self.came_s + 2 * round_s(self.rules.parameters)
+        early = now_s < self.came_s + 2 * round_s(self.rules.parameters)
+        return self.catching_up.is_behind() or alone or early
 
     async def _go_on(self, *, since_save: bool) -> None:
         """What comes after the beginning of a round was saved.
@@ -237,20 +204,18 @@ class Peer:
         now_s, state = await self.node.now(), self.state
         unbroken = since_save or now_s == state.since_s
         began_s = state.since_s if unbroken else now_s
-        self.desk, self.duties, self.asked = None, [], None
-        self.answers.clear()
-        self.failed.clear()
+        self.desk, self.duties = None, []
+        self.catching_up.begin_round()
         if not unbroken:
-            await self.node.broadcast(self.neighbours, announcement(self.head))
+            await self.catching_up.announce()
         if self.head.height >= self.rules.training.rounds:
             self.ends_s = began_s + self._linger_s()
             return
         self.desk = Desk(self.node, self.rules, self.head, self.keys, began_s, self.plan.base)
         if unbroken and state.takes_part:
             await self._take_up_duties(self.desk)
-        stash, self.stash = self.stash, {}
-        for sender, data in _listed(stash):
-            self._on_round(sender, _decoded(sender, data))
+        for sender, message in self.stash.taken():
+            self._on_round(sender, message)
 
     def _linger_s(self) -> float:
         """How long to serve others after the last round. If it seems to have failed, its block may
@@ -266,12 +231,10 @@ class Peer:
             aggregator = Aggregator(desk)
             self.duties.append(aggregator)
             if me == context.leader:
-                self.duties.append(Leader(desk, aggregator, self.state.pending))
+                self.duties.append(Leader(desk, aggregator, self.accuser.pending))
         if me in context.verifiers:
             self.duties.append(Verifier(desk))
-        for line in self.state.pending:
-            await desk.accuse(line)
-        desk.accusations.clear()
+        await self.accuser.accuse(desk)
         if self.table is not None:
             noiser = Noiser(desk, self.table)
             self.duties.append(noiser)
@@ -302,7 +265,7 @@ class Peer:
                 await self._extend(desk.head.height, [(block, self.rules.follow(desk.head, block))])
             else:
                 break
-        await self._chase()
+        await self.catching_up.chase()
 
     def _wake_s(self) -> float:
         """When something is to be done even if nothing comes."""
@@ -310,8 +273,8 @@ class Peer:
         if self.desk is not None:
             dues.append(self.desk.due(SPREAD))
         dues += [due for duty in self.duties if (due := duty.next_due()) is not None]
-        if self.asked is not None:
-            dues.append(self.asked[1])
+        if self.catching_up.asked is not None:
+            dues.append(self.catching_up.asked[1])
         return min(dues)
 
     def _on_round(self, sender: NodeId, message: RoundMessage) -> None:
@@ -320,27 +283,16 @@ class Peer:
             return
         round = self.desk.context.round
         if message.round == round + 1:
-            self._put_by(sender, message)
+            try:
+                self.stash.put(sender, message)
+            except PeerError as error:
+                self.reporter.refuse(error)
         elif message.round == round:
             for duty in self.duties:
                 try:
                     duty.take(sender, message)
                 except PeerError as error:
-                    self._refuse(error)
-
-    def _put_by(self, sender: NodeId, message: RoundMessage) -> None:
-        """Keep a message for the next round: who sends too much of that loses it."""
-        held, data = self.stash.setdefault(sender, {}), _CODEC.encode(message)
-        most = MAX_STASHED_BYTES + 16 * self.rules.setting.dimension
-        if type(message) in held:
-            return
-        if sum(map(len, held.values())) + len(data) > most:
-            error = f"sent more than {most} bytes for a round that has not begun"
-            self._refuse(PeerError(error, culprits=(sender,)))
-            return
-        held[type(message)] = data
-
-    # ------------------------------------------------------------------ the chain
+                    self.reporter.refuse(error)
 
     async def _extend(self, below: int, blocks: list[tuple[CertifiedBlock, Head]]) -> None:
         """Go on from other blocks than before, which hold.
@@ -349,293 +301,46 @@ class Peer:
           below: the height that they begin above.
           blocks: each with the chain after it, ascending.
         """
-        for block, _ in blocks:
-            await self.node.keep(VerifiedBlock(block))
-        head = blocks[-1][1]
-        self._leave_round(head)
-        self.line = [*self.line[: below + 1], *(block.hash for block, _ in blocks)]
-        self.head = head
-        for _, after in blocks:
-            self.heads[after.hash] = after
-        for _ in range(len(self.heads) - KEPT_HEADS):
-            del self.heads[next(iter(self.heads))]
-        if blocks[-1][0].certificate is not None or head.height == self.rules.training.rounds:
-            await self._report()
+        await self.branch.extend(below, blocks)
+        self._leave_round()
+        if blocks[-1][0].certificate is not None or self.head.height == self.rules.training.rounds:
+            await self.reporter.report()
         # After an empty block, too: others then say if they have a better chain.
-        await self.node.broadcast(self.neighbours, announcement(head))
+        await self.catching_up.announce()
         await self._begin_round()
 
-    def _leave_round(self, head: Head) -> None:
+    def _leave_round(self) -> None:
         """Take along what outlives the round."""
         state = self.state
-        velocity_D, pending = state.velocity_D, state.pending
-        masked, contributed = state.masked, state.contributed
+        velocity_D, masked, contributed = state.velocity_D, state.masked, state.contributed
         for duty in self.duties:
             if isinstance(duty, Contributor):
                 velocity_D = duty.velocity_D
                 # Both were charged when the round began; what has surely not left costs nothing.
                 masked -= not duty.shown
                 contributed -= not duty.dealt
-        if self.desk is not None:
-            pending = (*pending, *self.desk.accusations)
         self.state = msgspec.structs.replace(
-            self.state,
-            velocity_D=velocity_D,
-            masked=masked,
-            contributed=contributed,
-            pending=tuple(
-                line
-                for line in pending
-                if (line.accused, line.kind, line.round) not in head.state.punished
-                and line.round + EVIDENCE_ROUNDS > head.height
-            )[:MAX_PENDING],
+            self.state, velocity_D=velocity_D, masked=masked, contributed=contributed
         )
+        self.accuser.leave_round(() if self.desk is None else self.desk.accusations, self.head)
 
-    async def _witness(self, block: CertifiedBlock) -> None:
-        """Find out who has certified two blocks of one round: this one, and one on our chain."""
-        height = block.block.content.height
-        ours = await self.node.kept_line(self.head.hash, above=height - 1, most_bytes=1)
-        if not ours or ours[0].certificate is None:
-            return
-        for liar in double_signers(self.rules.genesis, ours[0], block):
-            evidence = two_blocks(liar, ours[0], block)
-            if fits(evidence) and len(self.state.pending) < MAX_PENDING:
-                pending = (*self.state.pending, evidence)
-                self.state = msgspec.structs.replace(self.state, pending=pending)
-
-    async def _head_at(self, block_hash: bytes) -> Head | None:
-        """The chain after a block that we have; None if we do not have it. What is not at hand is
-        computed from the genesis, without checking again what was checked before it was kept."""
-        if block_hash in self.heads:
-            return self.heads[block_hash]
-        head = self.rules.first(self.plan.initial_D)
-        while head.hash != block_hash:
-            kept = await self.node.kept_line(
-                block_hash, above=head.height, most_bytes=MAX_ANSWER_BYTES
-            )
-            if not kept:
-                return None
-            for block in kept:
-                head = self.rules.follow(head, block)
-        return head
-
-    # ------------------------------------------------------------------ gossip
+    # ------------------------------------------------------------------ messages
 
     async def _on(self, sender: NodeId, message: Message) -> None:
         match message:
             case RoundMessage():
                 self._on_round(sender, message)
             case Announce():
-                await self._hear(sender, message)
+                await self.catching_up.hear(sender, message)
             case Want():
-                await self._serve(sender, message)
+                await self.catching_up.serve(sender, message)
             case Blocks():
-                if self.asked is not None and self.asked[0] == sender:
-                    self.asked = None
-                    try:
-                        await self._take_blocks(sender, message)
-                    except PeerError as error:
-                        self._give_up(sender)
-                        self._refuse(error)
+                try:
+                    await self.catching_up.take(sender, message, signed=self._signed())
+                except PeerError as error:
+                    self.reporter.refuse(error)
 
-    async def _hear(self, sender: NodeId, message: Announce) -> None:
-        """Remember who has a better chain, and tell who has a worse one: it may have been away."""
-        if is_better(message, self.head):
-            self.rumours[sender] = message
-        elif preference(message.certified, message.anchor) < self.head.preference():
-            await self._answer(sender, announcement(self.head))
-
-    async def _answer(self, sender: NodeId, message: Message) -> None:
-        """Send something of our chain, if that is not the whole round's work already."""
-        self.answers[sender] += 1
-        if self.answers[sender] <= MAX_ANSWERS:
-            await self.node.send(sender, message)
-
-    async def _chase(self) -> None:
-        """Ask one peer at a time for a better chain than ours."""
-        now_s = await self.node.now()
-        if self.asked is not None:
-            if now_s < self.asked[1]:
-                return
-            self._give_up(self.asked[0])
-            self.asked = None
-        self.rumours = {
-            peer: rumour for peer, rumour in self.rumours.items() if is_better(rumour, self.head)
-        }
-        if self.rumours:
-            best = max(
-                sorted(self.rumours),
-                # Who has failed us comes last, whatever it claims to have.
-                key=lambda peer: (
-                    -self.failed[peer],
-                    preference(self.rumours[peer].certified, self.rumours[peer].anchor),
-                ),
-            )
-            self.asked, self.reached = (best, now_s + self.rules.parameters.phase_s), 0
-            await self.node.send(best, locator(self.line))
-
-    def _give_up(self, peer: NodeId) -> None:
-        self.failed[peer] += 1
-        self.rumours.pop(peer, None)
-
-    async def _serve(self, sender: NodeId, message: Want) -> None:
-        """Send what comes after the first block of theirs that is on our chain."""
-        heights = {block_hash: height for height, block_hash in enumerate(self.line)}
-        above = next((heights[hash] for hash in message.locator if hash in heights), None)
-        if above is None or self.answers[sender] >= MAX_ANSWERS:
-            return
-        kept = await self.node.kept_line(self.head.hash, above=above, most_bytes=MAX_ANSWER_BYTES)
-        blocks = kept[:MAX_BLOCKS]
-        await self._answer(
-            sender,
-            Blocks(
-                tuple(
-                    WireBlock(
-                        block.block.data,
-                        None
-                        if block.certificate is None
-                        else encode_certificate(block.certificate),
-                    )
-                    for block in blocks
-                ),
-                more=bool(blocks) and blocks[-1].hash != self.head.hash,
-            ),
-        )
-
-    async def _take_blocks(self, sender: NodeId, message: Blocks) -> None:
-        """Check blocks that we asked for, and go on from them if their chain wins.
-
-        Raises:
-          PeerError: one of them does not hold; the culprit is `sender`.
-        """
-        checked: list[tuple[CertifiedBlock, Head]] = []
-        below: Head | None = None
-        for sent in message.blocks:
-            block = _read(sent, sender)
-            if below is None:
-                below = await self._head_at(block.block.content.previous)
-                if below is None:
-                    raise PeerError("sent blocks that nobody asked for", culprits=(sender,))
-            at = checked[-1][1] if checked else below
-            checked.append((block, await self._checked(at, block, sender)))
-        if below is None:
-            self._give_up(sender)
-            return
-        for block, _ in checked:
-            await self.node.keep(VerifiedBlock(block))
-        top = checked[-1][1]
-        # Empty blocks at the end are the sender's own affair.
-        while checked and checked[-1][0].certificate is None:
-            checked.pop()
-        if checked and checked[-1][1].preference() > self.head.preference():
-            await self._extend(below.height, checked)
-        elif not message.more or top.height <= self.reached:
-            self._give_up(sender)
-        if message.more and top.height > self.reached:
-            self.reached = top.height
-            self.asked = sender, await self.node.now() + self.rules.parameters.phase_s
-            await self.node.send(sender, Want((top.hash, self.line[0])))
-
-    async def _checked(self, at: Head, block: CertifiedBlock, sender: NodeId) -> Head:
-        """The chain after a block of somebody else's.
-
-        Raises:
-          PeerError: it does not hold; the culprit is `sender`.
-        """
-        certificate = block.certificate
-        if certificate is None:
-            expected = empty_block(self.rules.genesis, at.state)
-            if at.height >= self.rules.training.rounds or block.hash != expected.digest:
-                raise PeerError("sent a block without a certificate", culprits=(sender,))
-        elif self._has_signed(block):
-            check_certificate(self.rules.genesis, block, sender=sender)
-            check_signers(self.rules, at, block, sender=sender)
-        else:
-            verified = await self.node.compute(
-                VerifyBlock(self.rules, at, block.block.data, encode_certificate(certificate))
-            )
-            if verified.fault is not None:
-                where, problem = verified.fault
-                raise PeerError(
-                    f"sent block {block.block.content.height} whose {where} {problem}",
-                    culprits=(sender,),
-                )
-        if certificate is not None:
-            await self._witness(block)
-        return self.rules.follow(at, block)
-
-    def _has_signed(self, block: CertifiedBlock) -> bool:
-        """Whether our aggregator part has checked its contents."""
-        return any(
-            isinstance(duty, Aggregator) and duty.checked == block.hash for duty in self.duties
-        )
-
-    # ------------------------------------------------------------------ reports
-
-    @property
-    def _reports(self) -> bool:
-        return self.node.id == self.plan.reporter
-
-    async def _report(self) -> None:
-        """Say what became of the rounds up to here: all peers see the same."""
-        if not self._reports:
-            return
-        reported = self.state.reported
-        if reported >= self.head.height:
-            # As they were on a longer chain that has lost: what was said cannot be taken back.
-            return
-        head = await self._head_at(self.line[reported])
-        assert head is not None
-        refused, self.refused = self.refused, []
-        for block in await self.node.kept_line(
-            self.head.hash, above=reported, most_bytes=MAX_REPORTED_BYTES
-        ):
-            head = self.rules.follow(head, block)
-            content = block.block.content
-            accepted = [line.contributor for line in content.contributions]
-            drawn = self.rules.context(head.recent[-1]).contributors
-            await self.node.report(
-                content.round,
-                head.params_D,
-                accepted=accepted,
-                rejected=[
-                    *(
-                        Rejection(node=peer, reason="its update is not in the block")
-                        for peer in drawn
-                        if peer not in accepted
-                    ),
-                    *(
-                        Rejection(node=line.accused, reason=f"punished for {line.kind}")
-                        for line in content.evidence
-                    ),
-                    *refused,
-                ],
-            )
-            refused = []
-            self.state = msgspec.structs.replace(self.state, reported=content.round)
-
-    def _refuse(self, error: PeerError) -> None:
-        if len(self.refused) < MAX_REFUSED:
-            self.refused += [
-                Rejection(node=culprit, reason=error.message) for culprit in error.culprits
-            ]
-
-
-def _read(sent: WireBlock, sender: NodeId) -> CertifiedBlock:
-    certificate = sent.certificate
-    return CertifiedBlock(
-        read_block(sent.block, sender=sender),
-        None if certificate is None else read_certificate(certificate, sender=sender),
-    )
-
-
-def _listed(
-    stash: Mapping[NodeId, Mapping[type[Message], bytes]],
-) -> tuple[tuple[NodeId, bytes], ...]:
-    return tuple((sender, data) for sender, held in stash.items() for data in held.values())
-
-
-def _decoded(sender: NodeId, data: bytes) -> RoundMessage:
-    message = _CODEC.decode(data, sender=sender)
-    assert isinstance(message, RoundMessage)
-    return message
+    def _signed(self) -> list[bytes]:
+        """Hashes of blocks whose contents our aggregator part has checked."""
+        found = [duty.checked for duty in self.duties if isinstance(duty, Aggregator)]
+        return [block_hash for block_hash in found if block_hash is not None]

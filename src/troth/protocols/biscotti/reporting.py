@@ -1,0 +1,77 @@
+"""What a peer says of the rounds that are over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from troth.errors import PeerError
+from troth.ids import Round
+from troth.protocols.biscotti.branch import Branch
+from troth.records import Rejection
+from troth.roles.node import Node
+
+MAX_REPORTED_BYTES = 2**62
+"""However many blocks there are to report."""
+MAX_REFUSED = 64
+"""Refusals that one report lists."""
+
+
+@dataclass
+class Reporter:
+    """Reports each round once, when its block or one above it is certified, or all are over."""
+
+    node: Node
+    branch: Branch
+    speaks: bool
+    """Whether this peer is the one that reports; the others say nothing, as they would say the
+    same."""
+    reported: Round
+    """The last round that it has reported."""
+    refused: list[Rejection]
+    """What the next report will say was refused."""
+
+    async def report(self) -> None:
+        """Say what became of the rounds up to here: all peers see the same."""
+        if not self.speaks:
+            return
+        reported = self.reported
+        if reported >= self.branch.head.height:
+            # As they were on a longer chain that has lost: what was said cannot be taken back.
+            return
+        head = await self.branch.head_at(self.branch.line[reported])
+        assert head is not None
+        refused, self.refused = self.refused, []
+        rules = self.branch.rules
+        for block in await self.node.kept_line(
+            self.branch.head.hash, above=reported, most_bytes=MAX_REPORTED_BYTES
+        ):
+            head = rules.follow(head, block)
+            content = block.block.content
+            accepted = [line.contributor for line in content.contributions]
+            drawn = rules.context(head.recent[-1]).contributors
+            await self.node.report(
+                content.round,
+                head.params_D,
+                accepted=accepted,
+                rejected=[
+                    *(
+                        Rejection(node=peer, reason="its update is not in the block")
+                        for peer in drawn
+                        if peer not in accepted
+                    ),
+                    *(
+                        Rejection(node=line.accused, reason=f"punished for {line.kind}")
+                        for line in content.evidence
+                    ),
+                    *refused,
+                ],
+            )
+            refused = []
+            self.reported = content.round
+
+    def refuse(self, error: PeerError) -> None:
+        """Remember what was refused, and whose it was."""
+        if len(self.refused) < MAX_REFUSED:
+            self.refused += [
+                Rejection(node=culprit, reason=error.message) for culprit in error.culprits
+            ]
