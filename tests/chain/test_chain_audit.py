@@ -178,7 +178,10 @@ def test_a_peer_is_named_whose_entry_was_altered(path: Path) -> None:
 @given(place=st.integers(0, 2**20), bit=st.integers(0, 7))
 @example(place=18, bit=0)
 @example(place=18, bit=1)
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(place=47, bit=0)
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_any_byte_of_the_file_is_found_or_says_nothing(
     sound: Path, tmp_path: Path, place: int, bit: int
 ) -> None:

@@ -397,7 +397,9 @@ def _not_a_chain(path: Path, found: str) -> VerificationError:
 
 
 def _failed(path: Path, error: sqlite3.DatabaseError) -> UsageError | VerificationError:
-    if isinstance(error, sqlite3.OperationalError):
+    # Nothing is wrong with our statements, so what this code is said of is the file's contents.
+    ours = error.sqlite_errorcode != sqlite3.SQLITE_ERROR
+    if ours and isinstance(error, sqlite3.OperationalError):
         if "locked" in str(error):
             return UsageError(
                 f"{path}: the peer that writes this chain has it open",
