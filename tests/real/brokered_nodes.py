@@ -14,6 +14,7 @@ import queue
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ from troth import streams
 from troth.charter.digest import charter_digest
 from troth.charter.loading import load_scenario
 from troth.cli import run
+from troth.compute import Compute
 from troth.crypto.identity import Identity
+from troth.crypto.puzzles import SolvePuzzle
 from troth.deployment.brokered import broker as broker_module
 from troth.deployment.brokered import parties as parties_module
 from troth.deployment.brokered.terms import of_scenario
@@ -36,7 +39,7 @@ from troth.protocols.tormentor.messages import GradientUpdate, Next
 from troth.protocols.tormentor.parameters import Tormentor
 from troth.protocols.tormentor.state import BROKER, CURATOR, BrokerState, Plan, ProviderState
 from troth.report.folder import RunFolder
-from troth.roles.effects import Effect, Load, Received, Save, Send
+from troth.roles.effects import Effect, Load, Perform, Received, Save, Send
 from troth.roles.node import Node
 from troth.worlds.real.journal import Checkpoint, Journal
 from troth.worlds.states import decode_state, encode_state
@@ -63,14 +66,18 @@ SHORT_LINGER: list[object] = ["--linger", 5.0]
 
 KILLED = -signal.SIGKILL
 
+LAST, MAX_SHOWN = 4, 200
+"""How much is shown of each process where a test fails: lines, and characters of each."""
+
 
 @dataclass(frozen=True)
 class Crash:
     """The process kills itself at a save, counted from 1 at its start."""
 
     save: int
-    when: Literal["before", "after"]
-    """`after`: it is on the disk, and nothing that depends on it has left."""
+    when: Literal["before", "after", "instead"]
+    """`after`: it is on the disk, and nothing that depends on it has left. `instead`: nothing is
+    saved and the role goes no further, until somebody else kills the process."""
 
 
 AT_DEPLOYMENT = Crash(0, "before")
@@ -79,8 +86,8 @@ AT_DEPLOYMENT = Crash(0, "before")
 AT_FINISH = Crash(-2, "after")
 """The broker has saved that the training is over, and nobody knows."""
 
-AT_THE_END = Crash(-1, "before")
-"""Its role has returned, which is not on the disk yet."""
+AT_THE_END = Crash(-1, "instead")
+"""Its role has returned, which is not on the disk yet; its last answers still leave."""
 
 
 class NodeProcess:
@@ -93,6 +100,8 @@ class NodeProcess:
     def __init__(self, arguments: Sequence[object], traced: Path, crash: Crash | None) -> None:
         ours, theirs = FORKS.Pipe(duplex=False)
         self._log = traced.with_suffix(".log")
+        self._traced = traced
+        self._last_events: deque[str] = deque(maxlen=LAST)
         self._process = FORKS.Process(
             target=_play,
             args=([*map(str, arguments)], dict(os.environ), theirs, self._log, traced, crash),
@@ -107,6 +116,7 @@ class NodeProcess:
     def _read(self, pipe: Pipe) -> None:
         with pipe, os.fdopen(os.dup(pipe.fileno())) as lines:
             for line in lines:
+                self._last_events.append(line.strip())
                 self._events.put(json.loads(line))
         self._events.put(None)
 
@@ -150,6 +160,23 @@ class NodeProcess:
         self._process.kill()
         self._process.join()
         self._reader.join()
+
+    def last_words(self) -> str:
+        """How it is, what it said last, and what its role did last."""
+        code = self._process.exitcode
+        lines = ["still runs" if code is None else f"has ended with {code}"]
+        lines += [f"said: {line[:MAX_SHOWN]}" for line in self._last_events]
+        log = self.said if self._log.exists() else ""
+        lines += [f"logged: {line[:MAX_SHOWN]}" for line in log.splitlines()[-LAST:]]
+        done: deque[Done] = deque(maxlen=LAST)
+        # It may have nothing done yet, or be writing just now.
+        with suppress(FileNotFoundError, EOFError, pickle.UnpicklingError):
+            done.extend(done_in(self._traced))
+        lines += [
+            f"did: {kind} {what if isinstance(what, str) else type(what).__name__}"
+            for kind, what in done
+        ]
+        return "\n    ".join(lines)
 
 
 class Brokered:
@@ -251,6 +278,11 @@ def stopping(nodes: N) -> Iterator[N]:
     """No process of these nodes outlives the block."""
     try:
         yield nodes
+    except BaseException as error:
+        # One that waits for another may be the first to be noticed, so all of them are shown.
+        for name, node in nodes.nodes.items():
+            error.add_note(f"{name} {node.last_words()}")
+        raise
     finally:
         for node in nodes.nodes.values():
             node.stop()
@@ -333,6 +365,8 @@ def _prepare(crash: Crash) -> None:
         due = saves == crash.save or (crash == AT_THE_END and checkpoint.finished)
         if crash == AT_FINISH and checkpoint.state is not None:
             due = decode_state(BrokerState, checkpoint.state).finished
+        if due and crash.when == "instead":
+            threading.Event().wait()
         if due and crash.when == "before":
             die()
         save(journal, checkpoint)
@@ -345,7 +379,7 @@ def _prepare(crash: Crash) -> None:
 
 
 Done = tuple[str, Any]
-"""What a role did: `started`, `asked`, `told`, `saving`, `saved`, and what."""
+"""What a role did: `started`, `asked`, `told`, `computing`, `saving`, `saved`, and what."""
 
 
 def _traced(role: Callable[..., Any], path: Path) -> Callable[..., Any]:
@@ -361,6 +395,8 @@ def _traced(role: Callable[..., Any], path: Path) -> Callable[..., Any]:
                     trace.write(pickle.dumps(("saving", effect.state)))
                 elif isinstance(effect, Send):
                     trace.write(pickle.dumps(("told", effect.message)))
+                elif isinstance(effect, Perform):
+                    trace.write(pickle.dumps(("computing", _named(effect.request))))
                 value = await effect
                 if isinstance(effect, Save):
                     trace.write(pickle.dumps(("saved", effect.state)))
@@ -372,18 +408,27 @@ def _traced(role: Callable[..., Any], path: Path) -> Callable[..., Any]:
     return traced
 
 
+def _named(request: Compute[Any, Any]) -> str:
+    if isinstance(request, SolvePuzzle):
+        return f"{request.label} of difficulty {request.puzzle.difficulty}"
+    return request.label
+
+
 # ---------------------------------------------------------------- afterwards
+
+
+def done_in(path: Path) -> Iterator[Done]:
+    """What a role did, over all its starts, in order."""
+    with path.open("rb") as trace:
+        while trace.peek(1):
+            yield pickle.load(trace)
 
 
 def starts(path: Path) -> list[list[Done]]:
     """What a role did in each of its starts; saves are those that have survived."""
-    done: list[Done] = []
-    with path.open("rb") as trace:
-        while trace.peek(1):
-            done.append(pickle.load(trace))
     kept: list[list[Done]] = []
     saving: object = None
-    for kind, what in done:
+    for kind, what in done_in(path):
         if kind == "started":
             if saving is not None and encode_state(what) == encode_state(saving):
                 # Killed when it was on the disk, and before it was said to be.

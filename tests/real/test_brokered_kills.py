@@ -13,6 +13,8 @@ from brokered_nodes import (
     AT_DEPLOYMENT,
     AT_FINISH,
     AT_THE_END,
+    KILLED,
+    MAX_SHOWN,
     SHORT_LINGER,
     Brokered,
     Crash,
@@ -28,6 +30,11 @@ from troth.report.read import load_run
 
 ROUNDS, PARTIES = 6, 3
 LOOKED_AT = 'verifiers = [{ kind = "roni", share = 0.5, threshold = 0.05 }]'
+
+GENTLE = 0.2
+"""Learning rate at which `LOOKED_AT` has next to nothing to reject over all rounds. Each rejection
+makes a provider's next puzzle 16 times as long, and meanwhile its model grows older, so its next
+update is rejected the likelier. At a rate of 1 that sometimes came to minutes for one puzzle."""
 
 
 def check_nothing_lost(nodes: Brokered, *, rounds: int = ROUNDS, parties: int = PARTIES) -> None:
@@ -48,7 +55,7 @@ def test_a_broker_that_is_killed_at_any_save_goes_on(tmp_path: Path, seed: int) 
     """Before a save it forgets what it has not told; after it, it has told nobody yet."""
     chance = Random(seed)
     crashes = [Crash(chance.randint(1, 5), chance.choice(["before", "after"])) for _ in range(3)]
-    with brokered(write_tumours(tmp_path, LOOKED_AT), tmp_path) as nodes:
+    with brokered(write_tumours(tmp_path, LOOKED_AT, rate=GENTLE), tmp_path) as nodes:
         nodes.start_all(Crash(chance.randint(2, 5), "before"))
         for crash in crashes:
             nodes.nodes[BROKER].died()
@@ -79,7 +86,7 @@ def test_a_broker_that_is_killed_at_any_time_goes_on(tmp_path: Path, round: int)
 @pytest.mark.parametrize("crash", [AT_DEPLOYMENT, Crash(1, "before"), Crash(1, "after")], ids=str)
 def test_a_broker_that_is_killed_while_it_is_deployed(tmp_path: Path, crash: Crash) -> None:
     """The curator has not heard that its broker runs, and asks again."""
-    with brokered(write_tumours(tmp_path, LOOKED_AT), tmp_path) as nodes:
+    with brokered(write_tumours(tmp_path, LOOKED_AT, rate=GENTLE), tmp_path) as nodes:
         nodes.start_broker(crash)
         nodes.start(CURATOR)
         nodes.nodes[BROKER].died()
@@ -108,9 +115,9 @@ def test_a_broker_that_has_handed_over_and_is_killed_does_not_wait_for_ever(
     scenario = write_tumours(tmp_path, LOOKED_AT, rounds=1)
     with brokered(scenario, tmp_path) as nodes:
         nodes.start_all(AT_THE_END)
-        nodes.nodes[BROKER].died()
         for name in (CURATOR, *nodes.providers):
             nodes.nodes[name].end()
+        nodes.nodes[BROKER].kill()
         nodes.further[BROKER] = SHORT_LINGER
         nodes.start_broker()
         nodes.end()
@@ -139,3 +146,23 @@ def test_a_broker_that_loses_an_update_would_be_found_out(tmp_path: Path, wrong:
     done[0][now] = "saved", msgspec.structs.replace(new, params_D=params_D)
     with pytest.raises(AssertionError, match="not equal"):
         replayed(plan, done)
+
+
+def test_a_failure_comes_with_what_every_process_did_last(tmp_path: Path) -> None:
+    """The one that a test waits for may itself wait for another."""
+
+    def fail() -> None:
+        with brokered(write_tumours(tmp_path), tmp_path) as nodes:
+            nodes.start_broker(Crash(1, "after"))
+            nodes.start(CURATOR)
+            nodes.nodes[BROKER].died()
+            raise AssertionError("it goes wrong")
+
+    with pytest.raises(AssertionError, match="it goes wrong") as failed:
+        fail()
+    broker, curator = failed.value.__notes__
+    assert broker.startswith(f"{BROKER} has ended with {KILLED}")
+    assert "listening" in broker
+    assert "did: saving BrokerState" in broker
+    assert curator.startswith(f"{CURATOR} still runs")
+    assert len(broker) < 12 * MAX_SHOWN + 200

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from node_processes import Node, ended, model
+from ledger_nodes import LedgerPeers
+from node_processes import ended, model
 
 from troth.cli import run
-from troth.crypto.identity import Identity
 from troth.ids import NodeId
 from troth.report.read import load_run
-from troth.worlds.real.peers import peers_text
 
 PARTIES, ROUNDS = 6, 4
 END_S = 240.0
@@ -78,36 +77,11 @@ def test_launched_peers_end_with_one_model_and_one_chain(
     assert not [*folder.rglob("*.pem"), *folder.rglob("*.secret*")]
 
 
-class Peers:
-    """All of them in earnest: each has made its own part of the genesis."""
+class Peers(LedgerPeers):
+    """All parties of `ledger_file`."""
 
     def __init__(self, scenario: Path, folder: Path) -> None:
-        self.scenario, self.folder = scenario, folder
-        self.nodes: dict[str, Node] = {}
-        self.urls: dict[NodeId, str] = {}
-        entries = []
-        for name in NAMES:
-            Identity.create().save(folder / f"{name}.pem")
-            entry = str(folder / f"{name}.json")
-            command = ["genesis", "entry", str(scenario), "--name", name, "--into", entry]
-            assert run([*command, "--secret", str(folder / f"{name}.secret")]) == 0
-            entries.append(entry)
-        genesis = str(folder / "genesis.bin")
-        assert run(["genesis", "build", str(scenario), *entries, "--into", genesis]) == 0
-        self.public = {name: Identity.load(folder / f"{name}.pem").public for name in NAMES}
-
-    def start(self, name: NodeId, *further: str) -> Node:
-        """A peer, where it was before if it was there before."""
-        (self.folder / "peers.toml").write_text(peers_text(self.public, self.urls))
-        node = self.nodes[name] = Node(
-            self.scenario, self.folder, name,
-            "--listen", self.urls.get(name, "https://127.0.0.1:0").removeprefix("https://"),
-            "--secret", str(self.folder / f"{name}.secret"),
-            "--genesis", str(self.folder / "genesis.bin"),
-            *further,
-        )  # fmt: skip
-        self.urls[name] = str(node.event("listening"))
-        return node
+        super().__init__(scenario, folder, NAMES)
 
     def check_agreed(
         self, names: Sequence[NodeId], capsys: pytest.CaptureFixture[str]
