@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from threading import Lock
-from types import NoneType, TracebackType
-from typing import Any
+from types import NoneType
+from typing import Any, Self
 from urllib.parse import quote
 
 from troth.chain.block import (
@@ -130,15 +130,10 @@ class ChainStore:
         except sqlite3.DatabaseError as error:
             raise _failed(path, error) from None
 
-    def __enter__(self) -> ChainStore:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -302,15 +297,10 @@ class ChainFile:
         except sqlite3.DatabaseError as error:
             raise _failed(path, error) from None
 
-    def __enter__(self) -> ChainFile:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._database.close()
 
     def rows(self) -> Iterator[Row]:

@@ -10,16 +10,14 @@ import re
 from pathlib import Path
 from typing import NewType
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    load_pem_private_key,
 )
 
-from troth.crypto.secret_file import MAX_SECRET_BYTES, read_secret, write_secret
+from troth.crypto.secret_file import read_private_key, write_secret
 from troth.errors import UsageError
 
 PublicId = NewType("PublicId", str)
@@ -50,18 +48,10 @@ class Identity:
         Raises:
           UsageError: there is none, it is no Ed25519 key, or others may read the file.
         """
-        pem = read_secret(path, hint=f"make an identity with: troth identity new {path}")
-        try:
-            if len(pem) > MAX_SECRET_BYTES:
-                raise ValueError(f"more than {MAX_SECRET_BYTES} bytes")
-            key = load_pem_private_key(pem, password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            key = None
+        hint = f"make an identity with: troth identity new {path}"
+        key = read_private_key(path, hint=hint)
         if not isinstance(key, Ed25519PrivateKey):
-            raise UsageError(
-                f"{path}: is not an Ed25519 secret key in PEM",
-                hint=f"make an identity with: troth identity new {path}",
-            )
+            raise UsageError(f"{path}: is not an Ed25519 secret key in PEM", hint=hint)
         return cls(key)
 
     def save(self, path: Path) -> None:

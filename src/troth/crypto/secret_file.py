@@ -6,6 +6,10 @@ import os
 import stat
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
 from troth.errors import UsageError
 
 MAX_SECRET_BYTES = 4096
@@ -35,6 +39,24 @@ def read_secret(path: Path, *, hint: str) -> bytes:
             hint=f"chmod 600 {path}; if others have read it, make a new one",
         )
     return secret
+
+
+def read_private_key(path: Path, *, hint: str) -> PrivateKeyTypes | None:
+    """The private key in a PEM file, of whatever kind; None if there is none in it.
+
+    Args:
+      hint: how to make such a file.
+
+    Raises:
+      UsageError: as `read_secret`.
+    """
+    pem = read_secret(path, hint=hint)
+    if len(pem) > MAX_SECRET_BYTES:
+        return None
+    try:
+        return load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
 
 
 def write_secret(path: Path, secret: bytes) -> None:

@@ -267,14 +267,7 @@ def read_genesis_file(path: Path) -> CheckedGenesis:
       UsageError: it cannot be read.
       GenesisError: as `troth.chain.genesis.read_genesis`.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_GENESIS_BYTES + 1)
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read: {(error.strerror or str(error)).lower()}",
-            hint="troth genesis build makes it",
-        ) from None
+    data = _read(path, MAX_GENESIS_BYTES, maker="troth genesis build")
     return read_genesis(data, source=NodeId(path.name))
 
 
@@ -326,15 +319,20 @@ def _read_table(terms: Terms, peer: NodeId, secret: Path, keys: PeerKeys) -> Noi
     return table
 
 
-def _read_noise(path: Path) -> _NoiseFile:
+def _read(path: Path, most_bytes: int, *, maker: str) -> bytes:
+    """A file, or one byte more than `most_bytes` of a larger one."""
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_NOISE_BYTES + 1)
+            return file.read(most_bytes + 1)
     except OSError as error:
         raise UsageError(
             f"{path}: cannot be read: {(error.strerror or str(error)).lower()}",
-            hint="troth genesis entry makes it",
+            hint=f"{maker} makes it",
         ) from None
+
+
+def _read_noise(path: Path) -> _NoiseFile:
+    data = _read(path, MAX_NOISE_BYTES, maker="troth genesis entry")
     try:
         if len(data) > MAX_NOISE_BYTES:
             raise ValueError(f"more than {MAX_NOISE_BYTES} bytes")

@@ -19,6 +19,7 @@ import httpx
 from troth.crypto.identity import Identity, PublicId
 from troth.errors import PeerError, UsageError, VerificationError
 from troth.ids import NodeId
+from troth.worlds.real.answers import BadAnswerError, read_answer
 from troth.worlds.real.host import Host
 from troth.worlds.real.interface import (
     DURABLE_HEADER,
@@ -49,10 +50,6 @@ STOP_S = 2.0
 HANG_UPS = 6
 """Connections in a row that end without an answer, though the hub has proven who it is, after which
 it is taken not to know this node: asyncio closes them without saying so in a TLS alert."""
-
-
-class _Trouble(Exception):
-    """The hub did not answer as it should; worth another attempt."""
 
 
 class _Rejected(Exception):
@@ -145,7 +142,7 @@ class Spoke:
             try:
                 await step()
                 wait_s, hang_ups = FIRST_RETRY_S, 0
-            except (_Trouble, httpx.TransportError) as error:
+            except (BadAnswerError, httpx.TransportError) as error:
                 hung_up = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError)
                 hang_ups = hang_ups + 1 if hung_up else 0
                 self._check_proof(error, hang_ups)
@@ -167,7 +164,7 @@ class Spoke:
     async def farewell(self) -> None:
         """Tell the hub a last time what this node holds. If that fails, the hub waits in vain for a
         little while, and no more comes of it."""
-        with contextlib.suppress(_Trouble, httpx.TransportError):
+        with contextlib.suppress(BadAnswerError, httpx.TransportError):
             await self._ask("GET", LINK)
 
     # ---------------------------------------------------------------- the two directions
@@ -204,7 +201,7 @@ class Spoke:
             await self._host.accept(link, number, 0, body)
         except Refused as refusal:
             if refusal.status != 400:
-                raise _Trouble(refusal.reason) from None
+                raise BadAnswerError(refusal.reason) from None
             link.received = number
 
     # ---------------------------------------------------------------- one request
@@ -220,7 +217,8 @@ class Spoke:
         """One request and its answer; takes note of how far the hub has heard this node.
 
         Raises:
-          _Rejected: the message will never be taken. _Trouble: any other answer but 200 or 204.
+          _Rejected: the message will never be taken.
+          BadAnswerError: any other answer but 200 or 204, or one that is too large.
         """
         link = self._link
         while wait_s := self._requests.take():
@@ -235,30 +233,18 @@ class Spoke:
         )
         answer = await self._client.send(request, stream=True)
         try:
-            body = await self._body(answer)
+            body = await read_answer(answer, self._host.limits.body_bytes)
         finally:
             await answer.aclose()
         if content is not None and answer.status_code in (400, 413):
             raise _Rejected(body.decode(errors="replace")[:MAX_REASON_CHARACTERS])
         if answer.status_code not in (200, 204):
-            raise _Trouble(f"answered {answer.status_code}")
+            raise BadAnswerError(f"answered {answer.status_code}")
         link.peer_holds(
             received=_number(answer, RECEIVED_HEADER), durable=_number(answer, DURABLE_HEADER)
         )
         self._host.told()
         return answer, body
-
-    async def _body(self, answer: httpx.Response) -> bytes:
-        limit = self._host.limits.body_bytes
-        chunks = []
-        size = 0
-        # Raw: nothing is unpacked, so nothing can be larger than it came.
-        async for chunk in answer.aiter_raw():
-            size += len(chunk)
-            if size > limit:
-                raise _Trouble(f"sent more than {limit} bytes")
-            chunks.append(chunk)
-        return b"".join(chunks)
 
     def _check_proof(self, error: BaseException, hang_ups: int) -> None:
         cause: BaseException | None = error
@@ -280,5 +266,5 @@ class Spoke:
 def _number(answer: httpx.Response, header: str) -> int:
     text = answer.headers.get(header, "")
     if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) > MAX_NUMBER:
-        raise _Trouble(f"answered without {header}")
+        raise BadAnswerError(f"answered without {header}")
     return int(text)

@@ -10,14 +10,9 @@ import httpx
 
 from troth.errors import PeerError, RoundFailedError
 from troth.protocols.tormentor.messages import Join, Question
+from troth.worlds.real.answers import BadAnswerError, read_answer
 from troth.worlds.real.api.address import Address
-from troth.worlds.real.api.client import (
-    BadAnswerError,
-    check_proof,
-    make_client,
-    read_answer,
-    reason_in,
-)
+from troth.worlds.real.api.client import check_proof, make_client, reason_in
 from troth.worlds.real.api.forms import MSGPACK
 from troth.worlds.real.api.paths import path_of
 from troth.worlds.real.api.statuses import HELD, OVER, TYPED

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
 
 import httpx
 import msgspec
@@ -27,10 +26,6 @@ MAX_ERROR_BYTES = 4096
 """Of an answer that says only why there is none."""
 
 
-class BadAnswerError(Exception):
-    """The broker answers as no broker should."""
-
-
 def make_client(address: Address, limits: Limits, socks: Socks | None) -> httpx.AsyncClient:
     """A client that speaks to this broker only, by Tor if `socks` says so."""
     tls = stranger_context(address.public)
@@ -50,29 +45,6 @@ def make_client(address: Address, limits: Limits, socks: Socks | None) -> httpx.
     )
     del client.headers["user-agent"]
     return client
-
-
-async def read_answer(
-    answer: httpx.Response, most_bytes: int, progress: Callable[[], None] = lambda: None
-) -> bytes:
-    """An answer's body.
-
-    Args:
-      progress: called whenever some of it has come.
-
-    Raises:
-      BadAnswerError: it is larger than `most_bytes`.
-    """
-    chunks = []
-    size = 0
-    # Raw: nothing is unpacked, so nothing can be larger than it came.
-    async for chunk in answer.aiter_raw():
-        size += len(chunk)
-        if size > most_bytes:
-            raise BadAnswerError(f"sent more than {most_bytes} bytes")
-        chunks.append(chunk)
-        progress()
-    return b"".join(chunks)
 
 
 def reason_in(answer: httpx.Response, body: bytes) -> str:

@@ -18,16 +18,11 @@ from troth.errors import (
 from troth.ids import NodeId
 from troth.protocols.tormentor.messages import MAX_CHARTER_BYTES, MESSAGES, Progress
 from troth.wire import Codec
+from troth.worlds.real.answers import BadAnswerError, read_answer
 from troth.worlds.real.api import paths
 from troth.worlds.real.api.address import Address
 from troth.worlds.real.api.caller import FIRST_RETRY_S, LAST_RETRY_S
-from troth.worlds.real.api.client import (
-    BadAnswerError,
-    check_proof,
-    make_client,
-    read_answer,
-    reason_in,
-)
+from troth.worlds.real.api.client import check_proof, make_client, reason_in
 from troth.worlds.real.api.forms import JSON, MSGPACK
 from troth.worlds.real.limits import MIN_BODY_BYTES, Limits
 from troth.worlds.real.tor.socks import Socks

@@ -12,16 +12,14 @@ import binascii
 from pathlib import Path
 from typing import NewType
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    load_pem_private_key,
 )
 
-from troth.crypto.secret_file import MAX_SECRET_BYTES, read_secret, write_secret
+from troth.crypto.secret_file import read_private_key, write_secret
 from troth.errors import UsageError
 from troth.worlds.real.tor.onion import SUFFIX, OnionAddress
 
@@ -53,13 +51,7 @@ class ClientKey:
         Raises:
           UsageError: there is none, it is no x25519 key, or others may read the file.
         """
-        pem = read_secret(path, hint=_MAKE)
-        try:
-            if len(pem) > MAX_SECRET_BYTES:
-                raise ValueError(f"more than {MAX_SECRET_BYTES} bytes")
-            key = load_pem_private_key(pem, password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            key = None
+        key = read_private_key(path, hint=_MAKE)
         if not isinstance(key, X25519PrivateKey):
             raise UsageError(f"{path}: is not an x25519 secret key in PEM", hint=_MAKE)
         return cls(key)
