@@ -1,10 +1,10 @@
 """A run of `biscotti` between processes in which nothing goes wrong comes to what `ideal.py` says,
 bit for bit.
 
-Keys and noise come from the operating system, so they are read from the files that the peers had.
-Masks and the factors that blind commitments come from secrets that no file holds, and the outcome
-does not depend on them. With `ledger_noise` it would depend on each peer's own secret of the
-round, so that is compared in simulations only (`tests/simulation/test_ideal_biscotti.py`).
+Keys, and the noise that masks updates, follow from secrets of the operating system, so they are
+read from the files that the peers had. What blinds commitments and shares comes from another
+secret of each peer, and the outcome does not depend on it. With `ledger_noise` it would, so that is
+compared in simulations only (`tests/simulation/test_ideal_biscotti.py`).
 """
 
 from __future__ import annotations
