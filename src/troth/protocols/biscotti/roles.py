@@ -100,7 +100,7 @@ class Peer:
     """The round that goes on; None after the last one."""
     duties: list[Duty] = field(default_factory=list)
     came_s: float = 0.0
-    """When this peer started, on its own clock."""
+    """When this peer came back, on its own clock."""
     ends_s: float | None = None
     """When to stop serving others; None before the last round is over."""
 
@@ -117,7 +117,6 @@ class Peer:
     async def run(self) -> Float32s:
         """See `peer`."""
         saved = await self.node.load(PeerState)
-        self.came_s = await self.node.now()
         first = self.rules.first(self.plan.initial_D)
         self.state = saved or PeerState(first, Round(0), (first.hash,))
         self._compose(first)
@@ -202,6 +201,8 @@ class Peer:
             done who knows what in this round, and now does nothing but listen.
         """
         now_s, state = await self.node.now(), self.state
+        if not since_save:
+            self.came_s = now_s
         unbroken = since_save or now_s == state.since_s
         began_s = state.since_s if unbroken else now_s
         self.desk, self.duties = None, []
