@@ -136,9 +136,12 @@ def acting(change: Change) -> Attack:
                     return result
                 if isinstance(effect, Save) and isinstance(effect.state, PeerState):
                     malice.state = effect.state
-                instead = change(malice, effect)
+                changed = change(malice, effect)
+                instead = [effect] if changed is None else list(changed)
+                if len(instead) != 1 or instead[0] is not effect:
+                    attacker.acted.append(type(effect).__name__)
                 value = None
-                for one in [effect] if instead is None else instead:
+                for one in instead:
                     value = await one
                 if isinstance(effect, Now):
                     malice.now_s = value
@@ -618,8 +621,9 @@ async def _silent(node: Node) -> Float32s | None:
         await node.receive(Endorsement)
 
 
-def silent(_: Attacker) -> Role:
+def silent(attacker: Attacker) -> Role:
     """A peer that never says anything."""
+    attacker.acted.append("everything")
     return _silent
 
 

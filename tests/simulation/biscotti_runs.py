@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,8 @@ class Attacker:
     """Those of everybody: attackers may use their friends'."""
     friends: frozenset[NodeId]
     """All who do not follow the protocol, this one included."""
+    acted: list[str] = field(default_factory=list)
+    """Which of its honest part's effects it has put something else in the place of."""
 
 
 class Watching:

@@ -5,11 +5,11 @@ kill at any point the file holds a chain, which is at worst short of its last bl
 writes at a time. A file that was closed stands alone: it can be copied and audited anywhere.
 
 Forks. The paper expects them to be rare, as all committees follow from the last block, and gives no
-rule. Ours: the chain with the most certified blocks wins, then the longer one, then the one whose
-last hash is smaller. So an empty block that a peer made for itself, when it heard nothing in time,
-gives way to the certified block of that round; and whatever a majority did not sign counts nothing.
-Two certified blocks of one height need members who signed both (`chain.link.double_signers`): this
-convicts them, and the rule still makes all peers who see both choose the same one.
+rule. Of the branches in a file, the one with the most certified blocks wins here, then the longer
+one, then the one whose last hash is smaller. So an empty block that a peer made for itself, when it
+heard nothing in time, gives way to the certified block of that round. Two certified blocks of one
+height need members who signed both (`chain.link.double_signers`): this convicts them. Which branch
+a peer goes on from is its protocol's to say: docs/chain.md.
 """
 
 from __future__ import annotations
