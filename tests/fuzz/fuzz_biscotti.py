@@ -141,7 +141,9 @@ class Listening:
     def check_bounds(self) -> None:
         """What others can make it hold."""
         peer, peers = self.peer, len(NAMES)
-        assert len(peer.stash) <= peers * len(MESSAGES)
+        assert len(peer.stash) <= peers
+        most = roles.MAX_STASHED_BYTES + 16 * peer.rules.setting.dimension
+        assert all(sum(map(len, held.values())) <= most for held in peer.stash.values())
         assert len(peer.rumours) <= peers
         assert len(peer.refused) <= roles.MAX_REFUSED
         assert len(peer.state.pending) <= roles.MAX_PENDING
