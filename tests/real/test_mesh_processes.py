@@ -17,7 +17,7 @@ from troth.ids import NodeId
 from troth.report.read import load_run
 
 PARTIES, ROUNDS = 6, 4
-END_S = 240.0
+END_S = 480.0
 """How long peers may take. A round that misses somebody waits for each of its steps to be over."""
 NAMES = tuple(NodeId(f"party-{number}") for number in range(PARTIES))
 
