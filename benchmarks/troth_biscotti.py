@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -99,7 +100,8 @@ every = {self.rounds}
 
 
 class Stopwatch(QuietProgress):
-    """Notes when the genesis is there and when each round ends."""
+    """Notes when the genesis is there and when each round ends, and says so: a whole run takes half
+    an hour, and somebody may want to know how far it is."""
 
     def __init__(self) -> None:
         self.began = 0.0
@@ -107,9 +109,12 @@ class Stopwatch(QuietProgress):
 
     def start(self, summary: Summary) -> None:  # noqa: ARG002  # told, not needed
         self.began = time.time()
+        print("genesis made", file=sys.stderr, flush=True)
 
-    def round(self, record: RoundRecord) -> None:  # noqa: ARG002
+    def round(self, record: RoundRecord) -> None:
         self.round_ends.append(time.time())
+        since_s = self.round_ends[-1] - self.began
+        print(f"round {record.round}: over after {since_s:.0f} s", file=sys.stderr, flush=True)
 
 
 def cpu_s() -> float:
