@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from statistics import mean
@@ -124,6 +125,7 @@ class TimedEngine(Engine):
 
     def __init__(self, inner: InlineEngine, book: Book) -> None:
         super().__init__()
+        inner.share_checks = False
         self._inner, self._book = inner, book
 
     def _run(self, requests: Sequence[Compute[Any, Any]]) -> list[Any]:
@@ -198,7 +200,9 @@ def measure_roles(size: Size) -> list[Row]:
 
     world.codec.encode = timed_encode  # type: ignore[method-assign]
     world.start()
-    world.run()
+    # A node computes in threads, where no table of multiples is made. Here all would share one.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(world.run).result()
     assert stage.members is not None
     points = points_of(stage.members.rules.setting, size)
     checks = checks_of(size)
