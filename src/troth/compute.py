@@ -23,6 +23,8 @@ class Compute(ABC, Generic[Bench, Value]):
 
     label: ClassVar[str]
     """Its name in cost models and reports: `local_update`."""
+    keeps: ClassVar[bool] = True
+    """Whether its value is small enough for an engine to keep it for later requests of its key."""
 
     @abstractmethod
     def run(self, bench: Bench) -> Value:

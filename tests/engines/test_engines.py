@@ -43,6 +43,11 @@ class Square(Compute[object, int]):
 
 
 @dataclass(frozen=True)
+class Large(Square):
+    keeps: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
 class Die(Compute[object, int]):
     label: ClassVar[str] = "die"
 
@@ -94,6 +99,13 @@ def test_a_value_that_was_asked_for_lately_is_kept(engine):
     assert engine.run([Square(3), Square(3)]) == [9, 9]
     if engine.name == "inline":
         assert len(CALLS) == 1 + MAX_KNOWN + 2
+
+
+def test_a_large_value_is_shared_in_one_call_only(engine):
+    for _ in range(2):
+        assert engine.run([Large(3, shared=True), Large(3, shared=True)]) == [9, 9]
+    if engine.name == "inline":
+        assert len(CALLS) == 2
 
 
 def test_nothing_is_shared_where_everybody_checks_everything(engine):

@@ -43,6 +43,7 @@ class ColludingUpdates(Compute[Workbench, Updates]):
     members: tuple[PartyId, ...]
 
     label: ClassVar[str] = "attack"
+    keeps: ClassVar[bool] = False  # as many vectors as there are colluders
 
     def run(self, bench: Workbench) -> Updates:
         requests = [replace(self.asked, node=member, velocity_D=None) for member in self.members]

@@ -32,7 +32,7 @@ class Engine(ABC):
 
     def run(self, requests: Sequence[Compute[Any, Any]]) -> list[Any]:
         """The requests' values, in order. One whose memo key has been seen in this call, or among
-        the last `MAX_KNOWN` different ones, is not computed again."""
+        the last `MAX_KNOWN` different ones whose values are kept, is not computed again."""
         found: dict[Hashable, Any] = {}
         places: dict[Hashable, int] = {}
         todo: list[Compute[Any, Any]] = []
@@ -50,8 +50,9 @@ class Engine(ABC):
         values = self._run(todo)
         assert len(values) == len(todo)
         found |= {key: values[place] for key, place in places.items()}
-        for key in dict.fromkeys(keys):
-            if not isinstance(key, _Alone):
+        kept = {key: request.keeps for key, request in zip(keys, requests, strict=True)}
+        for key, keeps in kept.items():
+            if keeps and not isinstance(key, _Alone):
                 self._known[key] = found[key]
                 self._known.move_to_end(key)
         while len(self._known) > MAX_KNOWN:
