@@ -56,7 +56,7 @@ def grow(store: ChainStore, state: ChainState, *blocks: CertifiedBlock) -> Chain
 
 def test_a_new_chain_is_its_genesis(path: Path) -> None:
     with open_store(path) as store:
-        assert store.tip() == Tip(small_genesis().id, 0, 0)
+        assert store.tip() == Tip(small_genesis().id, 0, 0, anchor=small_genesis().id)
         assert store.tips() == (store.tip(),)
         assert store.blocks(above=0, most=10) == ()
         assert store.get(small_genesis().id) is None
@@ -67,7 +67,7 @@ def test_blocks_come_back_after_a_restart(path: Path) -> None:
     write_chain(path)
     assert sorted(path.parent.iterdir()) == [path], "nothing lies beside a closed chain"
     with open_store(path) as store:
-        assert store.tip() == Tip(blocks[-1].hash, 3, 2)
+        assert store.tip() == Tip(blocks[-1].hash, 3, 2, anchor=blocks[-1].hash)
         assert store.blocks(above=0, most=10) == tuple(blocks)
         assert store.blocks(above=1, most=1) == (blocks[1],)
         assert store.blocks(above=3, most=10) == ()
@@ -120,12 +120,23 @@ def test_a_certified_block_beats_an_empty_one_and_what_stands_on_it(path: Path) 
         lonely = grow(store, lonely, empty(lonely))
         assert store.tip().height == 2
         grow(store, FIRST, late)
-        assert store.tip() == Tip(late.hash, 1, 1)
+        assert store.tip() == Tip(late.hash, 1, 1, anchor=late.hash)
         assert {tip.hash for tip in store.tips()} == {late.hash, lonely.hash}
         assert len(store.at_height(1)) == 2
         assert store.blocks(above=0, most=9) == (late,)
-        grow(store, lonely, certify(full_block(lonely)))
-        assert store.tip().height == 3, "one certificate each, so the longer one"
+        higher = certify(full_block(lonely))
+        grow(store, lonely, higher)
+        smaller = min(late, higher, key=lambda block: block.hash)
+        assert store.tip().hash == smaller.hash, "one certificate each: length counts nothing"
+
+
+def test_an_empty_block_on_top_keeps_the_certified_one_below_it(path: Path) -> None:
+    certified = certify(full_block(FIRST))
+    with open_store(path) as store:
+        state = grow(store, FIRST, certified)
+        above = empty(state)
+        grow(store, state, above)
+        assert store.tip() == Tip(above.hash, 2, 1, anchor=certified.hash)
 
 
 def test_peers_that_saw_the_same_blocks_in_any_order_choose_the_same(tmp_path: Path) -> None:
@@ -144,9 +155,10 @@ def test_peers_that_saw_the_same_blocks_in_any_order_choose_the_same(tmp_path: P
 @pytest.mark.parametrize(
     ("better", "worse"),
     [
-        (Tip(b"\2", 1, 1), Tip(b"\1", 9, 0)),
-        (Tip(b"\2", 3, 1), Tip(b"\1", 2, 1)),
-        (Tip(b"\1", 2, 1), Tip(b"\2", 2, 1)),
+        (Tip(b"\2", 1, 1, b"\2"), Tip(b"\1", 9, 0, b"\0")),
+        (Tip(b"\4", 2, 1, b"\1"), Tip(b"\3", 3, 1, b"\2")),
+        (Tip(b"\2", 3, 1, b"\0"), Tip(b"\1", 2, 1, b"\0")),
+        (Tip(b"\1", 2, 1, b"\0"), Tip(b"\2", 2, 1, b"\0")),
     ],
 )
 def test_the_fork_choice(better: Tip, worse: Tip) -> None:

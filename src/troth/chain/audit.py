@@ -30,7 +30,7 @@ from troth.chain.link import (
     signers_of,
 )
 from troth.chain.sealed import ENTRY_BYTES, altered_field, field_names, index_digest, index_of
-from troth.chain.store import ChainFile, Facts, Row, Tip
+from troth.chain.store import ChainFile, Facts, Row, Tip, first_tip
 from troth.errors import PeerError, VerificationError
 from troth.ids import NodeId, Round
 from troth.wire import Message, check_elements
@@ -249,7 +249,7 @@ def _root(
     begin: Callable[[CheckedGenesis, Facts], S],
 ) -> _Branch[S]:
     try:
-        return _Branch(Tip(genesis.id, 0, 0), first_state(genesis), begin(genesis, facts))
+        return _Branch(first_tip(genesis), first_state(genesis), begin(genesis, facts))
     except PeerError as error:
         raise BadChainError(path, 0, "contents", f"are refused: {error.message}") from None
 
@@ -280,9 +280,16 @@ def _follow(
         raise BadChainError(path, height, error.field, error.problem) from None
     except PeerError as error:
         raise BadChainError(path, height, "contents", f"are refused: {error.message}") from None
-    tip = Tip(row.hash, height, below.tip.certified + (certified.certificate is not None))
+    tip = Tip(
+        row.hash,
+        height,
+        below.tip.certified + (certified.certificate is not None),
+        below.tip.anchor if certified.certificate is None else row.hash,
+    )
     if row.certified != tip.certified:
         raise BadChainError(path, height, "certified", f"counts {row.certified} certificates")
+    if row.anchor != tip.anchor:
+        raise BadChainError(path, height, "anchor", "is not the hash of the last certified block")
     return _Branch(tip, state, protocol_state)
 
 

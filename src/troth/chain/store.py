@@ -5,11 +5,11 @@ kill at any point the file holds a chain, which is at worst short of its last bl
 writes at a time. A file that was closed stands alone: it can be copied and audited anywhere.
 
 Forks. The paper expects them to be rare, as all committees follow from the last block, and gives no
-rule. Of the branches in a file, the one with the most certified blocks wins here, then the longer
-one, then the one whose last hash is smaller. So an empty block that a peer made for itself, when it
-heard nothing in time, gives way to the certified block of that round. Two certified blocks of one
-height need members who signed both (`chain.link.double_signers`): this convicts them. Which branch
-a peer goes on from is its protocol's to say: docs/chain.md.
+rule. Of the branches in a file, the one with the most certified blocks wins here, then the one
+whose last certified block has the smaller hash. So an empty block that a peer made for itself, when
+it heard nothing in time, gives way to the certified block of that round. Two certified blocks of
+one height need members who signed both (`chain.link.double_signers`): this convicts them. Peers go
+on from the same branch, by the same rule: docs/chain.md.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ FORMAT = b"troth chain 1"
 TABLES = (
     "CREATE TABLE facts (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT",
     "CREATE TABLE blocks (hash BLOB PRIMARY KEY, height INTEGER NOT NULL, previous BLOB NOT NULL, "
-    'certified INTEGER NOT NULL, "index" BLOB NOT NULL, data BLOB NOT NULL, certificate BLOB) '
-    "STRICT",
+    'certified INTEGER NOT NULL, anchor BLOB NOT NULL, "index" BLOB NOT NULL, '
+    "data BLOB NOT NULL, certificate BLOB) STRICT",
     "CREATE INDEX by_height ON blocks (height, hash)",
     "CREATE INDEX by_previous ON blocks (previous)",
 )
-_COLUMNS = 'hash, height, previous, certified, "index", data, certificate'
+_COLUMNS = 'hash, height, previous, certified, anchor, "index", data, certificate'
 _LINE = (
     "WITH RECURSIVE line (hash, height, previous) AS ("
     "SELECT hash, height, previous FROM blocks WHERE hash = ?1 UNION ALL "
@@ -52,6 +52,8 @@ _LINE = (
     "JOIN line ON below.hash = line.previous WHERE below.height > ?2) "
 )
 """A branch from its tip down to a height."""
+DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What reading a file raises: SQLite's messages quote its text, which need not be text any more."""
 MAX_VALUE_BYTES = 2**28
 """Largest value that is read out of a file: somebody else may have written it."""
 
@@ -64,10 +66,23 @@ class Tip:
     height: int
     certified: int
     """Certified blocks from the genesis to it."""
+    anchor: bytes
+    """Hash of the last of them; the chain's id where there is none."""
 
-    def preference(self) -> tuple[int, int, int]:
-        """The fork choice: of two tips, the one with the larger preference."""
-        return self.certified, self.height, -int.from_bytes(self.hash)
+    def preference(self) -> tuple[int, int, int, int]:
+        """The fork choice: of two tips, the one with the larger preference. Empty blocks on top
+        decide between branches that are one but for them."""
+        return (
+            self.certified,
+            -int.from_bytes(self.anchor),
+            self.height,
+            -int.from_bytes(self.hash),
+        )
+
+
+def first_tip(genesis: CheckedGenesis) -> Tip:
+    """Of a chain without a block."""
+    return Tip(genesis.id, height=0, certified=0, anchor=genesis.id)
 
 
 @dataclass(frozen=True)
@@ -78,6 +93,7 @@ class Row:
     height: int
     previous: bytes
     certified: int
+    anchor: bytes
     index: bytes
     data: bytes
     certificate: bytes | None
@@ -122,12 +138,13 @@ class ChainStore:
             self._database = sqlite3.connect(
                 path, timeout=0.0, isolation_level=None, check_same_thread=False
             )
+            self._database.text_factory = _text
             try:
                 self._open(charter, model)
             except BaseException:
                 self._database.close()
                 raise
-        except sqlite3.DatabaseError as error:
+        except DAMAGED as error:
             raise _failed(path, error) from None
 
     def __enter__(self) -> Self:
@@ -175,11 +192,12 @@ class ChainStore:
             block.height,
             block.previous,
             below.certified + (certificate is not None),
+            below.anchor if certificate is None else certified.hash,
             certified.block.index,
             certified.block.data,
             None if certificate is None else encode_certificate(certificate),
         )
-        self._rows("INSERT OR IGNORE INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
+        self._rows("INSERT OR IGNORE INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *row)
 
     def line(self, tip: bytes, *, above: int, most_bytes: int) -> tuple[CertifiedBlock, ...]:
         """The first blocks above a height of the branch that ends with block `tip`, ascending, as
@@ -194,7 +212,7 @@ class ChainStore:
     def tips(self) -> tuple[Tip, ...]:
         """Of all branches, by hash."""
         rows = self._rows(
-            "SELECT hash, height, certified FROM blocks AS here WHERE NOT EXISTS "
+            "SELECT hash, height, certified, anchor FROM blocks AS here WHERE NOT EXISTS "
             "(SELECT 1 FROM blocks WHERE previous = here.hash) ORDER BY hash"
         )
         return tuple(Tip(*row) for row in rows) or (self._root(),)
@@ -247,19 +265,21 @@ class ChainStore:
             )
 
     def _root(self) -> Tip:
-        return Tip(self.genesis.id, height=0, certified=0)
+        return first_tip(self.genesis)
 
     def _tip(self, block_hash: bytes) -> Tip | None:
         if block_hash == self.genesis.id:
             return self._root()
-        found = self._rows("SELECT hash, height, certified FROM blocks WHERE hash = ?", block_hash)
+        found = self._rows(
+            "SELECT hash, height, certified, anchor FROM blocks WHERE hash = ?", block_hash
+        )
         return Tip(*found[0]) if found else None
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         try:
             with self._in_use:
                 return self._database.execute(query, values).fetchall()
-        except sqlite3.DatabaseError as error:
+        except DAMAGED as error:
             raise _failed(self.path, error) from None
 
 
@@ -282,6 +302,7 @@ class ChainFile:
                 isolation_level=None,
                 uri=True,
             )
+            self._database.text_factory = _text
             try:
                 self._database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
                 for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
@@ -294,7 +315,7 @@ class ChainFile:
             except BaseException:
                 self._database.close()
                 raise
-        except sqlite3.DatabaseError as error:
+        except DAMAGED as error:
             raise _failed(path, error) from None
 
     def __enter__(self) -> Self:
@@ -316,7 +337,7 @@ class ChainFile:
                     f"SELECT {_COLUMNS} FROM blocks ORDER BY height, hash"
                 )
             )
-        except sqlite3.DatabaseError as error:
+        except DAMAGED as error:
             raise _failed(self.path, error) from None
 
     def check_pages(self) -> None:
@@ -327,10 +348,15 @@ class ChainFile:
         """
         try:
             said = [row[0] for row in self._database.execute("PRAGMA integrity_check(1)")]
-        except sqlite3.DatabaseError as error:
+        except DAMAGED as error:
             raise _failed(self.path, error) from None
         if said != ["ok"]:
             raise VerificationError(f"{self.path}: the file is damaged: {' '.join(said)[:200]}")
+
+
+def _text(data: bytes) -> str:
+    """Damaged text is no reason to stop: it is compared with what should be there."""
+    return data.decode(errors="replace")
 
 
 def _check_tables(path: Path, database: sqlite3.Connection) -> None:
@@ -357,8 +383,8 @@ def _facts(path: Path, database: sqlite3.Connection) -> Facts:
 
 def _row(path: Path, values: tuple[Any, ...]) -> Row:
     row = Row(*values)
-    kinds = [bytes, int, bytes, int, bytes, bytes]
-    if [type(value) for value in values[:6]] != kinds or type(row.certificate) not in (
+    kinds = [bytes, int, bytes, int, bytes, bytes, bytes]
+    if [type(value) for value in values[:7]] != kinds or type(row.certificate) not in (
         bytes,
         NoneType,
     ):
@@ -386,10 +412,14 @@ def _not_a_chain(path: Path, found: str) -> VerificationError:
     return VerificationError(f"{path}: is not a chain: it has {found}")
 
 
-def _failed(path: Path, error: sqlite3.DatabaseError) -> UsageError | VerificationError:
+def _failed(
+    path: Path, error: sqlite3.DatabaseError | UnicodeDecodeError
+) -> UsageError | VerificationError:
     # Nothing is wrong with our statements, so what this code is said of is the file's contents.
-    ours = error.sqlite_errorcode != sqlite3.SQLITE_ERROR
-    if ours and isinstance(error, sqlite3.OperationalError):
+    if (
+        isinstance(error, sqlite3.OperationalError)
+        and error.sqlite_errorcode != sqlite3.SQLITE_ERROR
+    ):
         if "locked" in str(error):
             return UsageError(
                 f"{path}: the peer that writes this chain has it open",
