@@ -30,8 +30,9 @@ demo: install  ## 20 parties, 30 % of them poisoning: the mean beside a robust r
 	@echo "next: open it in a browser, or change something:"
 	@echo "      $(BIN)/troth simulate examples/digits/robust.toml --set seed=2"
 
+# Tests of real nodes wait for other processes more than they compute: more workers than cores.
 test: $(VENV)/.dev  ## run every test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: $(VENV)/.dev  ## check style and types
 	$(BIN)/ruff check

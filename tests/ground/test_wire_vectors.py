@@ -45,7 +45,8 @@ def test_good(vector: dict[str, Any]) -> None:
 def test_bad(vector: dict[str, Any]) -> None:
     with pytest.raises(PeerError) as caught:
         CODEC.decode(bytes.fromhex(vector["hex"]), sender=SENDER)
-    assert vector["error"] in str(caught.value)
+    # Versions of msgspec write "utf-8" and "UTF-8".
+    assert vector["error"].lower() in str(caught.value).lower()
     assert caught.value.culprits == (SENDER,)
     assert vector["reason"]
 

@@ -28,8 +28,8 @@ sampled = 0.34
 verifiers = 1
 faults = "crash"
 quorum = 2
-phase_s = 8.0
-linger_s = 15.0
+phase_s = 4.0
+linger_s = 10.0
 noise = { noisers = 1, slots = 3, window_s = 0.5, mask = { kind = "gaussian", sigma = 0.01 } }"""
 
 

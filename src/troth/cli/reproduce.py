@@ -137,7 +137,10 @@ def _number(value: float | None, unit: Unit) -> str:
         return percent(value)
     if value is None:
         return ABSENT
-    return f"{value:,.1f} s" if unit == "seconds" else f"{value:,.0f}"
+    if unit == "count":
+        return f"{value:,.0f}"
+    digits = 1 if value >= 10 else 2 if value >= 1 else 3
+    return f"{value:,.{digits}f} s"
 
 
 def _times(pair: Pair) -> tuple[str, str]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from troth.compute import Compute
+from troth.engines.engine import Engine
 from troth.worlds.simulated.spec import CostSpec, FixedCost, MeasuredCost
 
 
@@ -17,3 +21,19 @@ def known_cost_s(spec: CostSpec, request: Compute[Any, Any]) -> float | None:
             return spec.seconds[request.label] * request.units()
         return spec.otherwise_s
     return 0.0
+
+
+def run_at_cost(
+    engine: Engine, requests: Sequence[Compute[Any, Any]], spec: CostSpec
+) -> tuple[list[Any], list[float]]:
+    """Carry out computations: their values, and the simulated seconds that each takes. Those that
+    are measured together share the time alike."""
+    if not isinstance(spec, MeasuredCost):
+        return engine.run(requests), [known_cost_s(spec, request) or 0.0 for request in requests]
+    # As at a node, which computes in a thread: there is no table of multiples there
+    # (`troth.crypto.multiples`), which pays for what all peers compute and not for what one does.
+    with ThreadPoolExecutor(1) as thread:
+        began_s = time.perf_counter()
+        values = thread.submit(engine.run, requests).result()
+        taken_s = time.perf_counter() - began_s
+    return values, [taken_s * spec.factor / len(requests)] * len(requests)

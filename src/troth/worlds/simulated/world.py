@@ -17,7 +17,6 @@ seed give the same digest.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from enum import IntEnum
@@ -51,11 +50,11 @@ from troth.roles.node import Cast, Node
 from troth.streams import Stream
 from troth.wire import Codec
 from troth.worlds.mailbox import Envelope, fits_collect, fits_receive
-from troth.worlds.simulated.cost import known_cost_s
+from troth.worlds.simulated.cost import known_cost_s, run_at_cost
 from troth.worlds.simulated.faults import Outage, RandomChurn, scheduled
 from troth.worlds.simulated.network import SimulatedNetwork
 from troth.worlds.simulated.runtime import Runtime
-from troth.worlds.simulated.spec import Churn, CostSpec, Faults, MeasuredCost, Network
+from troth.worlds.simulated.spec import Churn, CostSpec, Faults, Network
 from troth.worlds.states import decode_state, encode_state
 
 IDLE_OUTAGES = 100_000
@@ -437,14 +436,9 @@ class SimulatedWorld:
         self._pending, self._safe_until_s = [], float("inf")
         # Computing may take minutes: it is always worth asking for the time afterwards.
         self._steps_to_checkpoint = 0
-        began_s = time.perf_counter()
-        values = self._engine.run([effect.request for _, effect in pending])
-        each_s = (time.perf_counter() - began_s) / max(1, len(pending))
-        for (runtime, effect), value in zip(pending, values, strict=True):
-            cost_s = known_cost_s(self._cost, effect.request)
-            if cost_s is None:
-                assert isinstance(self._cost, MeasuredCost)
-                cost_s = each_s * self._cost.factor
+        requests = [effect.request for _, effect in pending]
+        values, costs_s = run_at_cost(self._engine, requests, self._cost)
+        for (runtime, effect), value, cost_s in zip(pending, values, costs_s, strict=True):
             label = effect.request.label
             runtime.work[label] = runtime.work.get(label, 0.0) + effect.request.units()
             runtime.work_s[label] = runtime.work_s.get(label, 0.0) + cost_s
