@@ -137,6 +137,12 @@ def test_an_interrupted_run_is_not_taken_for_finished(tmp_path: Path) -> None:
     assert folders(carry_out(tmp_path, only=["two"])) == ["two-2", None]
 
 
+def test_curves_over_time_and_over_rounds_stand_side_by_side(tmp_path: Path) -> None:
+    write_experiment(tmp_path, f'{EXPERIMENT}\n[plot]\nkind = "curves"\nx = "both"\n')
+    svg = carry_out(tmp_path).plot.with_suffix(".svg").read_text()
+    assert all(svg.count(f"<!-- {axis} -->") == 1 for axis in ("simulated seconds", "round"))
+
+
 def test_bars_are_drawn(tmp_path: Path) -> None:
     write_experiment(tmp_path, f'{EXPERIMENT}\n[plot]\nkind = "bars"\nreading = "time"\n')
     done = carry_out(tmp_path)

@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from troth.report.atomic import replace_file
@@ -41,28 +42,39 @@ def save_plot(experiment: Experiment, results: Results, runs: Mapping[str, Run],
 
     # Without these an SVG holds the date and random names, and no two are equal.
     with mpl.rc_context({"svg.hashsalt": results.experiment}):
-        figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+        plots = _panels(experiment.plot)
+        figure, (panels,) = pyplot.subplots(
+            1, len(plots), figsize=(1 + 6 * len(plots), 4.5), layout="constrained", squeeze=False
+        )
         pyplot.close(figure)
         columns = {column.name: column for column in results.columns}
-        match experiment.plot:
-            case Curves():
-                _draw_curves(axes, experiment.plot, results, runs)
-            case Bars(reading=reading):
-                _draw_bars(axes, columns[reading], results)
-            case Lines(readings=readings, x=x):
-                shown = [columns[reading] for reading in readings]
-                _draw_lines(axes, experiment, shown, results)
-                axes.set_xlabel(x)
-        axes.set_title(f"{results.title}\n{results.source}", fontsize=10)
-        if len(axes.get_legend_handles_labels()[1]) > INSIDE:
-            figure.legend(loc="outside right upper", fontsize=8)
+        for axes, plot in zip(panels, plots, strict=True):
+            match plot:
+                case Curves():
+                    _draw_curves(axes, plot, results, runs)
+                case Bars(reading=reading):
+                    _draw_bars(axes, columns[reading], results)
+                case Lines(readings=readings, x=x):
+                    shown = [columns[reading] for reading in readings]
+                    _draw_lines(axes, experiment, shown, results)
+                    axes.set_xlabel(x)
+        figure.suptitle(f"{results.title}\n{results.source}", fontsize=10)
+        if len(panels[0].get_legend_handles_labels()[1]) > INSIDE:
+            handles = panels[0].get_legend_handles_labels()
+            figure.legend(*handles, loc="outside right upper", fontsize=8)
         else:
-            axes.legend()
+            panels[0].legend()
         for ending, metadata in ((".png", {}), (".svg", {"Date": None})):
             image = io.BytesIO()
             figure.savefig(image, format=ending[1:], dpi=150, metadata=metadata)
             replace_file(to.with_suffix(ending), image.getvalue())
     return to.with_suffix(".png")
+
+
+def _panels(plot: Curves | Bars | Lines) -> list[Curves | Bars | Lines]:
+    if isinstance(plot, Curves) and plot.x == "both":
+        return [msgspec.structs.replace(plot, x=x) for x in ("seconds", "rounds")]
+    return [plot]
 
 
 def _draw_curves(axes: Axes, plot: Curves, results: Results, runs: Mapping[str, Run]) -> None:
@@ -80,7 +92,7 @@ def _draw_curves(axes: Axes, plot: Curves, results: Results, runs: Mapping[str, 
             linestyle=_LINES[dash],
             linewidth=1.2,
         )
-    axes.set_xlim(0, plot.until_s)
+    axes.set_xlim(0, plot.until_s if plot.x == "seconds" else None)
     axes.set_xlabel("round" if plot.x == "rounds" else "simulated seconds")
     over = "" if plot.mean_over_s is None else f", mean of {plot.mean_over_s:g} s"
     axes.set_ylabel(f"{_SHOWN[plot.y]}{over}, %")

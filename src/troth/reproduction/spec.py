@@ -179,7 +179,8 @@ class Curves(Table, frozen=True, tag_field="kind", tag="curves", kw_only=True):
     """What became of a run over its rounds, a curve for each variant."""
 
     y: Literal["error", "attack_rate", "honest_stake"] = "error"
-    x: Literal["seconds", "rounds"] = "seconds"
+    x: Literal["seconds", "rounds", "both"] = "seconds"
+    """`both` are two panels side by side."""
     until_s: Positive | None = None
     """Where the time axis ends; absent: with the last run."""
     mean_over_s: Positive | None = None
@@ -239,7 +240,7 @@ class Experiment(Table, frozen=True, kw_only=True):
             case Lines(readings=readings):
                 for reading in readings:
                     self._check_known("plot.readings", reading, self.readings, "reading")
-            case Curves(mean_over_s=over_s, x="rounds") if over_s is not None:
+            case Curves(mean_over_s=over_s, x="rounds" | "both") if over_s is not None:
                 raise CharterError(
                     'goes with x = "seconds" only', key="plot.mean_over_s", value=over_s
                 )
