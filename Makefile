@@ -58,7 +58,7 @@ bench: install $(BENCH_VENV)/.installed  ## measure beside other libraries; want
 	$(BIN)/python benchmarks/simulation.py
 	$(BIN)/python benchmarks/broker.py
 	$(BIN)/python benchmarks/sharing.py
-	$(BIN)/python benchmarks/biscotti.py --part roles --part large  # whole runs: hours
+	$(BIN)/python benchmarks/biscotti.py --part roles --part large  # whole runs: half an hour
 
 clean:  ## remove environments, runs and caches
 	rm -rf $(VENV) $(BENCH_VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
