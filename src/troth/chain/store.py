@@ -4,12 +4,7 @@ Blocks are only ever added, each after the block below it, each in a transaction
 kill at any point the file holds a chain, which is at worst short of its last block. One process
 writes at a time. A file that was closed stands alone: it can be copied and audited anywhere.
 
-Forks. The paper expects them to be rare, as all committees follow from the last block, and gives no
-rule. Of the branches in a file, the one with the most certified blocks wins here, then the one
-whose last certified block has the smaller hash. So an empty block that a peer made for itself, when
-it heard nothing in time, gives way to the certified block of that round. Two certified blocks of
-one height need members who signed both (`chain.link.double_signers`): this convicts them. Peers go
-on from the same branch, by the same rule: docs/chain.md.
+It may hold several branches. The one that wins is the one that peers go on from (`chain.forks`).
 """
 
 from __future__ import annotations
@@ -30,6 +25,7 @@ from troth.chain.block import (
     read_block,
     read_certificate,
 )
+from troth.chain.forks import preference
 from troth.chain.genesis import CheckedGenesis, check_named
 from troth.chain.ledger import fitting
 from troth.errors import LocalError, PeerError, UsageError, VerificationError
@@ -52,7 +48,7 @@ _LINE = (
     "JOIN line ON below.hash = line.previous WHERE below.height > ?2) "
 )
 """A branch from its tip down to a height."""
-DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
+_DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
 """What reading a file raises: SQLite's messages quote its text, which need not be text any more."""
 MAX_VALUE_BYTES = 2**28
 """Largest value that is read out of a file: somebody else may have written it."""
@@ -69,15 +65,10 @@ class Tip:
     anchor: bytes
     """Hash of the last of them; the chain's id where there is none."""
 
-    def preference(self) -> tuple[int, int, int, int]:
-        """The fork choice: of two tips, the one with the larger preference. Empty blocks on top
-        decide between branches that are one but for them."""
-        return (
-            self.certified,
-            -int.from_bytes(self.anchor),
-            self.height,
-            -int.from_bytes(self.hash),
-        )
+    def preference(self) -> tuple[tuple[int, int], int, int]:
+        """The fork choice: of two tips, the one with the larger preference. Between branches that
+        are one but for empty blocks on top, the longer, then the one with the smaller hash."""
+        return preference(self.certified, self.anchor), self.height, -int.from_bytes(self.hash)
 
 
 def first_tip(genesis: CheckedGenesis) -> Tip:
@@ -144,7 +135,7 @@ class ChainStore:
             except BaseException:
                 self._database.close()
                 raise
-        except DAMAGED as error:
+        except _DAMAGED as error:
             raise _failed(path, error) from None
 
     def __enter__(self) -> Self:
@@ -215,7 +206,7 @@ class ChainStore:
             "SELECT hash, height, certified, anchor FROM blocks AS here WHERE NOT EXISTS "
             "(SELECT 1 FROM blocks WHERE previous = here.hash) ORDER BY hash"
         )
-        return tuple(Tip(*row) for row in rows) or (self._root(),)
+        return tuple(Tip(*row) for row in rows) or (first_tip(self.genesis),)
 
     def get(self, block_hash: bytes) -> CertifiedBlock | None:
         """The block of that hash; None where it is not here."""
@@ -264,12 +255,9 @@ class ChainStore:
                 hint="give this chain a file of its own",
             )
 
-    def _root(self) -> Tip:
-        return first_tip(self.genesis)
-
     def _tip(self, block_hash: bytes) -> Tip | None:
         if block_hash == self.genesis.id:
-            return self._root()
+            return first_tip(self.genesis)
         found = self._rows(
             "SELECT hash, height, certified, anchor FROM blocks WHERE hash = ?", block_hash
         )
@@ -279,7 +267,7 @@ class ChainStore:
         try:
             with self._in_use:
                 return self._database.execute(query, values).fetchall()
-        except DAMAGED as error:
+        except _DAMAGED as error:
             raise _failed(self.path, error) from None
 
 
@@ -315,7 +303,7 @@ class ChainFile:
             except BaseException:
                 self._database.close()
                 raise
-        except DAMAGED as error:
+        except _DAMAGED as error:
             raise _failed(path, error) from None
 
     def __enter__(self) -> Self:
@@ -337,7 +325,7 @@ class ChainFile:
                     f"SELECT {_COLUMNS} FROM blocks ORDER BY height, hash"
                 )
             )
-        except DAMAGED as error:
+        except _DAMAGED as error:
             raise _failed(self.path, error) from None
 
     def check_pages(self) -> None:
@@ -348,7 +336,7 @@ class ChainFile:
         """
         try:
             said = [row[0] for row in self._database.execute("PRAGMA integrity_check(1)")]
-        except DAMAGED as error:
+        except _DAMAGED as error:
             raise _failed(self.path, error) from None
         if said != ["ok"]:
             raise VerificationError(f"{self.path}: the file is damaged: {' '.join(said)[:200]}")

@@ -59,9 +59,9 @@ def save_plot(experiment: Experiment, results: Results, runs: Mapping[str, Run],
                     _draw_lines(axes, experiment, shown, results)
                     axes.set_xlabel(x)
         figure.suptitle(f"{results.title}\n{results.source}", fontsize=10)
-        if len(panels[0].get_legend_handles_labels()[1]) > INSIDE:
-            handles = panels[0].get_legend_handles_labels()
-            figure.legend(*handles, loc="outside right upper", fontsize=8)
+        handles, labels = panels[0].get_legend_handles_labels()
+        if len(labels) > INSIDE:
+            figure.legend(handles, labels, loc="outside right upper", fontsize=8)
         else:
             panels[0].legend()
         for ending, metadata in ((".png", {}), (".svg", {"Date": None})):

@@ -14,10 +14,11 @@ from troth.chain.block import (
     read_block,
     read_certificate,
 )
+from troth.chain.forks import preference
 from troth.errors import PeerError
 from troth.ids import NodeId
 from troth.protocols.biscotti.branch import Branch
-from troth.protocols.biscotti.chain import Head, Rules, preference
+from troth.protocols.biscotti.chain import Head, Rules
 from troth.protocols.biscotti.checking import Checker
 from troth.protocols.biscotti.gossip import (
     MAX_ANSWER_BYTES,

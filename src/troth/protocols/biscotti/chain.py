@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from troth.chain.block import Block, CertifiedBlock
+from troth.chain.forks import preference
 from troth.chain.genesis import CheckedGenesis, read_genesis
 from troth.chain.link import ChainState, first_state, state_after
 from troth.ids import NodeId, Round
@@ -64,14 +65,8 @@ class Head(msgspec.Struct, frozen=True):
         return self.state.height
 
     def preference(self) -> tuple[int, int]:
-        """The fork choice: the largest wins. Empty blocks on top count nothing, as each peer makes
-        its own."""
+        """The fork choice: the largest wins."""
         return preference(self.certified, self.anchor)
-
-
-def preference(certified: int, anchor: bytes) -> tuple[int, int]:
-    """Of a chain with so many certified blocks, of which `anchor` is the last one's hash."""
-    return certified, -int.from_bytes(anchor)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
+from troth.chain.forks import preference
 from troth.ids import NodeId
-from troth.protocols.biscotti.chain import Head, preference
+from troth.protocols.biscotti.chain import Head
 from troth.protocols.biscotti.messages import MAX_LOCATOR, Announce, Want
 
 MAX_ANSWER_BYTES = 2**23
