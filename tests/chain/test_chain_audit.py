@@ -183,6 +183,7 @@ def test_a_peer_is_named_whose_entry_was_altered(path: Path) -> None:
 @example(place=18, bit=0)
 @example(place=18, bit=1)
 @example(place=47, bit=0)
+@example(place=4107, bit=1).via("a key of the facts that is a number")
 @example(place=3773, bit=7).via("SQLite quotes a statement that is no UTF-8")
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

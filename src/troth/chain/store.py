@@ -364,7 +364,7 @@ def _facts(path: Path, database: sqlite3.Connection) -> Facts:
     if found.pop("format", None) != FORMAT:
         raise _not_a_chain(path, f"no format {FORMAT.decode()!r}")
     names = [field.name for field in fields(Facts)]
-    if sorted(found) != sorted(names) or not all(type(found[name]) is bytes for name in names):
+    if found.keys() != set(names) or not all(type(found[name]) is bytes for name in names):
         raise _not_a_chain(path, f"other facts than {', '.join(names)}")
     return Facts(**found)
 
