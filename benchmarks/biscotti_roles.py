@@ -37,7 +37,7 @@ from troth.engines.local import InlineEngine
 from troth.errors import PeerError
 from troth.ids import NodeId, SimulatedSeconds
 from troth.privacy.noise import SimulatedSecret
-from troth.protocols.biscotti.context import MAX_AUDITED
+from troth.protocols.biscotti.ledger.context import MAX_AUDITED
 from troth.protocols.biscotti.setting import Setting
 from troth.protocols.biscotti.state import PeerState
 from troth.roles.effects import Effect, Perform, Report, Save

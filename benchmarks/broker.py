@@ -42,13 +42,13 @@ from troth.crypto.signatures import SigningKey
 from troth.crypto.spec import Sha256Puzzle
 from troth.data.examples import Examples
 from troth.data.spec import NamedData
-from troth.deployment.brokered.parties import run_curator
-from troth.deployment.brokered.rows import Rows
 from troth.errors import LocalError
 from troth.learning.spec import Logistic, Softmax
 from troth.learning.training import Training
 from troth.protocols.tormentor.joining import JOIN
 from troth.protocols.tormentor.messages import MESSAGES, GradientUpdate, Join, Question, Solve
+from troth.protocols.tormentor.operation.asking import run_curator
+from troth.protocols.tormentor.operation.rows import Rows
 from troth.protocols.tormentor.parameters import RONI, Tormentor
 from troth.report.progress import QuietProgress
 from troth.wire import Codec, Message

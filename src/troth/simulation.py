@@ -27,6 +27,7 @@ from troth.ids import Bytes, NodeId, SimulatedSeconds
 from troth.learning.device import repeatable
 from troth.learning.requests import Evaluate, EvaluateParties
 from troth.protocols.account import own_account
+from troth.protocols.biscotti.operation.chain_file import write_chain
 from troth.records import (
     Metrics,
     PartyRecord,
@@ -40,7 +41,6 @@ from troth.report.progress import Progress, QuietProgress, live_progress
 from troth.report.read import CHAIN
 from troth.wire import Float32s
 from troth.worlds.simulated import snapshot
-from troth.worlds.simulated.chain_file import write_chain
 from troth.worlds.simulated.recorder import Recorder, mean_metrics
 from troth.worlds.simulated.runtime import Runtime
 from troth.worlds.simulated.stage import Stage, prepare

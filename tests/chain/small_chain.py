@@ -13,7 +13,13 @@ import msgspec
 import numpy as np
 
 from troth.chain import bitmap
-from troth.chain.block import (
+from troth.chain.store import ChainStore
+from troth.crypto import certificates, vrf
+from troth.crypto.certificates import CertificateKey
+from troth.crypto.signatures import SigningKey
+from troth.crypto.vrf import VrfKey
+from troth.ids import NodeId, Round
+from troth.protocols.biscotti.ledger.block import (
     ACKNOWLEDGEMENT,
     DEALING,
     OPENING,
@@ -32,22 +38,16 @@ from troth.chain.block import (
     seal_block,
     signed_list,
 )
-from troth.chain.genesis import (
+from troth.protocols.biscotti.ledger.genesis import (
     CheckedGenesis,
     PublicEntry,
     StakeUpdate,
     build_genesis,
     public_entry,
 )
-from troth.chain.link import ChainState, check_link, empty_block, first_state
-from troth.chain.lottery import next_seed, seed_input
-from troth.chain.stake import apply_changes, stake_changes
-from troth.chain.store import ChainStore
-from troth.crypto import certificates, vrf
-from troth.crypto.certificates import CertificateKey
-from troth.crypto.signatures import SigningKey
-from troth.crypto.vrf import VrfKey
-from troth.ids import NodeId, Round
+from troth.protocols.biscotti.ledger.link import ChainState, check_link, empty_block, first_state
+from troth.protocols.biscotti.ledger.lottery import next_seed, seed_input
+from troth.protocols.biscotti.ledger.stake import apply_changes, stake_changes
 
 PEERS = tuple(NodeId(f"party-{index}") for index in range(4))
 SENDER = NodeId("party-9")

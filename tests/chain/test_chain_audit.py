@@ -26,13 +26,18 @@ from small_chain import (
 )
 
 from troth.chain.audit import Audit, BadChainError, DoubleSignature, audit, audit_structure
-from troth.chain.block import Block, CertifiedBlock, encode_certificate, seal_block
-from troth.chain.genesis import CheckedGenesis, Genesis
-from troth.chain.link import ChainState, first_state
 from troth.chain.sealed import ENTRY_BYTES, field_names, index_digest
 from troth.chain.store import ChainFile, Facts
 from troth.errors import ExitCode, PeerError, VerificationError
 from troth.ids import NodeId, Round
+from troth.protocols.biscotti.ledger.block import (
+    Block,
+    CertifiedBlock,
+    encode_certificate,
+    seal_block,
+)
+from troth.protocols.biscotti.ledger.genesis import CheckedGenesis, Genesis
+from troth.protocols.biscotti.ledger.link import ChainState, first_state
 
 FIRST = first_state(small_genesis())
 BLOCKS = small_blocks()

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from small_chain import PEERS, SENDER, certify, full_block, small_blocks, small_genesis
 
 from troth.chain import bitmap
-from troth.chain.block import (
+from troth.chain.sealed import altered_field, field_names, index_of
+from troth.errors import LocalError, PeerError
+from troth.ids import Round
+from troth.protocols.biscotti.ledger.block import (
     MAX_EVIDENCE,
     Block,
     Certificate,
@@ -23,10 +26,7 @@ from troth.chain.block import (
     seal_block,
     signed_list,
 )
-from troth.chain.link import first_state
-from troth.chain.sealed import altered_field, field_names, index_of
-from troth.errors import LocalError, PeerError
-from troth.ids import Round
+from troth.protocols.biscotti.ledger.link import first_state
 
 BLOCK = full_block(first_state(small_genesis()))
 SEALED = seal_block(BLOCK)

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from troth.chain import committees
-from troth.chain.committees import CommitteeSizes, failure_probabilities
-from troth.chain.lottery import draw_committees, draw_noisers
-from troth.chain.stake import StakeTable
 from troth.errors import RoundFailedError
 from troth.ids import NodeId
+from troth.protocols.biscotti.ledger import committees
+from troth.protocols.biscotti.ledger.committees import CommitteeSizes, failure_probabilities
+from troth.protocols.biscotti.ledger.lottery import draw_committees, draw_noisers
+from troth.protocols.biscotti.ledger.stake import StakeTable
 
 
 def equal(count):

@@ -19,8 +19,11 @@ from small_chain import (
     small_genesis,
 )
 
-from troth.chain.block import MAX_PEERS
-from troth.chain.genesis import (
+from troth.crypto.signatures import SigningKey
+from troth.errors import ExitCode, LocalError, UsageError, VerificationError
+from troth.ids import NodeId, Round
+from troth.protocols.biscotti.ledger.block import MAX_PEERS
+from troth.protocols.biscotti.ledger.genesis import (
     MAX_BOUND,
     MAX_PUBLIC_FILE_BYTES,
     Genesis,
@@ -34,9 +37,6 @@ from troth.chain.genesis import (
     read_public_file,
     write_public_file,
 )
-from troth.crypto.signatures import SigningKey
-from troth.errors import ExitCode, LocalError, UsageError, VerificationError
-from troth.ids import NodeId, Round
 from troth.wire import Codec
 
 FILE = NodeId("genesis.bin")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from small_chain import empty, follow, open_store, small_blocks, small_genesis
 
-from troth.chain.block import CertifiedBlock, VerifiedBlock
 from troth.chain.ledger import Ledger, MemoryLedger
-from troth.chain.link import first_state
+from troth.protocols.biscotti.ledger.block import CertifiedBlock, VerifiedBlock
+from troth.protocols.biscotti.ledger.link import first_state
 
 
 @pytest.fixture(params=["memory", "disk"])

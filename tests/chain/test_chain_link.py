@@ -25,7 +25,8 @@ from small_chain import (
 )
 
 from troth.chain import bitmap
-from troth.chain.block import (
+from troth.ids import NodeId, Round
+from troth.protocols.biscotti.ledger.block import (
     VERDICT,
     Block,
     Certificate,
@@ -36,7 +37,7 @@ from troth.chain.block import (
     seal_block,
     signed_list,
 )
-from troth.chain.link import (
+from troth.protocols.biscotti.ledger.link import (
     BlockError,
     check_certificate,
     check_link,
@@ -45,8 +46,7 @@ from troth.chain.link import (
     first_state,
     signers_of,
 )
-from troth.chain.lottery import next_seed
-from troth.ids import NodeId, Round
+from troth.protocols.biscotti.ledger.lottery import next_seed
 
 STRANGER = NodeId("party-8")
 GENESIS = small_genesis()

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from troth.chain.lottery import (
+from troth.crypto.vrf import VrfKey, output
+from troth.errors import PeerError, RoundFailedError
+from troth.ids import NodeId, Round
+from troth.protocols.biscotti.ledger.lottery import (
     MAX_TICKETS,
     draw,
     draw_committees,
@@ -20,10 +23,7 @@ from troth.chain.lottery import (
     seed_input,
     verified_noisers,
 )
-from troth.chain.stake import StakeTable
-from troth.crypto.vrf import VrfKey, output
-from troth.errors import PeerError, RoundFailedError
-from troth.ids import NodeId, Round
+from troth.protocols.biscotti.ledger.stake import StakeTable
 
 CHAIN = b"c" * 32
 SEED = first_seed(CHAIN)

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from troth.chain.block import StakeChange
-from troth.chain.genesis import MAX_STAKE, StakeUpdate
-from troth.chain.stake import StakeTable, apply_changes, stake_changes
 from troth.errors import PeerError
 from troth.ids import NodeId
+from troth.protocols.biscotti.ledger.block import StakeChange
+from troth.protocols.biscotti.ledger.genesis import MAX_STAKE, StakeUpdate
+from troth.protocols.biscotti.ledger.stake import StakeTable, apply_changes, stake_changes
 
 PEERS = [NodeId(f"party-{i}") for i in range(8)]
 PROPOSER = NodeId("party-0")

@@ -28,11 +28,11 @@ from small_chain import (
 )
 
 from troth.chain.audit import audit_structure
-from troth.chain.block import CertifiedBlock, VerifiedBlock, read_block
-from troth.chain.link import ChainState, check_link, empty_block, first_state
 from troth.chain.store import ChainFile, ChainStore, Tip
 from troth.errors import LocalError, UsageError, VerificationError
 from troth.ids import Round
+from troth.protocols.biscotti.ledger.block import CertifiedBlock, VerifiedBlock, read_block
+from troth.protocols.biscotti.ledger.link import ChainState, check_link, empty_block, first_state
 
 pytestmark = pytest.mark.filterwarnings(
     # Python 3.12 warns of it where threads run; the children here use none of them.

@@ -22,6 +22,7 @@ from troth.charter.keys import Key, dotted, parse_key
 from troth.charter.loading import LoadedScenario, load_charter, load_scenario, scenario_of
 from troth.charter.own_privacy import read_own_privacy
 from troth.charter.shorthand import SHORT_FORMS, short_form, spell_out
+from troth.charter.world import ConstantLatency, ZeroCost
 from troth.data.spec import CallableData, CallablePartition, Equal, NamedData
 from troth.engines.spec import EngineSpec
 from troth.errors import CharterError
@@ -29,7 +30,6 @@ from troth.learning.spec import Module, Softmax
 from troth.privacy.spec import NoPrivacy
 from troth.protocols.federated.parameters import Federated
 from troth.robustness.spec import CallableRule, MultiKrum
-from troth.worlds.simulated.spec import ConstantLatency, ZeroCost
 
 Load = Callable[..., LoadedScenario]
 

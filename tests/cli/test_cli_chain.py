@@ -26,7 +26,7 @@ MAKE_RUN = """
 from pathlib import Path
 import msgspec
 from small_run import small_run
-from troth.chain.block import OPENING, opening_text
+from troth.protocols.biscotti.ledger.block import OPENING, opening_text
 
 run = small_run()
 run.write(Path('run.sqlite'))

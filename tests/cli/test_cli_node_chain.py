@@ -14,16 +14,16 @@ import pytest
 from command_lines import Outcome, Troth
 from ledger_parties import PEERS, make_parties
 
-from troth.chain.block import CertifiedBlock, VerifiedBlock
-from troth.chain.link import empty_block, first_state
 from troth.chain.store import ChainStore
 from troth.charter.digest import canonical_json
 from troth.charter.loading import load_scenario
 from troth.crypto.identity import Identity
-from troth.deployment.genesis import read_genesis_file, terms_of
 from troth.errors import ExitCode
 from troth.ids import NodeId
-from troth.protocols.biscotti.chain import model_bytes
+from troth.protocols.biscotti.ledger.block import CertifiedBlock, VerifiedBlock
+from troth.protocols.biscotti.ledger.chain import model_bytes
+from troth.protocols.biscotti.ledger.link import empty_block, first_state
+from troth.protocols.biscotti.operation.founding import read_genesis_file, terms_of
 from troth.worlds.real.peers import peers_text
 
 ME = NodeId(PEERS[0])

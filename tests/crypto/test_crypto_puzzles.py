@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from troth.charter.world import FixedCost, MeasuredCost, ZeroCost
 from troth.crypto.puzzles import (
     SolvePuzzle,
     check_issued,
@@ -22,7 +23,6 @@ from troth.crypto.spec import Argon2Puzzle, Sha256Puzzle
 from troth.errors import PeerError
 from troth.ids import NodeId
 from troth.worlds.simulated.cost import known_cost_s
-from troth.worlds.simulated.spec import FixedCost, MeasuredCost, ZeroCost
 
 SENDER = NodeId("party-0")
 KEY = b"k" * 32

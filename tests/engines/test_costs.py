@@ -7,10 +7,10 @@ from threading import current_thread, main_thread
 
 import pytest
 
+from troth.charter.world import CostSpec, FixedCost, MeasuredCost, ZeroCost
 from troth.compute import Compute
 from troth.engines.local import InlineEngine
 from troth.worlds.simulated.cost import run_at_cost
-from troth.worlds.simulated.spec import CostSpec, FixedCost, MeasuredCost, ZeroCost
 
 
 @dataclass(frozen=True)

@@ -26,22 +26,23 @@ except ImportError:
     )
 
 with atheris.instrument_imports(include=["troth.wire", "troth.chain", "troth.protocols.biscotti"]):
-    from troth.protocols.biscotti import offences, roles
+    from troth.protocols.biscotti import roles
+    from troth.protocols.biscotti.blaming import offences
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "simulation"))
 
 import msgspec
 from biscotti_runs import set_up
 
-from troth.chain.block import Evidence
 from troth.chain.ledger import MemoryLedger
 from troth.errors import PeerError
 from troth.ids import NodeId, Round
-from troth.protocols.biscotti.accusing import MAX_PENDING
-from troth.protocols.biscotti.leader import MAX_ACCUSATIONS
+from troth.protocols.biscotti.blaming.accusing import MAX_PENDING
+from troth.protocols.biscotti.catching_up.stash import most_bytes
+from troth.protocols.biscotti.duties.leader import MAX_ACCUSATIONS
+from troth.protocols.biscotti.ledger.block import Evidence
 from troth.protocols.biscotti.messages import MESSAGES
 from troth.protocols.biscotti.reporting import MAX_REFUSED
-from troth.protocols.biscotti.stash import most_bytes
 from troth.roles.effects import (
     Effect,
     Keep,

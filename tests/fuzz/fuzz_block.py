@@ -26,15 +26,20 @@ except ImportError:
 
 with atheris.instrument_imports(include=["troth.chain", "troth.wire"]):
     from troth import wire
-    from troth.chain import block, link
+    from troth.protocols.biscotti.ledger import block, link
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "chain"))
 
 from small_chain import SENDER, small_blocks, small_genesis
 
-from troth.chain.block import CertifiedBlock, read_block, read_certificate, seal_block
 from troth.chain.sealed import altered_field
 from troth.errors import PeerError
+from troth.protocols.biscotti.ledger.block import (
+    CertifiedBlock,
+    read_block,
+    read_certificate,
+    seal_block,
+)
 
 T = TypeVar("T")
 

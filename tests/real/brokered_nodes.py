@@ -31,11 +31,11 @@ from troth.cli import run
 from troth.compute import Compute
 from troth.crypto.identity import Identity
 from troth.crypto.puzzles import SolvePuzzle
-from troth.deployment.brokered import broker as broker_module
-from troth.deployment.brokered import parties as parties_module
-from troth.deployment.brokered.terms import of_scenario
 from troth.protocols.tormentor.claims import Witness
 from troth.protocols.tormentor.messages import GradientUpdate, Next
+from troth.protocols.tormentor.operation import asking as parties_module
+from troth.protocols.tormentor.operation import serving as broker_module
+from troth.protocols.tormentor.operation.terms import of_scenario
 from troth.protocols.tormentor.parameters import Tormentor
 from troth.protocols.tormentor.state import BROKER, CURATOR, BrokerState, Plan, ProviderState
 from troth.report.folder import RunFolder
@@ -50,8 +50,8 @@ FORKS.set_forkserver_preload(
         "sklearn.datasets",
         "troth.charter.loading",
         "troth.data.bundled",
-        "troth.deployment.brokered.broker",
-        "troth.deployment.brokered.parties",
+        "troth.protocols.tormentor.operation.serving",
+        "troth.protocols.tormentor.operation.asking",
     ]
 )
 

@@ -9,8 +9,8 @@ from node_processes import Node
 
 from troth.cli import run
 from troth.crypto.identity import Identity
-from troth.deployment.peer import PeerFiles
 from troth.ids import NodeId
+from troth.protocols.biscotti.operation.peer_files import PeerFiles
 from troth.worlds.real.peers import peers_text
 
 

@@ -20,10 +20,10 @@ from node_processes import ended, model
 
 from troth.charter.loading import LoadedScenario, load_scenario
 from troth.compute import Compute
-from troth.deployment.peer import LedgerPeer, read_peer
 from troth.engines.local import BatchedEngine
 from troth.ids import NodeId, PartyId, party_id
 from troth.protocols.biscotti.ideal import IdealRound, ideal
+from troth.protocols.biscotti.operation.peer_files import LedgerPeer, read_peer
 from troth.worlds.simulated.stage import prepare
 
 PARTIES, ROUNDS = 7, 3

@@ -20,8 +20,8 @@ from onion_relay import Recorded, recorded
 from test_brokered_command_line import free_port
 
 from troth.crypto.identity import Identity
-from troth.deployment.brokered.terms import charter_text
 from troth.protocols.tormentor.messages import NOTHING, Curated, GradientUpdate
+from troth.protocols.tormentor.operation.terms import charter_text
 from troth.protocols.tormentor.state import BROKER, CURATOR
 from troth.report.folder import RunFolder
 from troth.report.read import load_run

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from troth.charter.loading import load_scenario
-from troth.deployment.brokered.rows import rows_of_scenario
-from troth.deployment.brokered.stage import brokered_stage
 from troth.deployment.play import summary_of
 from troth.ids import NodeId, PartyId
 from troth.privacy.own import OwnPrivacy, own_privacy
+from troth.protocols.tormentor.operation.rows import rows_of_scenario
+from troth.protocols.tormentor.operation.staging import brokered_stage
 from troth.protocols.tormentor.roles import provider
 from troth.protocols.tormentor.state import BROKER, CURATOR, ProviderState
 from troth.report.privacy import NO_PRIVACY, UNKNOWN_PRIVACY

@@ -17,7 +17,17 @@ import msgspec
 import numpy as np
 from biscotti_runs import Attack, Attacker
 
-from troth.chain.block import (
+from troth.crypto import vrf
+from troth.crypto.field import ORDER
+from troth.crypto.group import POINT_BYTES
+from troth.crypto.merkle import MerkleTree
+from troth.crypto.noise_table import Seeds
+from troth.ids import NodeId, Round
+from troth.protocols.biscotti.blaming import offences
+from troth.protocols.biscotti.duties import desk
+from troth.protocols.biscotti.hiding.dealing import update_of
+from troth.protocols.biscotti.hiding.masking import MaskUpdate
+from troth.protocols.biscotti.ledger.block import (
     DEALING,
     OPENING,
     VERDICT,
@@ -27,18 +37,9 @@ from troth.chain.block import (
     seal_block,
     signed_list,
 )
-from troth.chain.lottery import next_seed
-from troth.crypto import vrf
-from troth.crypto.field import ORDER
-from troth.crypto.group import POINT_BYTES
-from troth.crypto.merkle import MerkleTree
-from troth.crypto.noise_table import Seeds
-from troth.ids import NodeId, Round
-from troth.protocols.biscotti import desk, offences
-from troth.protocols.biscotti.chain import model_digest
-from troth.protocols.biscotti.context import RoundContext
-from troth.protocols.biscotti.dealing import update_of
-from troth.protocols.biscotti.masking import MaskUpdate
+from troth.protocols.biscotti.ledger.chain import model_digest
+from troth.protocols.biscotti.ledger.context import RoundContext
+from troth.protocols.biscotti.ledger.lottery import next_seed
 from troth.protocols.biscotti.messages import (
     Accepted,
     Accusation,

@@ -18,13 +18,13 @@ from troth.crypto.group import POINT_BYTES
 from troth.crypto.noise_table import NoiseTable, Seeds, assign_slots
 from troth.crypto.seeded_bits import SeededBits
 from troth.ids import NodeId, PartyId, Round
-from troth.protocols.biscotti.context import RoundContext
+from troth.protocols.biscotti.hiding.masking import GrantedNoise, MaskedUpdate, MaskUpdate
 from troth.protocols.biscotti.keys import PeerKeys
-from troth.protocols.biscotti.masking import GrantedNoise, MaskedUpdate, MaskUpdate
+from troth.protocols.biscotti.ledger.context import RoundContext
+from troth.protocols.biscotti.ledger.setup import noise_requests, noise_table
 from troth.protocols.biscotti.messages import Masked, NoiseGrant, NoiseUse, NoNoise
 from troth.protocols.biscotti.roles import Members
 from troth.protocols.biscotti.setting import Setting
-from troth.protocols.biscotti.setup import noise_requests, noise_table
 from troth.protocols.biscotti.texts import (
     GRANT,
     MASKED,

@@ -13,12 +13,12 @@ from troth.charter.loading import load_text
 from troth.crypto.noise_table import NoiseTable
 from troth.errors import PeerError
 from troth.ids import NodeId, PartyId
-from troth.protocols.biscotti.chain import Head, Rules
 from troth.protocols.biscotti.claims import Witness
-from troth.protocols.biscotti.context import RoundContext
 from troth.protocols.biscotti.keys import PeerKeys
+from troth.protocols.biscotti.ledger.chain import Head, Rules
+from troth.protocols.biscotti.ledger.context import RoundContext
+from troth.protocols.biscotti.ledger.setup import entry_of, make_genesis, noise_root
 from troth.protocols.biscotti.roles import Members, Plan
-from troth.protocols.biscotti.setup import entry_of, make_genesis, noise_root
 from troth.roles.effects import Effect, Report, Send
 from troth.roles.interception import intercept
 from troth.roles.node import Node, Role

@@ -18,7 +18,7 @@ from biscotti_runs import CALM, Attack, Attacker, Run, set_up
 from troth.crypto.g1 import G1
 from troth.crypto.group import Point
 from troth.ids import NodeId
-from troth.protocols.biscotti.context import RoundContext
+from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.messages import (
     Accepted,
     Endorsement,

@@ -15,11 +15,13 @@ import msgspec
 import pytest
 from biscotti_runs import LATENCY, MASK, Attack, Run, set_up
 
-from troth.chain import link
 from troth.crypto import sharing
 from troth.ids import NodeId
-from troth.protocols.biscotti import aggregator, blocks, catching_up, offences
-from troth.protocols.biscotti.context import RoundContext
+from troth.protocols.biscotti.blaming import offences
+from troth.protocols.biscotti.catching_up.chasing import chasing as catching_up
+from troth.protocols.biscotti.duties import aggregator
+from troth.protocols.biscotti.ledger import blocks, link
+from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.messages import SetQuorum, SumSet, Vote
 from troth.roles.effects import Send
 

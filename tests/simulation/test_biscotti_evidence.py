@@ -11,10 +11,8 @@ import pytest
 from biscotti_runs import Run, set_up
 from test_biscotti_attackers import BLAMED, attacked, culprit
 
-from troth.chain.block import Evidence
 from troth.ids import NodeId, Round
-from troth.protocols.biscotti.messages import Masked, NoiseGrant, Opened, Shares
-from troth.protocols.biscotti.offences import (
+from troth.protocols.biscotti.blaming.offences import (
     NotProvenError,
     bad_grant,
     bad_opening,
@@ -22,6 +20,8 @@ from troth.protocols.biscotti.offences import (
     bad_update,
     judge,
 )
+from troth.protocols.biscotti.ledger.block import Evidence
+from troth.protocols.biscotti.messages import Masked, NoiseGrant, Opened, Shares
 
 SEED = bytes(32)
 KINDS = {kind: (seat, attack) for seat, attack, kind in BLAMED.values()}

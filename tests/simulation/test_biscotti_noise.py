@@ -14,19 +14,19 @@ import pytest
 from biscotti_noise_attackers import BAD_SLOT, Wish, assigned, outputs_of, without_noise
 from biscotti_runs import Attack, Run, set_up
 
-from troth.chain.block import Evidence
 from troth.crypto.noise_table import first_slot
 from troth.ids import NodeId, Round
-from troth.protocols.biscotti.context import RoundContext
-from troth.protocols.biscotti.masking import (
+from troth.protocols.biscotti.blaming.offences import NotProvenError, bad_update, judge
+from troth.protocols.biscotti.hiding.masking import (
     CheckedUpdates,
     CheckMasked,
     GrantedNoise,
     MaskUpdate,
 )
+from troth.protocols.biscotti.ledger.block import Evidence
+from troth.protocols.biscotti.ledger.context import RoundContext
+from troth.protocols.biscotti.ledger.setup import noise_requests, noise_table
 from troth.protocols.biscotti.messages import Masked, NoiseGrant, NoiseUse, Opened
-from troth.protocols.biscotti.offences import NotProvenError, bad_update, judge
-from troth.protocols.biscotti.setup import noise_requests, noise_table
 from troth.protocols.biscotti.texts import GRANT, MASKED, grant_text, masked_text, seeds_digest
 
 ZERO = NodeId("party-03")

@@ -14,9 +14,11 @@ from biscotti_attackers import Malice, altered
 from biscotti_runs import Run, set_up
 from test_biscotti_attackers import SEATS, culprit, goes_on
 
-from troth.chain.block import MAX_BLOCK_BYTES, MAX_COMMITMENT_BYTES
 from troth.ids import NodeId, Round
-from troth.protocols.biscotti import offences, roles
+from troth.protocols.biscotti import roles
+from troth.protocols.biscotti.blaming import offences
+from troth.protocols.biscotti.catching_up.stash import most_bytes
+from troth.protocols.biscotti.ledger.block import MAX_BLOCK_BYTES, MAX_COMMITMENT_BYTES
 from troth.protocols.biscotti.messages import (
     MAX_NOISERS,
     MAX_SHARE_BYTES,
@@ -27,7 +29,6 @@ from troth.protocols.biscotti.messages import (
     Proposal,
     Shares,
 )
-from troth.protocols.biscotti.stash import most_bytes
 from troth.protocols.biscotti.texts import MASKED, masked_text
 from troth.roles.effects import Effect, Send, SendBytes
 from troth.roles.messages import RoundMessage

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from troth import streams
-from troth.chain.block import CertifiedBlock
 from troth.ids import NodeId
 from troth.protocols.biscotti.ideal import IdealRound, ideal
+from troth.protocols.biscotti.ledger.block import CertifiedBlock
 
 INLINE = '[engine]\nname = "inline"\n'
 PROTOCOLS = {

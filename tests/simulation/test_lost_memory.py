@@ -10,7 +10,7 @@ import numpy as np
 from biscotti_runs import CALM, MASK, Attacker, set_up
 
 from troth.ids import NodeId, Round
-from troth.protocols.biscotti.returning import past_of, state_on
+from troth.protocols.biscotti.catching_up.returning import past_of, state_on
 from troth.roles.effects import Effect, Load, Send
 from troth.roles.interception import intercept
 from troth.roles.messages import RoundMessage

@@ -12,7 +12,7 @@ import pytest
 
 from troth.crypto.merkle import MerkleTree
 from troth.ids import NodeId
-from troth.protocols.biscotti.dealing import DealShares, Dealt, SummedShares, SumShares
+from troth.protocols.biscotti.hiding.dealing import DealShares, Dealt, SummedShares, SumShares
 from troth.protocols.biscotti.messages import Doubt, RandomRows
 from troth.roles.effects import Perform
 from troth.roles.interception import intercept

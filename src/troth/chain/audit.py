@@ -19,9 +19,24 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from troth.chain.block import Block, CertifiedBlock, read_block, read_certificate
-from troth.chain.genesis import CheckedGenesis, Genesis, GenesisError, check_named, read_genesis
-from troth.chain.link import (
+from troth.chain.sealed import ENTRY_BYTES, altered_field, field_names, index_digest, index_of
+from troth.chain.store import ChainFile, Facts, Row, Tip, first_tip
+from troth.errors import PeerError, VerificationError
+from troth.ids import NodeId, Round
+from troth.protocols.biscotti.ledger.block import (
+    Block,
+    CertifiedBlock,
+    read_block,
+    read_certificate,
+)
+from troth.protocols.biscotti.ledger.genesis import (
+    CheckedGenesis,
+    Genesis,
+    GenesisError,
+    check_named,
+    read_genesis,
+)
+from troth.protocols.biscotti.ledger.link import (
     BlockError,
     ChainState,
     check_link,
@@ -29,10 +44,6 @@ from troth.chain.link import (
     first_state,
     signers_of,
 )
-from troth.chain.sealed import ENTRY_BYTES, altered_field, field_names, index_digest, index_of
-from troth.chain.store import ChainFile, Facts, Row, Tip, first_tip
-from troth.errors import PeerError, VerificationError
-from troth.ids import NodeId, Round
 from troth.wire import Message, check_elements
 
 S = TypeVar("S")

@@ -10,11 +10,11 @@ import msgspec
 import numpy as np
 
 from troth.chain.audit import Audit
-from troth.chain.block import CertifiedBlock, read_block, read_certificate
-from troth.chain.genesis import CheckedGenesis
-from troth.chain.link import signers_of
 from troth.chain.store import ChainFile
 from troth.ids import NodeId
+from troth.protocols.biscotti.ledger.block import CertifiedBlock, read_block, read_certificate
+from troth.protocols.biscotti.ledger.genesis import CheckedGenesis
+from troth.protocols.biscotti.ledger.link import signers_of
 
 
 def blocks_of(file: ChainFile, audit: Audit[Any]) -> Iterator[CertifiedBlock]:

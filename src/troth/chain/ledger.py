@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from troth.chain.block import CertifiedBlock, VerifiedBlock
+from troth.protocols.biscotti.ledger.block import CertifiedBlock, VerifiedBlock
 
 
 class Ledger(Protocol):

@@ -18,18 +18,18 @@ from types import NoneType
 from typing import Any, Self
 from urllib.parse import quote
 
-from troth.chain.block import (
+from troth.chain.forks import preference
+from troth.chain.ledger import fitting
+from troth.errors import LocalError, PeerError, UsageError, VerificationError
+from troth.ids import NodeId
+from troth.protocols.biscotti.ledger.block import (
     CertifiedBlock,
     VerifiedBlock,
     encode_certificate,
     read_block,
     read_certificate,
 )
-from troth.chain.forks import preference
-from troth.chain.genesis import CheckedGenesis, check_named
-from troth.chain.ledger import fitting
-from troth.errors import LocalError, PeerError, UsageError, VerificationError
-from troth.ids import NodeId
+from troth.protocols.biscotti.ledger.genesis import CheckedGenesis, check_named
 
 FORMAT = b"troth chain 1"
 TABLES = (

@@ -180,7 +180,7 @@ def _ledger_privacy(
     protocol: Biscotti, charter: Charter, party: PartyId, dimension: int
 ) -> PrivacyRecord:
     """Of a peer that contributes in every round, the most that any can."""
-    from troth.protocols.biscotti.released import released_privacy
+    from troth.protocols.biscotti.hiding.released import released_privacy
 
     rounds = charter.training.rounds
     spent = released_privacy(

@@ -8,11 +8,7 @@ import msgspec
 
 from troth.attacks.spec import AttackSpec
 from troth.charter.charter import Charter
-from troth.data.spec import Equal, PartitionSpec
-from troth.engines.spec import EngineSpec
-from troth.privacy.spec import NoPrivacy, PrivacySpec
-from troth.specification import Count, Table
-from troth.worlds.simulated.spec import (
+from troth.charter.world import (
     Churn,
     CostSpec,
     Cryptography,
@@ -21,6 +17,10 @@ from troth.worlds.simulated.spec import (
     Puzzles,
     ZeroCost,
 )
+from troth.data.spec import Equal, PartitionSpec
+from troth.engines.spec import EngineSpec
+from troth.privacy.spec import NoPrivacy, PrivacySpec
+from troth.specification import Count, Table
 
 
 class Parties(Table, frozen=True, kw_only=True):

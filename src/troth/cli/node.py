@@ -122,8 +122,8 @@ def node(
     from troth.crypto.identity import Identity
     from troth.deployment.events import Event
     from troth.deployment.node import play
-    from troth.deployment.peer import PeerFiles
     from troth.ids import NodeId
+    from troth.protocols.biscotti.operation.peer_files import PeerFiles
     from troth.worlds.real.limits import Limits
     from troth.worlds.real.node import Listen
     from troth.worlds.real.peers import read_addresses, read_peers

@@ -8,15 +8,10 @@ from typing import NoReturn
 
 import click
 
-from troth.cli.broker import broker
-from troth.cli.chain import chain
 from troth.cli.check import check
-from troth.cli.curate import curate
 from troth.cli.data import data
 from troth.cli.failure import from_click
-from troth.cli.genesis import genesis
 from troth.cli.identity import identity
-from troth.cli.join import join
 from troth.cli.launch import launch
 from troth.cli.new import new
 from troth.cli.node import node
@@ -24,9 +19,14 @@ from troth.cli.report import report
 from troth.cli.reproduce import reproduce
 from troth.cli.schema import schema
 from troth.cli.simulate import simulate
-from troth.cli.status import status
 from troth.cli.verb import Verbs
 from troth.errors import ExitCode
+from troth.protocols.biscotti.operation.verbs.chain import chain
+from troth.protocols.biscotti.operation.verbs.genesis import genesis
+from troth.protocols.tormentor.operation.verbs.broker import broker
+from troth.protocols.tormentor.operation.verbs.curate import curate
+from troth.protocols.tormentor.operation.verbs.join import join
+from troth.protocols.tormentor.operation.verbs.status import status
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -26,7 +26,6 @@ from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario
 from troth.crypto.identity import Identity
 from troth.deployment.events import Event, read_event
-from troth.deployment.genesis import build, make_own, noise_file, terms_of, write_genesis_file
 from troth.deployment.play import with_rounds
 from troth.errors import (
     CharterError,
@@ -39,6 +38,13 @@ from troth.errors import (
     VerificationError,
 )
 from troth.ids import Bytes, NodeId, party_id
+from troth.protocols.biscotti.operation.founding import (
+    build,
+    make_own,
+    noise_file,
+    terms_of,
+    write_genesis_file,
+)
 from troth.protocols.tormentor.parameters import Tormentor
 from troth.protocols.tormentor.state import BROKER, CURATOR
 from troth.records import PartyRecord, RoundRecord, Status, Summary, Traffic

@@ -17,11 +17,11 @@ from pathlib import Path
 from troth.charter.loading import LoadedScenario
 from troth.crypto.identity import Identity, PublicId
 from troth.data.root import data_root
-from troth.deployment.ledger_start import checked_file, settle_start
-from troth.deployment.peer import PeerFiles, read_peer
 from troth.deployment.play import JOURNAL, NodeResult, Play, open_folder
 from troth.errors import CharterError
 from troth.ids import NodeId
+from troth.protocols.biscotti.operation.peer_files import PeerFiles, read_peer
+from troth.protocols.biscotti.operation.starting import checked_file, settle_start
 from troth.report.progress import Progress
 from troth.worlds.real.journal import Journal
 from troth.worlds.real.limits import Limits

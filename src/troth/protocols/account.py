@@ -49,7 +49,7 @@ def own_account(
       dimension: D, of the model.
     """
     if isinstance(protocol, Biscotti):
-        from troth.protocols.biscotti.released import released_privacy
+        from troth.protocols.biscotti.hiding.released import released_privacy
         from troth.protocols.biscotti.state import PeerState
 
         peer = load(PeerState)

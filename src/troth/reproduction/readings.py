@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from troth.ids import NodeId
+from troth.protocols.biscotti.operation.stake_readings import stake_shares
 from troth.records import PartyRecord
 from troth.report.read import Run
-from troth.reproduction.chains import stake_shares
 from troth.reproduction.spec import (
     AcceptedShare,
     ComputingTime,

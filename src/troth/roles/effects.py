@@ -31,9 +31,9 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from troth.chain.block import CertifiedBlock, VerifiedBlock
 from troth.compute import Compute
 from troth.ids import NodeId, Round
+from troth.protocols.biscotti.ledger.block import CertifiedBlock, VerifiedBlock
 from troth.records import Rejection
 from troth.roles.messages import RoundMessage
 from troth.wire import Float32s, Message

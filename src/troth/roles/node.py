@@ -8,9 +8,9 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 
-from troth.chain.block import CertifiedBlock, VerifiedBlock
 from troth.compute import Compute
 from troth.ids import NodeId, Round
+from troth.protocols.biscotti.ledger.block import CertifiedBlock, VerifiedBlock
 from troth.records import Rejection
 from troth.roles import effects
 from troth.roles.effects import Collected, Effect, Received

@@ -10,15 +10,20 @@ from pathlib import Path
 import msgspec
 
 from troth import streams
-from troth.chain.block import CertifiedBlock, VerifiedBlock, certified_text, seal_block
 from troth.chain.store import ChainStore
 from troth.charter.digest import canonical_json
 from troth.charter.loading import load_text
 from troth.charter.scenario import Scenario
 from troth.ids import NodeId
-from troth.protocols.biscotti.blocks import certify
-from troth.protocols.biscotti.chain import Rules, model_bytes
 from troth.protocols.biscotti.keys import PeerKeys
+from troth.protocols.biscotti.ledger.block import (
+    CertifiedBlock,
+    VerifiedBlock,
+    certified_text,
+    seal_block,
+)
+from troth.protocols.biscotti.ledger.blocks import certify
+from troth.protocols.biscotti.ledger.chain import Rules, model_bytes
 from troth.wire import Float32s
 from troth.worlds.simulated.stage import prepare
 from troth.worlds.simulated.world import SimulatedWorld

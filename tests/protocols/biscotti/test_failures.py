@@ -6,7 +6,6 @@ from math import comb
 
 import pytest
 
-from troth.chain.stake import StakeTable
 from troth.errors import CharterError
 from troth.ids import NodeId
 from troth.learning.training import Training
@@ -16,6 +15,7 @@ from troth.protocols.biscotti.failures import (
     contributors_drawn,
     run_notes,
 )
+from troth.protocols.biscotti.ledger.stake import StakeTable
 from troth.protocols.biscotti.parameters import (
     Biscotti,
     GaussianMask,

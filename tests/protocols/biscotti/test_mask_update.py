@@ -14,7 +14,7 @@ from troth.crypto.noise_table import NoiseSecret, NoiseTable, Seeds
 from troth.crypto.seeded_bits import SeededBits
 from troth.ids import NodeId, Round
 from troth.learning.training import Training
-from troth.protocols.biscotti.masking import GrantedNoise, MaskUpdate, from_wire
+from troth.protocols.biscotti.hiding.masking import GrantedNoise, MaskUpdate, from_wire
 from troth.protocols.biscotti.parameters import Biscotti, GaussianMask, Noise
 from troth.protocols.biscotti.setting import setting_of
 

@@ -18,13 +18,14 @@ from troth.privacy.discrete_table import gaussian_table
 from troth.privacy.distributed import MIN_PART_SIGMA, least_sigma, sum_event
 from troth.privacy.events import ConcentratedEvent, NonPrivateEvent
 from troth.protocols.account import own_account
-from troth.protocols.biscotti.chain import Head
-from troth.protocols.biscotti.noising import (
+from troth.protocols.biscotti.hiding.noising import (
     MAX_MASKED,
     ledger_sigma,
     sensitivity,
     slot_sigma,
 )
+from troth.protocols.biscotti.hiding.released import released_privacy, round_costs
+from troth.protocols.biscotti.ledger.chain import Head
 from troth.protocols.biscotti.parameters import (
     Biscotti,
     CalibratedMask,
@@ -35,7 +36,6 @@ from troth.protocols.biscotti.parameters import (
     NoMask,
     PaperMask,
 )
-from troth.protocols.biscotti.released import released_privacy, round_costs
 from troth.protocols.biscotti.state import PeerState
 from troth.records import PartyPrivacy
 

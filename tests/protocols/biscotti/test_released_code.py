@@ -14,12 +14,12 @@ import pytest
 
 from troth.ids import Round
 from troth.learning.training import Training
-from troth.protocols.biscotti.dealing import DealShares, Dealt
-from troth.protocols.biscotti.masking import MaskedUpdate, MaskUpdate
+from troth.protocols.biscotti.hiding.dealing import DealShares, Dealt
+from troth.protocols.biscotti.hiding.masking import MaskedUpdate, MaskUpdate
+from troth.protocols.biscotti.hiding.views import explanation
 from troth.protocols.biscotti.messages import Shares
 from troth.protocols.biscotti.parameters import Biscotti, Noise, NoMask
 from troth.protocols.biscotti.setting import Setting, setting_of
-from troth.protocols.biscotti.views import explanation
 from troth.wire import Float32s
 
 DIMENSION = 20

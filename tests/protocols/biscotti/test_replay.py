@@ -12,7 +12,12 @@ import pytest
 from small_run import small_run
 
 from troth.chain.audit import Audit, BadChainError, audit_structure
-from troth.chain.block import (
+from troth.chain.store import ChainFile, ChainStore
+from troth.charter.loading import charter_of
+from troth.errors import CharterError, VerificationError
+from troth.learning.training import Training
+from troth.protocols.biscotti.duties.aggregator import chosen
+from troth.protocols.biscotti.ledger.block import (
     OPENING,
     VERDICT,
     CertifiedBlock,
@@ -20,17 +25,12 @@ from troth.chain.block import (
     opening_text,
     signed_list,
 )
-from troth.chain.genesis import CheckedGenesis, StakeUpdate, build_genesis
-from troth.chain.stake import apply_changes, stake_changes
-from troth.chain.store import ChainFile, ChainStore
-from troth.charter.loading import charter_of
-from troth.errors import CharterError, VerificationError
-from troth.learning.training import Training
-from troth.protocols.biscotti.aggregator import chosen
-from troth.protocols.biscotti.blocks import certify
-from troth.protocols.biscotti.chain import model_digest
+from troth.protocols.biscotti.ledger.blocks import certify
+from troth.protocols.biscotti.ledger.chain import model_digest
+from troth.protocols.biscotti.ledger.genesis import CheckedGenesis, StakeUpdate, build_genesis
+from troth.protocols.biscotti.ledger.replay import BadSlot, Replayed, replay
+from troth.protocols.biscotti.ledger.stake import apply_changes, stake_changes
 from troth.protocols.biscotti.parameters import Biscotti
-from troth.protocols.biscotti.replay import BadSlot, Replayed, replay
 
 
 def read_charter(data: bytes) -> tuple[Biscotti, Training]:

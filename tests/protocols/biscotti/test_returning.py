@@ -14,18 +14,18 @@ import pytest
 from small_run import small_run
 
 from troth.chain.audit import Audit, BadChainError
-from troth.chain.block import CertifiedBlock, VerifiedBlock, certified_text
-from troth.chain.genesis import build_genesis
-from troth.chain.link import empty_block
 from troth.chain.store import ChainFile, ChainStore
-from troth.deployment.ledger_start import checked_file, settle_start
-from troth.deployment.peer import LedgerPeer
 from troth.errors import VerificationError
 from troth.ids import NodeId, Round
-from troth.protocols.biscotti.blocks import certify
-from troth.protocols.biscotti.chain import Head
-from troth.protocols.biscotti.replay import replay_own
-from troth.protocols.biscotti.returning import past_of
+from troth.protocols.biscotti.catching_up.returning import past_of
+from troth.protocols.biscotti.ledger.block import CertifiedBlock, VerifiedBlock, certified_text
+from troth.protocols.biscotti.ledger.blocks import certify
+from troth.protocols.biscotti.ledger.chain import Head
+from troth.protocols.biscotti.ledger.genesis import build_genesis
+from troth.protocols.biscotti.ledger.link import empty_block
+from troth.protocols.biscotti.ledger.replay import replay_own
+from troth.protocols.biscotti.operation.peer_files import LedgerPeer
+from troth.protocols.biscotti.operation.starting import checked_file, settle_start
 from troth.protocols.biscotti.roles import Members
 from troth.protocols.biscotti.state import PeerState
 from troth.worlds.real.journal import Checkpoint, Journal

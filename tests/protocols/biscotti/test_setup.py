@@ -11,22 +11,19 @@ import msgspec
 import numpy as np
 import pytest
 
-from troth.chain.genesis import CheckedGenesis, GenesisError, PublicEntry, read_genesis
 from troth.crypto.noise_table import check_seeds
 from troth.engines.local import BatchedEngine
 from troth.errors import VerificationError
 from troth.ids import NodeId, Round
 from troth.learning.training import Training
 from troth.protocols.biscotti.keys import PeerKeys
-from troth.protocols.biscotti.parameters import (
-    Biscotti,
-    GaussianMask,
-    Noise,
-    NoMask,
-    StakeSpec,
+from troth.protocols.biscotti.ledger.genesis import (
+    CheckedGenesis,
+    GenesisError,
+    PublicEntry,
+    read_genesis,
 )
-from troth.protocols.biscotti.setting import Setting, setting_of
-from troth.protocols.biscotti.setup import (
+from troth.protocols.biscotti.ledger.setup import (
     CommitNoise,
     check_genesis_of,
     entry_of,
@@ -37,6 +34,14 @@ from troth.protocols.biscotti.setup import (
     noise_table,
     read_noise_table,
 )
+from troth.protocols.biscotti.parameters import (
+    Biscotti,
+    GaussianMask,
+    Noise,
+    NoMask,
+    StakeSpec,
+)
+from troth.protocols.biscotti.setting import Setting, setting_of
 
 PEERS = tuple(NodeId(f"party-{index}") for index in range(3))
 CHARTER = "sha256:" + sha256(b"a charter").hexdigest()

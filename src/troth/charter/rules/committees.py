@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from troth.charter.rules.common import admitted
 from troth.charter.scenario import Scenario
+from troth.charter.world import Cryptography
 from troth.errors import CharterError
 from troth.protocols.biscotti.parameters import Biscotti
 from troth.robustness.spec import Krum, MultiKrum
-from troth.worlds.simulated.spec import Cryptography
 
 
 def check_peers(protocol: Biscotti, count: int) -> None:
@@ -50,7 +50,7 @@ def _cryptography_is_a_ledgers(scenario: Scenario) -> None:
 
 def _seats_are_filled(protocol: Biscotti, count: int) -> None:
     # Imported here and below: these come with numerical code, and `troth --help` reads this module.
-    from troth.chain.block import MAX_PEERS
+    from troth.protocols.biscotti.ledger.block import MAX_PEERS
 
     if count > MAX_PEERS:
         raise CharterError(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from troth.charter.rules.common import admitted, asked, coordinators, sends_messages, tag
 from troth.charter.rules.world import least_delay_s
 from troth.charter.scenario import Scenario
+from troth.charter.world import FixedCost
 from troth.errors import CharterError
 from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.dssgd.parameters import DSSGD
 from troth.protocols.federated.parameters import Federated
 from troth.protocols.tormentor.parameters import Tormentor
-from troth.worlds.simulated.spec import FixedCost
 
 _UPDATE = "local_update"
 """What cost models call a party's training."""

@@ -8,9 +8,9 @@ from troth.charter.keys import dotted
 from troth.charter.rules.common import cost_labels, parties_are_nodes, sends_messages, tag
 from troth.charter.scenario import Scenario
 from troth.charter.words import listing
+from troth.charter.world import Churn, FixedCost, LatencySpec, Network, Puzzles
 from troth.errors import CharterError
 from troth.protocols.tormentor.parameters import Tormentor
-from troth.worlds.simulated.spec import Churn, FixedCost, LatencySpec, Network, Puzzles
 
 
 def _network_carries_something(scenario: Scenario) -> None:
@@ -97,7 +97,7 @@ def _workers_have_processes(scenario: Scenario) -> None:
 def least_delay_s(latency: LatencySpec) -> float:
     """The least one-way delay, in seconds."""
     # Imported here: it comes with numerical code, and `troth --help` reads this module.
-    from troth.worlds.simulated.spec import floor_s
+    from troth.charter.world import floor_s
 
     return floor_s(latency)
 

@@ -29,23 +29,24 @@ from typing import Any
 
 import numpy as np
 
-from troth.chain.block import (
+from troth.crypto import signatures
+from troth.crypto.group import POINT_BYTES
+from troth.crypto.puzzles import DIGEST_BYTES
+from troth.errors import PeerError
+from troth.ids import NodeId
+from troth.protocols.biscotti.hiding.dealing import SumShares
+from troth.protocols.biscotti.hiding.masking import MaskedUpdate
+from troth.protocols.biscotti.hiding.views import explanation
+from troth.protocols.biscotti.ledger.block import (
     VERDICT,
     Block,
     CertifiedBlock,
     Contribution,
     signed_list,
 )
-from troth.chain.link import signers_of
-from troth.crypto import signatures
-from troth.crypto.group import POINT_BYTES
-from troth.crypto.puzzles import DIGEST_BYTES
-from troth.errors import PeerError
-from troth.ids import NodeId
-from troth.protocols.biscotti.chain import Head
-from troth.protocols.biscotti.context import RoundContext
-from troth.protocols.biscotti.dealing import SumShares
-from troth.protocols.biscotti.masking import MaskedUpdate
+from troth.protocols.biscotti.ledger.chain import Head
+from troth.protocols.biscotti.ledger.context import RoundContext
+from troth.protocols.biscotti.ledger.link import signers_of
 from troth.protocols.biscotti.messages import (
     Accepted,
     Endorsement,
@@ -60,7 +61,6 @@ from troth.protocols.biscotti.messages import (
 )
 from troth.protocols.biscotti.roles import Plan
 from troth.protocols.biscotti.state import PeerState
-from troth.protocols.biscotti.views import explanation
 from troth.roles.effects import Effect, Keep, Perform, Received, Save, Send
 from troth.roles.interception import intercept
 from troth.roles.messages import RoundMessage

@@ -6,18 +6,18 @@ from math import ceil
 
 import numpy as np
 
-from troth.chain.block import (
+from troth.crypto.group import POINT_BYTES
+from troth.crypto.puzzles import DIGEST_BYTES
+from troth.crypto.sharing import SharingScheme
+from troth.ids import NodeId, Round
+from troth.protocols.biscotti.ledger.block import (
     DEALING_BYTES,
     Acknowledgement,
     Contribution,
     NoiseOpening,
     Verdict,
 )
-from troth.crypto.group import POINT_BYTES
-from troth.crypto.puzzles import DIGEST_BYTES
-from troth.crypto.sharing import SharingScheme
-from troth.ids import NodeId, Round
-from troth.protocols.biscotti.context import MAX_AUDITED
+from troth.protocols.biscotti.ledger.context import MAX_AUDITED
 from troth.protocols.biscotti.messages import (
     MESSAGES,
     Accepted,

@@ -10,11 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, comb
 
-from troth.chain.committees import CommitteeSizes, FailureProbabilities, failure_probabilities
-from troth.chain.stake import StakeTable
 from troth.errors import CharterError, RoundFailedError
 from troth.ids import NodeId
 from troth.learning.training import Training
+from troth.protocols.biscotti.ledger.committees import (
+    CommitteeSizes,
+    FailureProbabilities,
+    failure_probabilities,
+)
+from troth.protocols.biscotti.ledger.stake import StakeTable
 from troth.protocols.biscotti.parameters import Biscotti, NoMask, Property
 from troth.protocols.biscotti.setting import Setting
 

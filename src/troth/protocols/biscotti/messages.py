@@ -10,7 +10,11 @@ from typing import Annotated
 
 import msgspec
 
-from troth.chain.block import (
+from troth.crypto import vrf
+from troth.crypto.certificates import SIGNATURE_BYTES as CERTIFICATE_SIGNATURE_BYTES
+from troth.crypto.merkle import Path
+from troth.crypto.puzzles import DIGEST_BYTES, Digest
+from troth.protocols.biscotti.ledger.block import (
     DEALING_BYTES,
     MAX_BLOCK_BYTES,
     MAX_CERTIFICATE_BYTES,
@@ -25,10 +29,6 @@ from troth.chain.block import (
     Signature,
     Verdict,
 )
-from troth.crypto import vrf
-from troth.crypto.certificates import SIGNATURE_BYTES as CERTIFICATE_SIGNATURE_BYTES
-from troth.crypto.merkle import Path
-from troth.crypto.puzzles import DIGEST_BYTES, Digest
 from troth.roles.messages import RoundMessage
 from troth.wire import Message, UInt32s
 

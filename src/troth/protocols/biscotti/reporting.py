@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from troth.errors import PeerError
 from troth.ids import Round
-from troth.protocols.biscotti.branch import Branch
+from troth.protocols.biscotti.catching_up.branch import Branch
 from troth.records import Rejection
 from troth.roles.node import Node
 

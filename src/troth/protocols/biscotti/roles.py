@@ -12,27 +12,27 @@ from pathlib import Path
 
 import msgspec
 
-from troth.chain.block import CertifiedBlock
-from troth.chain.link import empty_block
 from troth.crypto.noise_table import NoiseTable
 from troth.errors import PeerError
 from troth.ids import NodeId, PartyId, Round
-from troth.protocols.biscotti.accusing import Accuser
-from troth.protocols.biscotti.aggregator import Aggregator
-from troth.protocols.biscotti.branch import Branch
-from troth.protocols.biscotti.catching_up import CatchingUp
-from troth.protocols.biscotti.chain import Head, Rules
-from troth.protocols.biscotti.checking import Checker
-from troth.protocols.biscotti.contributor import Contributor
-from troth.protocols.biscotti.desk import SPREAD, Desk, round_s
+from troth.protocols.biscotti.blaming.accusing import Accuser
+from troth.protocols.biscotti.catching_up.branch import Branch
+from troth.protocols.biscotti.catching_up.chasing import CatchingUp
+from troth.protocols.biscotti.catching_up.checking import Checker
+from troth.protocols.biscotti.catching_up.stash import Stash
+from troth.protocols.biscotti.duties.aggregator import Aggregator
+from troth.protocols.biscotti.duties.contributor import Contributor
+from troth.protocols.biscotti.duties.desk import SPREAD, Desk, round_s
+from troth.protocols.biscotti.duties.leader import Leader
+from troth.protocols.biscotti.duties.noiser import Noiser
+from troth.protocols.biscotti.duties.verifier import Verifier
 from troth.protocols.biscotti.keys import PeerKeys
-from troth.protocols.biscotti.leader import Leader
+from troth.protocols.biscotti.ledger.block import CertifiedBlock
+from troth.protocols.biscotti.ledger.chain import Head, Rules
+from troth.protocols.biscotti.ledger.link import empty_block
 from troth.protocols.biscotti.messages import MESSAGES, Announce, Blocks, Want
-from troth.protocols.biscotti.noiser import Noiser
 from troth.protocols.biscotti.reporting import Reporter
-from troth.protocols.biscotti.stash import Stash
 from troth.protocols.biscotti.state import PeerState
-from troth.protocols.biscotti.verifier import Verifier
 from troth.roles.messages import RoundMessage
 from troth.roles.node import Node
 from troth.wire import Float32s, Message

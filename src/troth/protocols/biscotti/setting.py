@@ -17,7 +17,7 @@ from troth.crypto.sharing import SharingScheme
 from troth.errors import CharterError, LocalError
 from troth.ids import NodeId
 from troth.learning.training import Training
-from troth.protocols.biscotti.noising import ledger_sigma, slot_sigma
+from troth.protocols.biscotti.hiding.noising import ledger_sigma, slot_sigma
 from troth.protocols.biscotti.parameters import Biscotti
 
 MAX_COLUMNS = 2**14

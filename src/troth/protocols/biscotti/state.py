@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from troth.chain.block import Evidence
 from troth.ids import NodeId, Round
-from troth.protocols.biscotti.chain import Head
+from troth.protocols.biscotti.ledger.block import Evidence
+from troth.protocols.biscotti.ledger.chain import Head
 from troth.protocols.biscotti.messages import Announce
 from troth.records import Rejection
 from troth.wire import Float32s

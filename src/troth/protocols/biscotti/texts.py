@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
-from troth.chain.block import Acknowledgement, Contribution, Verdict, signed_list
 from troth.crypto.noise_table import Seeds
 from troth.ids import NodeId, Round
-from troth.protocols.biscotti.context import RoundContext
+from troth.protocols.biscotti.ledger.block import (
+    Acknowledgement,
+    Contribution,
+    Verdict,
+    signed_list,
+)
+from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.messages import Masked, NoiseUse, SumSet
 from troth.wire import Codec
 

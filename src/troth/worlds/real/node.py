@@ -12,7 +12,7 @@ from troth.crypto.identity import Identity, PublicId
 from troth.errors import UsageError
 from troth.ids import NodeId
 from troth.learning.device import repeatable
-from troth.protocols.biscotti.gossip import MAX_ANSWER_BYTES
+from troth.protocols.biscotti.catching_up.gossip import MAX_ANSWER_BYTES
 from troth.roles.node import Node
 from troth.wire import Codec, Float32s
 from troth.worlds.real.carrying import while_carried

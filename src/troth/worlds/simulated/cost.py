@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from troth.charter.world import CostSpec, FixedCost, MeasuredCost
 from troth.compute import Compute
 from troth.engines.engine import Engine
-from troth.worlds.simulated.spec import CostSpec, FixedCost, MeasuredCost
 
 
 def known_cost_s(spec: CostSpec, request: Compute[Any, Any]) -> float | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from troth.charter.world import Churn, Faults
 from troth.ids import NodeId, PartyId
 from troth.streams import Stream
-from troth.worlds.simulated.spec import Churn, Faults
 
 
 @dataclass(frozen=True, slots=True)

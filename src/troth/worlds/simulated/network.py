@@ -10,9 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from troth.ids import NodeId
-from troth.streams import Stream
-from troth.worlds.simulated.spec import (
+from troth.charter.world import (
     ConstantLatency,
     LatencySpec,
     LogNormalLatency,
@@ -20,6 +18,8 @@ from troth.worlds.simulated.spec import (
     NetworkPartition,
     floor_s,
 )
+from troth.ids import NodeId
+from troth.streams import Stream
 
 _BLOCK = 64
 """Messages whose fate is drawn together; drawing one at a time costs twenty times more."""

@@ -10,11 +10,11 @@ from functools import cache
 from hashlib import blake2b
 from typing import Any, get_type_hints
 
-from troth.chain.block import CertifiedBlock
 from troth.chain.ledger import MemoryLedger
 from troth.compute import Compute
 from troth.errors import LocalError
 from troth.ids import NodeId
+from troth.protocols.biscotti.ledger.block import CertifiedBlock
 from troth.roles.effects import (
     Collect,
     Effect,

@@ -11,9 +11,14 @@ from typing import Any
 
 import msgspec
 
-from troth.chain.block import CertifiedBlock, encode_certificate, read_block, read_certificate
 from troth.errors import VerificationError
 from troth.ids import NodeId
+from troth.protocols.biscotti.ledger.block import (
+    CertifiedBlock,
+    encode_certificate,
+    read_block,
+    read_certificate,
+)
 from troth.roles.effects import Collected, Now, Perform, Received
 from troth.wire import Float32s, decode_array, decode_extension
 from troth.worlds.mailbox import Envelope

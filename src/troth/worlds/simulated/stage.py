@@ -16,8 +16,10 @@ from troth.attacks.choice import check_attack, choose_attackers, target_of
 from troth.attacks.data import poison
 from troth.attacks.roles import corrupt
 from troth.attacks.spec import AttackSpec, DataAttack, LabelFlip, Rejoin
+from troth.attacks.tormentor import rejoining
 from troth.charter.digest import charter_digest
 from troth.charter.scenario import Scenario
+from troth.charter.world import ZeroCost
 from troth.data.examples import DataSet, Examples
 from troth.engines.engine import Engine
 from troth.engines.make import make_engine
@@ -26,6 +28,7 @@ from troth.ids import NodeId, PartyId
 from troth.learning.device import choose_device, describe_device
 from troth.learning.workbench import Targets, Workbench
 from troth.privacy.own import OwnPrivacy, own_privacy
+from troth.protocols.biscotti.operation.members import member_notes, simulated_members
 from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.biscotti.roles import Members
 from troth.protocols.centralised.roles import TRAINER
@@ -36,9 +39,6 @@ from troth.roles.node import Cast
 from troth.streams import Stream
 from troth.wire import Float32s, Int64s
 from troth.worlds.dealing import deal_rows, make_bench
-from troth.worlds.simulated.members import member_notes, simulated_members
-from troth.worlds.simulated.spec import ZeroCost
-from troth.worlds.simulated.sybils import rejoining
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,11 +24,12 @@ from hashlib import blake2b
 from heapq import heappop, heappush
 from typing import Any, Protocol
 
-from troth.chain.block import CertifiedBlock
 from troth.chain.ledger import MemoryLedger
+from troth.charter.world import Churn, CostSpec, Faults, Network
 from troth.engines.engine import Engine
 from troth.errors import PeerError, RoundFailedError
 from troth.ids import NodeId, PartyId, SimulatedSeconds
+from troth.protocols.biscotti.ledger.block import CertifiedBlock
 from troth.roles.effects import (
     Collect,
     Collected,
@@ -54,7 +55,6 @@ from troth.worlds.simulated.cost import known_cost_s, run_at_cost
 from troth.worlds.simulated.faults import Outage, RandomChurn, scheduled
 from troth.worlds.simulated.network import SimulatedNetwork
 from troth.worlds.simulated.runtime import Runtime
-from troth.worlds.simulated.spec import Churn, CostSpec, Faults, Network
 from troth.worlds.states import decode_state, encode_state
 
 IDLE_OUTAGES = 100_000

@@ -1,0 +1,205 @@
+"""How a peer hears of a better chain than its own and gets its blocks, and how it serves others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from troth.chain.forks import preference
+from troth.errors import PeerError
+from troth.ids import NodeId
+from troth.protocols.biscotti.catching_up.branch import Branch
+from troth.protocols.biscotti.catching_up.checking import Checker
+from troth.protocols.biscotti.catching_up.gossip import (
+    MAX_ANSWER_BYTES,
+    announcement,
+    is_better,
+    locator,
+    neighbours,
+)
+from troth.protocols.biscotti.ledger.block import (
+    CertifiedBlock,
+    VerifiedBlock,
+    encode_certificate,
+    read_block,
+    read_certificate,
+)
+from troth.protocols.biscotti.ledger.chain import Head, Rules
+from troth.protocols.biscotti.messages import MAX_BLOCKS, Announce, Blocks, Want, WireBlock
+from troth.roles.node import Node
+from troth.wire import Message
+
+MAX_ANSWERS = 16
+"""Times that one peer is sent blocks in a round."""
+
+GoOn = Callable[[int, list[tuple[CertifiedBlock, Head]]], Awaitable[None]]
+"""Goes on from blocks above a height, each with the chain after it: another round begins."""
+
+
+@dataclass
+class CatchingUp:
+    """Announces our chain, asks one peer at a time for a better one, and answers who asks."""
+
+    node: Node
+    rules: Rules
+    branch: Branch
+    checker: Checker
+    go_on: GoOn
+    rumours: dict[NodeId, Announce]
+    """Better chains that others say they have."""
+    failed: Counter[NodeId] = field(default_factory=Counter)
+    """How often each has not sent the better chain that it announced."""
+    asked: tuple[NodeId, float] | None = None
+    """Whom we have asked for blocks, and until when we wait."""
+    reached: int = 0
+    """Height up to which it has sent them: whoever sends no higher ones is asked no more."""
+    answers: Counter[NodeId] = field(default_factory=Counter)
+    """How often we have sent blocks to each in this round."""
+
+    @cached_property
+    def neighbours(self) -> tuple[NodeId, ...]:
+        """Whom blocks are announced to."""
+        genesis = self.rules.genesis
+        least = self.rules.parameters.neighbours
+        return neighbours(genesis.id, genesis.content.names(), self.node.id, least)
+
+    def begin_round(self) -> None:
+        """Forget who was asked, who has failed us, and who was answered."""
+        self.asked = None
+        self.answers.clear()
+        self.failed.clear()
+
+    async def announce(self) -> None:
+        """Tell our neighbours what chain we have."""
+        await self.node.broadcast(self.neighbours, announcement(self.branch.head))
+
+    async def hear(self, sender: NodeId, message: Announce) -> None:
+        """Remember who has a better chain, and tell who has a worse one: it may have been away."""
+        if is_better(message, self.branch.head):
+            self.rumours[sender] = message
+        elif preference(message.certified, message.anchor) < self.branch.head.preference():
+            await self._answer(sender, announcement(self.branch.head))
+
+    def is_behind(self) -> bool:
+        """Whether somebody says that they have a better chain than ours."""
+        return any(is_better(rumour, self.branch.head) for rumour in self.rumours.values())
+
+    async def _answer(self, sender: NodeId, message: Message) -> None:
+        """Send something of our chain, if that is not the whole round's work already."""
+        self.answers[sender] += 1
+        if self.answers[sender] <= MAX_ANSWERS:
+            await self.node.send(sender, message)
+
+    async def chase(self) -> None:
+        """Ask one peer at a time for a better chain than ours."""
+        now_s = await self.node.now()
+        if self.asked is not None:
+            if now_s < self.asked[1]:
+                return
+            self._give_up(self.asked[0])
+            self.asked = None
+        self.rumours = {
+            peer: rumour
+            for peer, rumour in self.rumours.items()
+            if is_better(rumour, self.branch.head)
+        }
+        if self.rumours:
+            best = max(
+                sorted(self.rumours),
+                # Who has failed us comes last, whatever it claims to have.
+                key=lambda peer: (
+                    -self.failed[peer],
+                    preference(self.rumours[peer].certified, self.rumours[peer].anchor),
+                ),
+            )
+            self.asked, self.reached = (best, now_s + self.rules.parameters.phase_s), 0
+            await self.node.send(best, locator(self.branch.line))
+
+    def _give_up(self, peer: NodeId) -> None:
+        self.failed[peer] += 1
+        self.rumours.pop(peer, None)
+
+    async def serve(self, sender: NodeId, message: Want) -> None:
+        """Send what comes after the first block of theirs that is on our chain."""
+        head = self.branch.head
+        heights = {block_hash: height for height, block_hash in enumerate(self.branch.line)}
+        above = next((heights[hash] for hash in message.locator if hash in heights), None)
+        if above is None or self.answers[sender] >= MAX_ANSWERS:
+            return
+        kept = await self.node.kept_line(head.hash, above=above, most_bytes=MAX_ANSWER_BYTES)
+        blocks = kept[:MAX_BLOCKS]
+        await self._answer(
+            sender,
+            Blocks(
+                tuple(
+                    WireBlock(
+                        block.block.data,
+                        None
+                        if block.certificate is None
+                        else encode_certificate(block.certificate),
+                    )
+                    for block in blocks
+                ),
+                more=bool(blocks) and blocks[-1].hash != head.hash,
+            ),
+        )
+
+    async def take(self, sender: NodeId, message: Blocks, *, signed: Collection[bytes]) -> None:
+        """Check blocks if we asked for them, and go on from them if their chain wins.
+
+        Args:
+          signed: hashes of blocks whose contents our aggregator part has checked.
+
+        Raises:
+          PeerError: one of them does not hold; the culprit is `sender`.
+        """
+        if self.asked is None or self.asked[0] != sender:
+            return
+        self.asked = None
+        try:
+            await self._take_blocks(sender, message, signed)
+        except PeerError:
+            self._give_up(sender)
+            raise
+
+    async def _take_blocks(
+        self, sender: NodeId, message: Blocks, signed: Collection[bytes]
+    ) -> None:
+        checked: list[tuple[CertifiedBlock, Head]] = []
+        below: Head | None = None
+        for sent in message.blocks:
+            block = _read(sent, sender)
+            if below is None:
+                below = await self.branch.head_at(block.block.content.previous)
+                if below is None:
+                    raise PeerError("sent blocks that nobody asked for", culprits=(sender,))
+            at = checked[-1][1] if checked else below
+            after = await self.checker.checked(at, block, sender, signed=block.hash in signed)
+            checked.append((block, after))
+        if below is None:
+            self._give_up(sender)
+            return
+        for block, _ in checked:
+            await self.node.keep(VerifiedBlock(block))
+        top = checked[-1][1]
+        # Empty blocks at the end are the sender's own affair.
+        while checked and checked[-1][0].certificate is None:
+            checked.pop()
+        if checked and checked[-1][1].preference() > self.branch.head.preference():
+            await self.go_on(below.height, checked)
+        elif not message.more or top.height <= self.reached:
+            self._give_up(sender)
+        if message.more and top.height > self.reached:
+            self.reached = top.height
+            self.asked = sender, await self.node.now() + self.rules.parameters.phase_s
+            await self.node.send(sender, Want((top.hash, self.branch.line[0])))
+
+
+def _read(sent: WireBlock, sender: NodeId) -> CertifiedBlock:
+    certificate = sent.certificate
+    return CertifiedBlock(
+        read_block(sent.block, sender=sender),
+        None if certificate is None else read_certificate(certificate, sender=sender),
+    )

@@ -1,0 +1,68 @@
+"""Whether a block of somebody else's holds, and who has certified another one in its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from troth.errors import PeerError
+from troth.ids import NodeId
+from troth.protocols.biscotti.blaming.accusing import Accuser
+from troth.protocols.biscotti.blaming.offences import two_blocks
+from troth.protocols.biscotti.catching_up.branch import Branch
+from troth.protocols.biscotti.ledger.block import CertifiedBlock, encode_certificate
+from troth.protocols.biscotti.ledger.blocks import VerifyBlock, check_signers
+from troth.protocols.biscotti.ledger.chain import Head, Rules
+from troth.protocols.biscotti.ledger.link import check_certificate, double_signers, empty_block
+from troth.roles.node import Node
+
+
+@dataclass
+class Checker:
+    """Checks the blocks that others send."""
+
+    node: Node
+    rules: Rules
+    branch: Branch
+    accuser: Accuser
+
+    async def checked(
+        self, at: Head, block: CertifiedBlock, sender: NodeId, *, signed: bool
+    ) -> Head:
+        """The chain after a block of somebody else's.
+
+        Args:
+          signed: whether our aggregator part has checked its contents.
+
+        Raises:
+          PeerError: it does not hold; the culprit is `sender`.
+        """
+        certificate = block.certificate
+        if certificate is None:
+            expected = empty_block(self.rules.genesis, at.state)
+            if at.height >= self.rules.training.rounds or block.hash != expected.digest:
+                raise PeerError("sent a block without a certificate", culprits=(sender,))
+        elif signed:
+            check_certificate(self.rules.genesis, block, sender=sender)
+            check_signers(self.rules, at, block, sender=sender)
+        else:
+            verified = await self.node.compute(
+                VerifyBlock(self.rules, at, block.block.data, encode_certificate(certificate))
+            )
+            if verified.fault is not None:
+                where, problem = verified.fault
+                raise PeerError(
+                    f"sent block {block.block.content.height} whose {where} {problem}",
+                    culprits=(sender,),
+                )
+        if certificate is not None:
+            await self._witness(block)
+        return self.rules.follow(at, block)
+
+    async def _witness(self, block: CertifiedBlock) -> None:
+        """Find out who has certified two blocks of one round: this one, and one on our chain."""
+        height = block.block.content.height
+        ours = await self.node.kept_line(self.branch.head.hash, above=height - 1, most_bytes=1)
+        if not ours or ours[0].certificate is None:
+            return
+        for liar in double_signers(self.rules.genesis, ours[0], block):
+            self.accuser.add(two_blocks(liar, ours[0], block))

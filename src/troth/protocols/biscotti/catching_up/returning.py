@@ -1,0 +1,92 @@
+"""A peer that begins on top of blocks which it did not live through: from a file that it was
+given, or from what is left of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from troth.ids import NodeId, Round
+from troth.protocols.biscotti.ledger.block import CertifiedBlock
+from troth.protocols.biscotti.ledger.chain import Head, Rules
+from troth.protocols.biscotti.state import PeerState
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """A chain up to its last certified block: empty ones on top are their maker's own affair."""
+
+    head: Head
+    line: tuple[bytes, ...]
+    """Hashes by height, from the genesis on."""
+    drawn: int
+    """Rounds up to the one on top of it that drew the peer as a contributor."""
+
+    @property
+    def certified_height(self) -> int:
+        """Of the last certified block; 0 if there is none."""
+        return self.line.index(self.head.anchor)
+
+
+def past_of(rules: Rules, first: Head, blocks: Iterable[CertifiedBlock], me: NodeId) -> Past:
+    """The chain of blocks that hold, for peer `me`.
+
+    Args:
+      first: before the first block.
+      blocks: ascending, from the first.
+    """
+    head, line = first, [first.hash]
+    drawn = int(_drawn(rules, head, me))
+    last = (head, len(line), drawn)
+    for block in blocks:
+        head = rules.follow(head, block)
+        line.append(block.hash)
+        drawn += _drawn(rules, head, me)
+        if block.certificate is not None:
+            last = (head, len(line), drawn)
+    head, length, drawn = last
+    return Past(head, tuple(line[:length]), drawn)
+
+
+def state_on(
+    rules: Rules, past: Past, before: PeerState | None, *, checkpoint: bytes | None
+) -> PeerState:
+    """What a peer begins with on top of a chain: as one that was stopped there, it does nothing but
+    listen in the round that goes on.
+
+    Args:
+      before: what it has saved. If that is lost, it may have begun any round, and contributed to
+        all that drew it; it is charged for them.
+      checkpoint: see `PeerState.checkpoint`.
+    """
+    begun = Round(min(past.head.height + 1, rules.training.rounds))
+    if before is None:
+        return PeerState(
+            past.head,
+            begun,
+            past.line,
+            forgot=True,
+            checkpoint=checkpoint,
+            masked=past.drawn,
+            contributed=past.drawn,
+        )
+    return msgspec.structs.replace(
+        before,
+        head=past.head,
+        begun=max(before.begun, begun),
+        line=past.line,
+        checkpoint=checkpoint or before.checkpoint,
+        since_s=-1.0,
+        takes_part=False,
+        stash=(),
+        rumours={},
+    )
+
+
+def _drawn(rules: Rules, head: Head, me: NodeId) -> bool:
+    """Whether the round on top of `head` draws `me` as a contributor."""
+    if head.height >= rules.training.rounds:
+        return False
+    return me in rules.context(head.before).contributors

@@ -1,0 +1,375 @@
+"""An aggregator's part of a round: hold shares of accepted updates, give one sum, certify one block
+(steps 6 to 8 of the paper's figure 1)."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from troth.chain import bitmap
+from troth.crypto import signatures
+from troth.crypto.puzzles import DIGEST_BYTES
+from troth.errors import PeerError
+from troth.ids import NodeId
+from troth.protocols.biscotti.blaming.auditing import CheckOpening
+from troth.protocols.biscotti.blaming.offences import bad_opening, bad_share, equivocation
+from troth.protocols.biscotti.duties.desk import CERTIFIED, JUDGED, SHARED, SUMMED, Desk
+from troth.protocols.biscotti.duties.verifier import check_verdict
+from troth.protocols.biscotti.hiding.dealing import (
+    CheckShares,
+    SumShares,
+    check_dealing,
+    check_rows_of,
+    update_of,
+)
+from troth.protocols.biscotti.ledger.block import (
+    ACKNOWLEDGEMENT,
+    DEALING_BYTES,
+    VERDICT,
+    NoiseOpening,
+    Verdict,
+    certified_text,
+    read_block,
+    signed_list,
+)
+from troth.protocols.biscotti.ledger.blocks import FieldError, Statement, VerifyBlock, check_set
+from troth.protocols.biscotti.ledger.context import RoundContext
+from troth.protocols.biscotti.messages import (
+    Accepted,
+    Endorsement,
+    Held,
+    Proposal,
+    RandomRows,
+    SetQuorum,
+    SetVote,
+    Shares,
+    SumSet,
+    SumShare,
+    Vote,
+)
+from troth.protocols.biscotti.texts import (
+    SET_VOTE,
+    SUM_SET,
+    SUM_SHARE,
+    dealing_of,
+    set_digest,
+    set_text,
+    sum_text,
+)
+from troth.roles.messages import RoundMessage
+
+
+class Aggregator:
+    """A member of the aggregation committee.
+
+    It signs one sum and one block in a round. Nothing of this object survives a crash, and a peer
+    that comes back takes no part in a round that it had begun: so it never signs a second one.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._number = desk.context.aggregators.index(desk.me)
+        self.verdicts: dict[NodeId, Statement] = {}
+        """What verifiers accept, by verifier."""
+        self.shares: dict[NodeId, Shares] = {}
+        """What contributors have dealt to us, by contributor."""
+        self.dealt: dict[bytes, NodeId] = {}
+        """Who is behind each update id and dealing of which we hold a good share."""
+        self.rows: dict[NodeId, RandomRows] = {}
+        """Commitments that contributors had left out, by contributor."""
+        self._unread: list[NodeId] = []
+        """Of those, whose we have not compared with our share yet."""
+        self._named: dict[bytes, set[NodeId]] = {}
+        self._expecting: tuple[int, set[NodeId]] = 0, set()
+        """So many verdicts, and whom they make us wait for."""
+        self._judged = False
+        """Whether all verdicts are there, or their time is over."""
+        self._held = False
+        self._set: SumSet | None = None
+        self._proposal: Proposal | None = None
+        self._voted: bytes | None = None
+        """Digest of the set that we would sum."""
+        self._quorum: SetQuorum | None = None
+        self._answered = False
+        self._looked = False
+        self._signed = False
+        self.checked: bytes | None = None
+        """Hash of the block whose contents we have checked, and signed."""
+
+    def next_due(self) -> float | None:
+        """When it wants to be woken."""
+        return None if self._held else self._desk.due(SHARED if self._judged else JUDGED)
+
+    def take(self, sender: NodeId, message: RoundMessage) -> None:
+        """A verdict, shares, the set U, or a block.
+
+        Raises:
+          PeerError: it is not the sender's to say, or not signed as it should be.
+        """
+        context = self._desk.context
+        match message:
+            case Accepted() if sender not in self.verdicts:
+                self.verdicts[sender] = check_verdict(context, sender, message)
+                for update, contributor in zip(
+                    self.verdicts[sender].entries, message.contributors, strict=True
+                ):
+                    self._named.setdefault(update, set()).add(contributor)
+            case Shares() if sender in context.contributors:
+                setting = self._desk.setting
+                if len(message.share) != setting.scheme.share_bytes(setting.layout):
+                    raise PeerError(
+                        f"dealt a share of {len(message.share)} bytes", culprits=(sender,)
+                    )
+                self.shares.setdefault(sender, message)
+            case RandomRows() if sender in self.shares and sender not in self.rows:
+                check_rows_of(
+                    context, sender, update_of(self._desk.setting, self.shares[sender]), message
+                )
+                self.rows[sender] = message
+                self._unread.append(sender)
+            case SumSet() if sender == context.leader and self._set is None:
+                self._set = message
+            case SetQuorum() if sender == context.leader and self._quorum is None:
+                self._quorum = message
+            case Proposal() if sender == context.leader and self._proposal is None:
+                self._proposal = message
+
+    async def advance(self, now_s: float) -> None:
+        """Go on as far as what has come allows."""
+        desk = self._desk
+        if not self._held:
+            everybody = len(self.verdicts) == len(desk.context.verifiers)
+            self._judged = self._judged or everybody or now_s >= desk.due(JUDGED)
+            if not self._judged:
+                return
+            if not self._expected() <= self.shares.keys() and now_s < desk.due(SHARED):
+                return
+            self._held = True
+            await self._acknowledge()
+        if self._set is not None and not self._looked and now_s < desk.due(SUMMED):
+            self._looked = True
+            await self._vote(self._set)
+        ready = self._voted is not None and self._quorum is not None
+        if ready and not self._answered and now_s < desk.due(SUMMED):
+            self._answered = True
+            await self._sum()
+        if self._unread:
+            await self._compare_rows()
+        if self._proposal is not None and not self._signed and now_s < desk.due(CERTIFIED):
+            self._signed = True
+            await self._endorse(self._proposal)
+
+    def _accepted(self) -> set[bytes]:
+        """The updates that a majority accepts, as far as we have heard."""
+        counts = Counter(update for said in self.verdicts.values() for update in said.entries)
+        return {update for update, n in counts.items() if n >= self._desk.context.majority}
+
+    def _expected(self) -> set[NodeId]:
+        """Whose shares to wait for. Shares come one by one, so it is counted once for as many
+        verdicts."""
+        if self._expecting[0] != len(self.verdicts):
+            named = {peer for update in self._accepted() for peer in self._named[update]}
+            self._expecting = len(self.verdicts), named
+        return self._expecting[1]
+
+    async def _acknowledge(self) -> None:
+        desk, context = self._desk, self._desk.context
+        accepted = self._accepted()
+        usable = {}
+        for sender, message in sorted(self.shares.items()):
+            if update_of(desk.setting, message) not in accepted:
+                continue
+            try:
+                check_dealing(
+                    desk.setting,
+                    context,
+                    sender,
+                    message,
+                    number=self._number,
+                    optimistic=context.optimistic,
+                )
+            except PeerError:
+                # What can be proven of it is, and the rest is as if it had not come.
+                await desk.accuse(bad_share(sender, self._number, message))
+                continue
+            usable[sender] = message
+        checked = await desk.node.compute(
+            CheckShares(
+                desk.setting,
+                self._number,
+                tuple(usable),
+                tuple(message.commitments for message in usable.values()),
+                tuple(message.share for message in usable.values()),
+                context.optimistic,
+                desk.secret("shares"),
+            )
+        )
+        for place, (sender, message) in enumerate(usable.items()):
+            if place in checked.problems:
+                await desk.accuse(bad_share(sender, self._number, message))
+                continue
+            dealing = dealing_of(context, message.commitments, message.root)
+            self.dealt[update_of(desk.setting, message) + dealing] = sender
+        entries = b"".join(sorted(self.dealt))
+        text = signed_list(context.chain, context.round, entries)
+        signature = desk.keys.signing.sign(ACKNOWLEDGEMENT, text)
+        await desk.send([context.leader], Held(context.round, entries, signature))
+
+    async def _vote(self, agreed: SumSet) -> None:
+        """Say that we would sum the leader's set U, if it is one."""
+        desk, context = self._desk, self._desk.context
+        digest = set_digest(agreed)
+        try:
+            signatures.verify(
+                context.entries[context.leader].signing,
+                SUM_SET,
+                set_text(context, digest),
+                agreed.signature,
+                signer=context.leader,
+            )
+            check_set(context, agreed)
+            check_set_signatures(context, agreed)
+        except (PeerError, FieldError):
+            return
+        for verdict in agreed.verdicts:
+            await self._compare(verdict, agreed.candidates)
+        lines = {line.update + line.dealing: line.contributor for line in agreed.contributions}
+        if any(self.dealt.get(entry) != contributor for entry, contributor in lines.items()):
+            return
+        self._voted = digest
+        signature = desk.keys.signing.sign(SET_VOTE, set_text(context, digest))
+        await desk.send([context.leader], SetVote(context.round, signature))
+
+    async def _sum(self) -> None:
+        """Sum the set that we voted for, if tau of us have."""
+        desk, context, digest = self._desk, self._desk.context, self._voted
+        assert self._set is not None
+        assert self._quorum is not None
+        assert digest is not None
+        voters = set()
+        for vote in self._quorum.votes:
+            if vote.aggregator in context.aggregators:
+                try:
+                    check_vote(context, vote, digest)
+                except PeerError:
+                    continue
+                voters.add(vote.aggregator)
+        if len(voters) < context.parameters.resolved_quorum:
+            return
+        members = sorted(line.contributor for line in self._set.contributions)
+        summed = await desk.node.compute(
+            SumShares(desk.setting, tuple(self.shares[peer].share for peer in members))
+        )
+        signature = desk.keys.signing.sign(SUM_SHARE, sum_text(context, digest, summed.share))
+        await desk.send([context.leader], SumShare(context.round, summed.share, signature))
+
+    async def _compare_rows(self) -> None:
+        """Find out who has dealt us a share that is not on the polynomial it commits to now."""
+        desk = self._desk
+        senders, self._unread = tuple(self._unread), []
+        checked = await desk.node.compute(
+            CheckShares(
+                desk.setting,
+                self._number,
+                senders,
+                tuple(self.shares[peer].commitments + self.rows[peer].rows for peer in senders),
+                tuple(self.shares[peer].share for peer in senders),
+                False,
+                desk.secret("rows"),
+            )
+        )
+        for place in checked.problems:
+            liar = senders[place]
+            await desk.accuse(bad_share(liar, self._number, self.shares[liar], self.rows[liar]))
+
+    async def _compare(self, verdict: Verdict, candidates: bytes) -> None:
+        """A verifier that told others something else than us is found out."""
+        ours = self.verdicts.get(verdict.verifier)
+        if ours is None or ours.signature == verdict.signature:
+            return
+        context = self._desk.context
+        texts = [
+            signed_list(context.chain, context.round, entries)
+            for entries in (b"".join(ours.entries), chosen(verdict.accepted, candidates))
+        ]
+        if texts[0] != texts[1]:
+            await self._desk.accuse(
+                equivocation(
+                    verdict.verifier,
+                    context.round,
+                    VERDICT,
+                    (texts[0], ours.signature),
+                    (texts[1], verdict.signature),
+                )
+            )
+
+    async def _endorse(self, proposal: Proposal) -> None:
+        """Check the block completely, and sign it."""
+        desk, context = self._desk, self._desk.context
+        verified = await desk.node.compute(VerifyBlock(desk.rules, desk.head, proposal.block, None))
+        if verified.fault is not None:
+            return
+        sealed = read_block(proposal.block, sender=context.leader)
+        self.checked = sealed.digest
+        signature = desk.keys.certificate.sign(certified_text(sealed.digest))
+        await desk.send([context.leader], Endorsement(context.round, sealed.digest, signature))
+        await self._audit(sealed.content.openings)
+
+    async def _audit(self, openings: tuple[NoiseOpening, ...]) -> None:
+        """Check the opened slots that are ours to check: committees share them out.
+
+        A wrong one does not make the block wrong. Who opened it is punished by a later one, and
+        could otherwise fail every round in which it is audited.
+        """
+        desk = self._desk
+        if not openings or desk.setting.sigma is None:
+            return
+        # Each is somebody's, and if there are fewer than aggregators, more than one's.
+        every = len(desk.context.aggregators)
+        for opening in openings[self._number % len(openings) :: every]:
+            root = desk.context.entries[opening.noiser].noise_root
+            checked = await desk.node.compute(
+                CheckOpening(desk.setting, root, desk.context.round, opening)
+            )
+            if not checked.good:
+                await desk.accuse(bad_opening(opening, desk.context.round))
+
+
+def check_vote(context: RoundContext, vote: Vote, digest: bytes) -> None:
+    """Check an aggregator's vote for the set of this digest.
+
+    Raises:
+      PeerError: it is not its vote.
+    """
+    key = context.entries[vote.aggregator].signing
+    text = set_text(context, digest)
+    signatures.verify(key, SET_VOTE, text, vote.signature, signer=vote.aggregator)
+
+
+def check_set_signatures(context: RoundContext, agreed: SumSet) -> None:
+    """Check everybody's signatures in a set U.
+
+    Raises:
+      PeerError: one is wrong; the culprit is who should have made it.
+    """
+    for verdict in agreed.verdicts:
+        entries = chosen(verdict.accepted, agreed.candidates)
+        text = signed_list(context.chain, context.round, entries)
+        key = context.entries[verdict.verifier].signing
+        signatures.verify(key, VERDICT, text, verdict.signature, signer=verdict.verifier)
+    for line in agreed.acknowledgements:
+        entries = chosen(line.held, agreed.dealings, width=DEALING_BYTES)
+        text = signed_list(context.chain, context.round, entries)
+        key = context.entries[line.aggregator].signing
+        signatures.verify(key, ACKNOWLEDGEMENT, text, line.signature, signer=line.aggregator)
+
+
+def chosen(bits: bytes, table: bytes, *, width: int = DIGEST_BYTES) -> bytes:
+    """The entries of a table that a bitmap means, one after another.
+
+    Raises:
+      ValueError: it is no bitmap of that table.
+    """
+    return b"".join(
+        table[place * width : (place + 1) * width]
+        for place in bitmap.places(bits, len(table) // width)
+    )

@@ -1,0 +1,153 @@
+"""A verifier's part of a round: check masked updates, and accept the best (steps 4 and 5 of the
+paper's figure 1)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from troth.crypto import signatures
+from troth.crypto.puzzles import DIGEST_BYTES
+from troth.errors import PeerError
+from troth.ids import NodeId
+from troth.protocols.biscotti.blaming.offences import bad_update, reused_slot
+from troth.protocols.biscotti.duties.desk import MASKED, Desk
+from troth.protocols.biscotti.duties.selecting import SelectUpdates, rule_stream
+from troth.protocols.biscotti.hiding.masking import CheckMasked, check_sizes
+from troth.protocols.biscotti.ledger.block import VERDICT, signed_list
+from troth.protocols.biscotti.ledger.blocks import Statement
+from troth.protocols.biscotti.ledger.context import RoundContext
+from troth.protocols.biscotti.messages import Accepted, Masked, NoiseUse, NoUpdate
+from troth.protocols.biscotti.texts import update_id
+from troth.roles.messages import RoundMessage
+
+
+class Verifier:
+    """A member of the verification committee."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._updates: dict[NodeId, Masked] = {}
+        self._without: set[NodeId] = set()
+        """Contributors that have none, or none of an update's size."""
+        self._misfits: dict[NodeId, Masked] = {}
+        """Of the latter, what they have sent, until they are accused."""
+        self._over = False
+
+    def next_due(self) -> float | None:
+        """When it wants to be woken."""
+        return None if self._over else self._desk.due(MASKED)
+
+    def take(self, sender: NodeId, message: RoundMessage) -> None:
+        """A masked update; what is wrong with it is found out with all others.
+
+        Raises:
+          PeerError: it has not the size of one; the culprit is `sender`.
+        """
+        if isinstance(message, Masked) and sender in self._desk.context.contributors:
+            try:
+                check_sizes(self._desk.setting, sender, message)
+            except PeerError:
+                if sender not in self._without:
+                    self._misfits[sender] = message
+                    self._without.add(sender)
+                raise
+            self._updates.setdefault(sender, message)
+        elif isinstance(message, NoUpdate) and sender in self._desk.context.contributors:
+            self._without.add(sender)
+
+    async def advance(self, now_s: float) -> None:
+        """Give the verdict when all updates are there, or their time is over."""
+        desk, context = self._desk, self._desk.context
+        while self._misfits:
+            await desk.accuse(bad_update(*self._misfits.popitem()))
+        if self._over or (
+            not self._without.union(self._updates) >= set(context.contributors)
+            and now_s < desk.due(MASKED)
+        ):
+            return
+        self._over = True
+        good = await self._checked()
+        selection = await desk.node.compute(
+            SelectUpdates(
+                desk.setting.fixed,
+                desk.rules.parameters.aggregation,
+                tuple(self._updates[sender].values for sender in good),
+                rule_stream(context),
+                desk.base,
+            )
+        )
+        accepted = sorted(
+            (update_id(self._updates[good[place]].commitments), good[place])
+            for place in selection.places
+        )
+        updates = b"".join(update for update, _ in accepted)
+        text = signed_list(context.chain, context.round, updates)
+        verdict = Accepted(
+            context.round,
+            updates,
+            tuple(sender for _, sender in accepted),
+            desk.keys.signing.sign(VERDICT, text),
+        )
+        await desk.send((*context.contributors, *context.aggregators), verdict)
+
+    async def _checked(self) -> list[NodeId]:
+        """Whose updates hold, ascending."""
+        desk = self._desk
+        senders = tuple(sorted(self._updates))
+        if not senders:
+            return []
+        checked = await desk.node.compute(
+            CheckMasked(
+                desk.setting,
+                desk.context,
+                senders,
+                tuple(self._updates[sender] for sender in senders),
+                desk.secret("verify"),
+            )
+        )
+        for place in checked.problems:
+            await desk.accuse(bad_update(senders[place], self._updates[senders[place]]))
+        used: dict[tuple[NodeId, int], tuple[NodeId, NoiseUse]] = {}
+        good = []
+        for sender in (senders[place] for place in checked.good):
+            fresh = True
+            for use in self._updates[sender].noise:
+                other = used.setdefault((use.noiser, use.slot), (sender, use))
+                if other[0] != sender:
+                    fresh = False
+                    await desk.accuse(
+                        reused_slot(use.noiser, desk.context.round, use.slot, other, (sender, use))
+                    )
+            if fresh:
+                good.append(sender)
+        return good
+
+
+def check_verdict(context: RoundContext, sender: NodeId, message: Accepted) -> Statement:
+    """A verifier's verdict, as it was signed.
+
+    Raises:
+      PeerError: `sender` is no verifier, or has not signed it; the culprit is `sender`.
+    """
+    if sender not in context.verifiers:
+        raise PeerError("gives a verdict without being a verifier", culprits=(sender,))
+    entries = split(message.updates, DIGEST_BYTES, sender=sender)
+    if not len(message.contributors) == len(entries) <= len(context.contributors):
+        raise PeerError("gives a verdict on nobody's update", culprits=(sender,))
+    text = signed_list(context.chain, context.round, message.updates)
+    key = context.entries[sender].signing
+    signatures.verify(key, VERDICT, text, message.signature, signer=sender)
+    return Statement(entries, message.signature)
+
+
+def split(table: bytes, width: int, *, sender: NodeId) -> tuple[bytes, ...]:
+    """The entries of a list that a peer sent.
+
+    Raises:
+      PeerError: they are not in ascending order, each once; the culprit is `sender`.
+    """
+    entries = tuple(table[at : at + width] for at in range(0, len(table), width))
+    whole = len(table) % width == 0
+    if not whole or any(before >= after for before, after in pairwise(entries)):
+        raise PeerError("sent a list that does not ascend", culprits=(sender,))
+    return entries

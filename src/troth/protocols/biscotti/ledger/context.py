@@ -1,0 +1,160 @@
+"""Who does what in a round: everything that follows from the chain below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha512
+from math import ceil
+
+from troth.ids import NodeId, Round
+from troth.protocols.biscotti.ledger.genesis import PublicEntry
+from troth.protocols.biscotti.ledger.link import ChainState
+from troth.protocols.biscotti.ledger.lottery import (
+    Committees,
+    draw_committees,
+    draw_noisers,
+    noiser_input,
+    verified_noisers,
+)
+from troth.protocols.biscotti.ledger.stake import StakeTable
+from troth.protocols.biscotti.parameters import Biscotti
+
+MAX_AUDITED = 8
+"""Peers that have to open a slot of noise in a round."""
+
+
+@dataclass(frozen=True)
+class RoundContext:
+    """One round on top of one block. All peers that have this block know the same."""
+
+    chain: bytes
+    """The chain's id."""
+    entries: Mapping[NodeId, PublicEntry]
+    """Every peer's public keys, from the genesis."""
+    parameters: Biscotti
+    below: ChainState
+    """Before the round."""
+    optimistic: bool
+    """Whether contributors leave out the commitments to their random rows."""
+
+    @property
+    def round(self) -> Round:
+        """Which one it is."""
+        return Round(self.below.height + 1)
+
+    @property
+    def stake(self) -> StakeTable:
+        """Before the round."""
+        return self.below.stake
+
+    @cached_property
+    def committees(self) -> Committees:
+        """Verifiers and aggregators, disjoint.
+
+        Raises:
+          RoundFailedError: too few peers hold stake.
+        """
+        return draw_committees(
+            self.stake,
+            self.below.seed,
+            verifiers=self.parameters.verifiers,
+            aggregators=self.parameters.aggregators,
+        )
+
+    @property
+    def verifiers(self) -> tuple[NodeId, ...]:
+        """The verification committee."""
+        return self.committees.verifiers
+
+    @property
+    def aggregators(self) -> tuple[NodeId, ...]:
+        """The aggregation committee; an aggregator's number is its place here."""
+        return self.committees.aggregators
+
+    @property
+    def leader(self) -> NodeId:
+        """The aggregator that puts the block together."""
+        return self.aggregators[0]
+
+    @property
+    def certifiers(self) -> int:
+        """Aggregators that have to sign a block: two groups of so many share an honest one, which
+        signs one block in a round."""
+        m = self.parameters.aggregators
+        return max(self.parameters.resolved_quorum, m // 2 + 1)
+
+    @property
+    def fewest(self) -> int:
+        """The least updates of a sum."""
+        return self.parameters.fewest(len(self.contributors))
+
+    @property
+    def majority(self) -> int:
+        """Verifiers that have to accept an update."""
+        return self.parameters.verifiers // 2 + 1
+
+    @cached_property
+    def contributors(self) -> tuple[NodeId, ...]:
+        """Whose updates are looked at in this round, ascending: R of the peers outside the
+        committees, whatever their stake. Drawn before anybody computes, so that nobody computes,
+        or uses up noise, for an update that verifiers would leave out."""
+        seated = {*self.verifiers, *self.aggregators}
+        others = [peer for peer in self.stake.peers if peer not in seated]
+        wanted = ceil(self.parameters.sampled * len(self.stake.peers))
+        return tuple(sorted(self._shuffled(b"contributor", others)[:wanted]))
+
+    @cached_property
+    def audited(self) -> tuple[NodeId, ...]:
+        """Who has to open a slot of noise, ascending."""
+        return tuple(sorted(self._shuffled(b"audited", self.stake.peers)[:MAX_AUDITED]))
+
+    def reserved_slots(self, noiser: NodeId) -> frozenset[int]:
+        """The slots that a peer gives to nobody: the one that it opens, if it is audited."""
+        return frozenset([self.audited_slot(noiser)] if noiser in self.audited else [])
+
+    def audited_slot(self, noiser: NodeId) -> int:
+        """The slot that a peer opens if it is audited.
+
+        Nobody knew it when the table was made: if b of J slots of a round are badly formed, it is
+        one of them with probability b / J.
+        """
+        digest = sha512(b"troth-audited-slot\0" + self.below.seed + noiser.encode()).digest()
+        return int.from_bytes(digest) % self.parameters.noise.slots
+
+    @property
+    def noiser_alpha(self) -> bytes:
+        """What contributors' VRFs are given to draw their noisers."""
+        return noiser_input(self.chain, self.round, self.below.seed)
+
+    def noisers(self, contributor: NodeId, proof: bytes) -> tuple[bytes, tuple[NodeId, ...]]:
+        """A contributor's VRF output and noisers, in the order drawn.
+
+        Raises:
+          PeerError: the proof is wrong; the culprit is `contributor`.
+        """
+        return verified_noisers(
+            self.stake,
+            self.entries[contributor].vrf,
+            proof,
+            self.parameters.noise.noisers,
+            alpha=self.noiser_alpha,
+            contributor=contributor,
+        )
+
+    def noisers_of(self, contributor: NodeId, output: bytes) -> tuple[NodeId, ...]:
+        """The same from a contributor's own VRF output."""
+        return draw_noisers(
+            self.stake, output, self.parameters.noise.noisers, contributor=contributor
+        )
+
+    def _shuffled(self, role: bytes, peers: Sequence[NodeId]) -> list[NodeId]:
+        prefix = sha512(b"troth-drawn\0" + role + b"\0" + self.below.seed)
+
+        def ticket(peer: NodeId) -> bytes:
+            hashed = prefix.copy()
+            hashed.update(peer.encode())
+            return hashed.digest()
+
+        return sorted(peers, key=ticket)

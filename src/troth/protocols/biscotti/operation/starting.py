@@ -1,0 +1,146 @@
+"""Where a peer of a ledger begins when it does not simply go on: with a chain file that it was
+given, or with what its own files still hold.
+
+A file is checked before anything of it is written. What the peer begins with is then saved as if it
+had been stopped there, so the role knows nothing of files.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from troth.chain.audit import Audit
+from troth.chain.export import blocks_of
+from troth.chain.store import ChainFile, ChainStore
+from troth.errors import VerificationError
+from troth.protocols.biscotti.catching_up.gossip import MAX_ANSWER_BYTES
+from troth.protocols.biscotti.catching_up.returning import Past, past_of, state_on
+from troth.protocols.biscotti.ledger.block import CertifiedBlock, VerifiedBlock
+from troth.protocols.biscotti.ledger.chain import Head
+from troth.protocols.biscotti.ledger.replay import replay_own
+from troth.protocols.biscotti.operation.peer_files import LedgerPeer
+from troth.protocols.biscotti.state import PeerState
+from troth.worlds.real.journal import Journal
+from troth.worlds.states import decode_state, encode_state
+
+SECONDS_PER_START = 8
+"""A node is not started more often, so this counts more starts than a lost journal did."""
+
+
+@dataclass(frozen=True, eq=False)
+class Brought:
+    """A chain file that holds, still open.
+
+    Args:
+      trusted: hash of the block up to which it was taken on trust; None if all was checked.
+    """
+
+    file: ChainFile
+    audit: Audit[Head]
+    trusted: bytes | None
+
+
+@contextmanager
+def checked_file(peer: LedgerPeer, path: Path, trusted: bytes | None) -> Iterator[Brought]:
+    """Check a chain file for a peer.
+
+    Raises:
+      UsageError: it cannot be read.
+      VerificationError: as `replay_own`.
+    """
+    with ChainFile(path) as file:
+        audit = replay_own(file, peer.members.rules, peer.initial_D, trusted=trusted)
+        yield Brought(file, audit, trusted)
+
+
+def settle_start(
+    peer: LedgerPeer, store: ChainStore, journal: Journal, brought: Brought | None
+) -> tuple[str, ...]:
+    """Have a peer begin where it should, and give notes on that.
+
+    | journal | own chain                  | begins with                                           |
+    |---------|----------------------------|-------------------------------------------------------|
+    | there   | has the block it stands on | its own, or `brought` by the fork choice              |
+    | there   | lacks it                   | the same, knowing what rounds it has begun            |
+    | lost    | any, or `brought`          | the same, waiting: see `PeerState.forgot`             |
+    | none    | none, and none was brought | the genesis: it was never started before              |
+
+    Raises:
+      VerificationError: the peer's own chain contradicts the trusted block.
+      UsageError: the disk does not take it.
+    """
+    rules, first = peer.members.rules, peer.members.rules.first(peer.initial_D)
+    kept = journal.load()
+    state: PeerState | None = decode_state(PeerState, kept.state) if kept.state else None
+    if kept.finished or (state is None and brought is None and not store.tip().height):
+        return _notes(state)
+    if state is not None and _holds(store, state.head):
+        own = Past(state.head, state.line, drawn=0)
+        if brought is None:
+            return _notes(state)
+    else:
+        own = past_of(rules, first, _line_of(store), peer.id)
+    chosen, checkpoint = own, None
+    if brought is not None:
+        theirs = past_of(rules, first, blocks_of(brought.file, brought.audit), peer.id)
+        wins = theirs.head.preference() > own.head.preference()
+        if brought.trusted is not None:
+            _check_agrees(store.path, own, theirs, brought.trusted, wins=wins)
+        if wins:
+            chosen, checkpoint = theirs, brought.trusted
+    if state is None:
+        # Others know numbers of messages that the lost journal gave.
+        journal.start_above(int(time.time()) // SECONDS_PER_START)
+    if state is None or chosen is not own or not _holds(store, state.head):
+        state = state_on(rules, chosen, state, checkpoint=checkpoint)
+        # Before the blocks, so that what was taken on trust is said to be so whatever happens.
+        journal.save(replace(kept, state=encode_state(state)))
+    if brought is not None and chosen is not own:
+        for block in blocks_of(brought.file, brought.audit):
+            # Both sources are here: `checked_file` says which.
+            store.keep(VerifiedBlock(block))
+    return _notes(state)
+
+
+def _holds(store: ChainStore, head: Head) -> bool:
+    return head.height == 0 or store.get(head.hash) is not None
+
+
+def _line_of(store: ChainStore) -> Iterator[CertifiedBlock]:
+    """The store's winning chain, ascending, a few blocks in memory at a time."""
+    tip, above = store.tip(), 0
+    while above < tip.height:
+        blocks = store.line(tip.hash, above=above, most_bytes=MAX_ANSWER_BYTES)
+        yield from blocks
+        above += len(blocks)
+
+
+def _check_agrees(path: Path, own: Past, theirs: Past, trusted: bytes, *, wins: bool) -> None:
+    if trusted in own.line:
+        return
+    height = theirs.line.index(trusted)
+    if own.certified_height >= height or not wins:
+        raise VerificationError(
+            f"{path}: holds another chain than block {height} of hash {trusted.hex()} is on",
+            hint="ask whoever named the hash and other peers which of the two is theirs; to give "
+            "this peer's own chain up, start it in a new folder",
+        )
+
+
+def _notes(state: PeerState | None) -> tuple[str, ...]:
+    notes = []
+    if state is not None and state.checkpoint is not None:
+        notes.append(
+            f"the chain up to block {state.checkpoint.hex()} was taken on trust, and not checked "
+            "completely: whoever named that hash could have made up its models and stake"
+        )
+    if state is not None and state.forgot:
+        notes.append(
+            "what this peer did before is lost or was never there: it listens until it begins a "
+            "round that it cannot have begun before"
+        )
+    return tuple(notes)

@@ -1,0 +1,249 @@
+"""`troth broker`: a process that waits for a curator, runs the rounds of one model, and is gone.
+
+What it needs to go on after a kill at any point lies in its folder: the curator's question as it
+came, and the journal of the broker's role.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from troth import streams
+from troth.crypto.identity import Identity, PublicId
+from troth.deployment.play import JOURNAL, NodeResult, Play, open_folder
+from troth.errors import LocalError, PeerError, VerificationError
+from troth.ids import NodeId
+from troth.learning.device import repeatable
+from troth.protocols.tormentor import joining
+from troth.protocols.tormentor.messages import MESSAGES, Curate
+from troth.protocols.tormentor.operation.publication import Publish, Told
+from troth.protocols.tormentor.operation.rows import rows_of_deposit
+from troth.protocols.tormentor.operation.staging import brokered_stage, check_size
+from troth.protocols.tormentor.operation.terms import check_code, read_charter, scenario_text
+from troth.protocols.tormentor.roles import broker
+from troth.protocols.tormentor.state import BROKER
+from troth.report.atomic import replace_file
+from troth.report.folder import RunFolder
+from troth.report.progress import Progress
+from troth.roles.node import Node
+from troth.wire import Codec
+from troth.worlds.real.api.address import Address
+from troth.worlds.real.api.server import BrokerServer, Deployed
+from troth.worlds.real.host import Host
+from troth.worlds.real.journal import Journal
+from troth.worlds.real.limits import CURATE_BYTES, Limits, body_bytes
+from troth.worlds.real.link import Refused
+from troth.worlds.real.node import Listen, Outcome
+from troth.worlds.real.stage import NodeStage
+
+CURATED = "curated.msgpack"
+"""The curator's question, as it came: charter, validation set, signature."""
+
+LINGER_S = 60.0
+
+CURATOR_ASKS = NodeId("a curator")
+
+
+@dataclass(frozen=True)
+class BrokerOptions:
+    """How a broker is run.
+
+    Args:
+      curators: whose charters it deploys, by public id; empty: anybody's.
+      code: folder of the code that charters may name; None: they may name none.
+      linger_s: how long it stays for providers who have not heard yet that all is done.
+    """
+
+    into: Path
+    curators: Collection[PublicId] = ()
+    code: Path | None = None
+    linger_s: float = LINGER_S
+
+
+def run_broker(
+    identity: Identity,
+    where: Listen,
+    options: BrokerOptions,
+    publish: Publish,
+    *,
+    told: Told,
+    progress: Progress,
+    limits: Limits | None = None,
+) -> NodeResult:
+    """Serve one model from its curation to its delivery. Started again, it goes on.
+
+    Raises:
+      UsageError: it cannot listen there, or its folder is something else.
+      RoundFailedError: the training has failed.
+    """
+
+    async def serve() -> NodeResult:
+        return await _Broker(identity, options, told, progress, limits or Limits()).run(
+            where, publish
+        )
+
+    return asyncio.run(serve())
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The one model of a broker."""
+
+    stage: NodeStage
+    journal: Journal
+    play: Play
+    deployed: Deployed
+
+
+class _Broker:
+    def __init__(
+        self,
+        identity: Identity,
+        options: BrokerOptions,
+        told: Told,
+        progress: Progress,
+        limits: Limits,
+    ) -> None:
+        self._identity = identity
+        self._told = told
+        self._options = options
+        self._progress = progress
+        self._limits = limits
+        self._curated: asyncio.Future[_Model] = asyncio.get_running_loop().create_future()
+        self._address: Address | None = None
+
+    async def run(self, where: Listen, publish: Publish) -> NodeResult:
+        kept = self._kept()
+        server = BrokerServer(
+            self._identity, self._limits, deploy=self._deploy, resuming=kept is not None
+        )
+        port = await server.open(where.address, where.port)
+        try:
+            async with publish(port) as self._address:
+                if kept is not None:
+                    model = await asyncio.to_thread(self._model, kept)
+                    server.resume(model.deployed)
+                    self._curated.set_result(model)
+                self._told.listening(self._address)
+                if kept is not None:
+                    self._tell(model)
+                try:
+                    return await self._train(await self._curated)
+                finally:
+                    # While it can still be reached: last answers are on their way.
+                    await server.close()
+        finally:
+            await server.close()
+            if self._curated.done() and not self._curated.cancelled():
+                self._curated.result().journal.close()
+                self._curated.result().stage.engine.close()
+
+    async def _train(self, model: _Model) -> NodeResult:
+        model.play.start()
+        try:
+            with repeatable(model.stage.bench.device):
+                parameters = await model.deployed.host.run()
+            return model.play.finish(Outcome(parameters, model.deployed.host.tally, ()))
+        except BaseException as error:
+            model.play.fail(error)
+            raise
+
+    def _tell(self, model: _Model) -> None:
+        assert self._address is not None
+        self._told.deployed(replace(self._address, model_id=model.deployed.model_id))
+
+    # ---------------------------------------------------------------- deployment
+
+    async def _deploy(self, curate: Curate) -> Deployed:
+        """Table 1, deployment verifier, and a broker for the model.
+
+        Raises:
+          Refused: this charter is not deployed here.
+          PeerError: it is not signed.
+        """
+        allowed = self._options.curators
+        if allowed and curate.curator.hex() not in allowed:
+            raise Refused(403, "this broker deploys charters of curators on its list only")
+        joining.check_signed(curate, sender=CURATOR_ASKS)
+        try:
+            model = await asyncio.to_thread(self._model, curate)
+        except VerificationError as error:
+            raise Refused(400, error.message) from None
+        except LocalError as error:
+            raise Refused(400, f"the charter cannot be deployed: {error}") from None
+        self._curated.set_result(model)
+        self._tell(model)
+        return model.deployed
+
+    def _model(self, curate: Curate) -> _Model:
+        options = self._options
+        charter = read_charter(curate.charter, curate.model_id)
+        check_code(charter, trusted=options.code is not None)
+        rows = rows_of_deposit(charter, joining.deposit_of(curate))
+        base = options.code or options.into
+        check_size(charter, rows, base=base)
+        assert self._address is not None
+        stage = brokered_stage(
+            charter,
+            BROKER,
+            rows,
+            lambda plan: partial(broker, plan=plan),
+            seed=0,
+            base=base,
+            address=str(self._address),
+            linger_s=options.linger_s,
+        )
+        folder = open_folder(stage, scenario_text(stage.scenario), options.into)
+        _keep(folder, curate)
+        journal = Journal(folder.path / JOURNAL, node=BROKER, run=curate.model_id)
+        try:
+            play = Play(stage, folder, journal, self._progress)
+            limits = replace(self._limits, body_bytes=body_bytes(stage.bench.model.dimension))
+            codec = Codec(MESSAGES, max_bytes=max(limits.body_bytes, CURATE_BYTES))
+            host = Host(
+                Node(
+                    BROKER,
+                    streams.learning(0).child("node", BROKER),
+                    streams.secret(journal.secret_seed).child("node", BROKER),
+                ),
+                stage.cast.roles[BROKER],
+                peers=(),
+                codec=codec,
+                engine=stage.engine,
+                journal=journal,
+                observer=play.recorder,
+                limits=limits,
+            )
+        except BaseException:
+            journal.close()
+            raise
+        return _Model(stage, journal, play, Deployed(host, curate.model_id, curate.charter))
+
+    def _kept(self) -> Curate | None:
+        """What was curated before this start."""
+        try:
+            data = (self._options.into / CURATED).read_bytes()
+        except OSError:
+            return None
+        try:
+            message = Codec((Curate,), max_bytes=CURATE_BYTES).decode(data, sender=CURATOR_ASKS)
+            assert isinstance(message, Curate)
+            joining.check_signed(message, sender=CURATOR_ASKS)
+        except PeerError as error:
+            raise VerificationError(
+                f"{self._options.into / CURATED}: is not what a curator has sent: {error.message}",
+                hint="give the broker a new folder with --into",
+            ) from None
+        return message
+
+
+def _keep(folder: RunFolder, curate: Curate) -> None:
+    """On the disk before the broker says that it has it."""
+    folder.path.chmod(0o700)  # It will hold the curator's validation rows.
+    path = folder.path / CURATED
+    if not path.exists():
+        replace_file(path, Codec((Curate,), max_bytes=CURATE_BYTES).encode(curate))
