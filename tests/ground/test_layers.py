@@ -29,8 +29,9 @@ LAYERS = (
         "references",
         "lazy",
     ),
-    ("roles", "learning", "privacy", "robustness", "crypto", "chain", "data", "attacks"),
+    ("roles", "learning", "privacy", "robustness", "crypto", "chain", "data"),
     ("protocols",),
+    ("attacks",),
     ("worlds", "engines", "charter"),
     ("cli", "report", "simulation", "deployment", "reproduction"),
 )

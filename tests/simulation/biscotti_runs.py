@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from troth import streams
+from troth.attacks.biscotti.casting import given_to, with_attackers
+from troth.attacks.biscotti.malice import Attack, Attacker
+from troth.attacks.biscotti.zero_noise import with_tables
 from troth.charter.loading import load_text
 from troth.crypto.noise_table import NoiseTable
 from troth.errors import PeerError
 from troth.ids import NodeId, PartyId
 from troth.protocols.biscotti.claims import Witness
 from troth.protocols.biscotti.keys import PeerKeys
-from troth.protocols.biscotti.ledger.chain import Head, Rules
+from troth.protocols.biscotti.ledger.chain import Head
 from troth.protocols.biscotti.ledger.context import RoundContext
-from troth.protocols.biscotti.ledger.setup import entry_of, make_genesis, noise_root
-from troth.protocols.biscotti.roles import Members, Plan
+from troth.protocols.biscotti.roles import Members, Plan, peer
 from troth.roles.effects import Effect, Report, Send
 from troth.roles.interception import intercept
 from troth.roles.node import Node, Role
@@ -58,26 +60,6 @@ group = "{group}"
 {extra}
 """
 
-Attack = Callable[["Attacker"], Role]
-"""Makes a role of what an attacker knows, its honest role among it."""
-
-
-@dataclass(frozen=True)
-class Attacker:
-    """What a peer that does not follow the protocol has."""
-
-    me: NodeId
-    honest: Role
-    plan: Plan
-    keys: PeerKeys
-    table: NoiseTable
-    all_keys: Mapping[NodeId, PeerKeys]
-    """Those of everybody: attackers may use their friends'."""
-    friends: frozenset[NodeId]
-    """All who do not follow the protocol, this one included."""
-    acted: list[str] = field(default_factory=list)
-    """Which of its honest part's effects it has put something else in the place of."""
-
 
 class Watching:
     """Keeps what is reported and refused."""
@@ -105,6 +87,8 @@ class Run:
     keys: Mapping[NodeId, PeerKeys]
     said: list[tuple[NodeId, tuple[NodeId, ...], Message]]
     """By honest peers: who, to whom, and what."""
+    acted: set[NodeId]
+    """The attackers that have done something else than their honest part would have done."""
 
     @property
     def plan(self) -> Plan:
@@ -162,7 +146,7 @@ def set_up(
     protocol: str = MASK,
     extra: str = CALM,
     attacks: Callable[[RoundContext], Mapping[NodeId, Attack]] = lambda _: {},
-    staged: Callable[[Members], Mapping[NodeId, NoiseTable]] = lambda _: {},
+    staged: Callable[[Members], Mapping[PartyId, NoiseTable]] = lambda _: {},
     group: str = "modelled",
     parties: int = PARTIES,
     rounds: int = ROUNDS,
@@ -181,29 +165,35 @@ def set_up(
     )  # fmt: skip
     scenario = load_text(text, path=Path("watched.toml"), base=Path()).scenario
     stage = prepare(scenario, base=Path(), root=None)
-    bound: dict[NodeId, Any] = {id: role.keywords for id, role in stage.cast.roles.items()}  # type: ignore[attr-defined]  # they are partials
-    keys = {id: found["keys"] for id, found in bound.items()}
-    plan = bound[NodeId(stage.parties[0])]["plan"]
     assert stage.members is not None
-    tables = {**stage.members.tables, **staged(stage.members)}
-    plan = replace(plan, rules=_with_tables(plan.rules, keys, tables, plan.initial_D))
-    attackers = attacks(plan.rules.context(plan.rules.first(plan.initial_D).before))
-    honest = [id for id in stage.cast.roles if id not in attackers]
-    plan = replace(plan, reporter=honest[0])
-    witness = Witness(plan, honest)
-    roles: dict[NodeId, Role] = {}
+    given = {id: given_to(role) for id, role in stage.cast.roles.items()}
+    keys = {id: arguments["keys"] for id, arguments in given.items()}
+    plan = given[NodeId(stage.parties[0])]["plan"]
+    members = with_tables(stage.members, staged(stage.members), plan.initial_D)
+    plan = replace(plan, rules=members.rules)
+    attacking = attacks(plan.rules.context(plan.rules.first(plan.initial_D).before))
+    acted: set[NodeId] = set()
+    cast = with_attackers(
+        replace(
+            stage.cast,
+            roles={
+                id: partial(peer, plan=plan, keys=keys[id], table=members.tables[PartyId(id)])
+                for id in stage.cast.roles
+            },
+        ),
+        {id: _noticed(attack, acted) for id, attack in attacking.items()},
+        friends=frozenset(attacking),
+    )
+    plan = given_to(cast.roles[cast.leading[0]])["plan"]
+    witness = Witness(plan, list(cast.leading))
     said: list[tuple[NodeId, tuple[NodeId, ...], Message]] = []
-    for id, role in stage.cast.roles.items():
-        table = tables[PartyId(id)]
-        role = partial(role.func, **{**role.keywords, "plan": plan, "table": table})  # type: ignore[attr-defined]  # they are partials
-        if id in attackers:
-            attacker = Attacker(id, role, plan, keys[id], table, keys, frozenset(attackers))
-            roles[id] = attackers[id](attacker)
-        else:
-            roles[id] = partial(_heard, honest=witness.watch(role), said=said)
+    roles: dict[NodeId, Role] = {
+        id: role if id in attacking else partial(_heard, honest=witness.watch(role), said=said)
+        for id, role in cast.roles.items()
+    }
     watching = Watching()
     world = SimulatedWorld(
-        replace(stage.cast, roles=roles, leading=tuple(honest)),
+        replace(cast, roles=roles),
         engine=stage.engine,
         parties=stage.parties,
         stream=streams.world(seed),
@@ -215,25 +205,37 @@ def set_up(
         faults=scenario.faults,
         cost=scenario.cost,
     )
-    return Run(text, stage, world, witness, watching, keys, said)
+    return Run(text, stage, world, witness, watching, keys, said, acted)
 
 
-def _with_tables(
-    rules: Rules,
-    keys: Mapping[NodeId, PeerKeys],
-    tables: Mapping[PartyId, NoiseTable | None],
-    initial_D: Float32s,
-) -> Rules:
-    """The rules with the genesis in which peers have committed to these tables."""
-    charter = rules.genesis.content.charter
-    entries = [
-        entry_of(peer, charter, keys[peer], noise_root(peer, table))
-        for peer, table in tables.items()
-    ]
-    genesis = make_genesis(
-        rules.parameters, rules.training, rules.setting, initial_D, charter, entries
-    )
-    return replace(rules, genesis=genesis)
+def _noticed(attack: Attack, acted: set[NodeId]) -> Attack:
+    """The attack; its attacker is in `acted` if its effects have differed from those of its honest
+    part."""
+
+    def noticed(attacker: Attacker) -> Role:
+        meant: list[Effect[Any]] = []
+        done = 0
+
+        async def as_it_is(_: Effect[Any], value: Any) -> Any:
+            return value
+
+        def doing(effect: Effect[Any]) -> None:
+            nonlocal done
+            if done >= len(meant) or meant[done] is not effect:
+                acted.add(attacker.me)
+            done += 1
+
+        async def honest(node: Node) -> Float32s | None:
+            return await intercept(attacker.honest, node, before=meant.append, after=as_it_is)
+
+        malicious = attack(replace(attacker, honest=honest))
+
+        async def role(node: Node) -> Float32s | None:
+            return await intercept(malicious, node, before=doing, after=as_it_is)
+
+        return role
+
+    return noticed
 
 
 async def _heard(

@@ -11,10 +11,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import biscotti_attackers as attackers
 import pytest
-from biscotti_runs import CALM, Attack, Attacker, Run, set_up
+from biscotti_runs import CALM, Run, set_up
 
+from troth.attacks.biscotti import (
+    aggregators,
+    boasting,
+    contributors,
+    floods,
+    leaders,
+    noisers,
+    timing,
+    verifiers,
+)
+from troth.attacks.biscotti.malice import Attack
 from troth.crypto.g1 import G1
 from troth.crypto.group import Point
 from troth.ids import NodeId
@@ -28,7 +38,6 @@ from troth.protocols.biscotti.messages import (
     Shares,
     SumSet,
 )
-from troth.roles.node import Role
 from troth.wire import Message
 
 GROUPS = ("modelled", "g1")
@@ -50,14 +59,8 @@ SEATS: dict[str, Seat] = {
 
 def attacked(seat: str, attack: Attack, **keys: Any) -> Run:
     """A run in which the peer in that seat did attack; what holds without that proves nothing."""
-    known: list[Attacker] = []
-
-    def remembered(attacker: Attacker) -> Role:
-        known.append(attacker)
-        return attack(attacker)
-
-    run = set_up(attacks=lambda context: {SEATS[seat](context): remembered}, **keys).go()
-    assert [bool(attacker.acted) for attacker in known] == [True]
+    run = set_up(attacks=lambda context: {SEATS[seat](context): attack}, **keys).go()
+    assert run.acted == {culprit(run)}
     return run
 
 
@@ -74,16 +77,16 @@ def goes_on(run: Run) -> None:
 # ------------------------------------------------------------------ blamed
 
 BLAMED = {
-    "a wrong sum": ("aggregator", attackers.wrong_sum, "bad-sum"),
-    "two verdicts": ("verifier", attackers.two_verdicts, "equivocation"),
-    "one share wrong": ("contributor", attackers.bad_share_to_one, "bad-share"),
-    "all shares wrong": ("contributor", attackers.bad_shares_to_all, "bad-share"),
-    "noise of its own": ("contributor", attackers.masked_otherwise, "bad-update"),
-    "a forged proof": ("contributor", attackers.forged_proof, "bad-update"),
-    "other noise than committed": ("audited", attackers.other_noise, "bad-noise"),
-    "another opening than committed": ("audited", attackers.other_opening, "bad-noise"),
-    "the same, by the last one audited": ("audited last", attackers.other_opening, "bad-noise"),
-    "one slot for all": ("audited", attackers.same_slot, "reused-slot"),
+    "a wrong sum": ("aggregator", aggregators.wrong_sum, "bad-sum"),
+    "two verdicts": ("verifier", verifiers.two_verdicts, "equivocation"),
+    "one share wrong": ("contributor", contributors.bad_share_to_one, "bad-share"),
+    "all shares wrong": ("contributor", contributors.bad_shares_to_all, "bad-share"),
+    "noise of its own": ("contributor", contributors.masked_otherwise, "bad-update"),
+    "a forged proof": ("contributor", contributors.forged_proof, "bad-update"),
+    "other noise than committed": ("audited", noisers.other_noise, "bad-noise"),
+    "another opening than committed": ("audited", noisers.other_opening, "bad-noise"),
+    "the same, by the last one audited": ("audited last", noisers.other_opening, "bad-noise"),
+    "one slot for all": ("audited", noisers.same_slot, "reused-slot"),
 }
 
 
@@ -105,7 +108,7 @@ def test_who_is_found_out_loses_stake_and_nobody_else_does(name: str, group: str
 
 
 def test_who_has_lost_all_stake_is_in_no_committee_any_more() -> None:
-    run = attacked("contributor", attackers.masked_otherwise, rounds=8)
+    run = attacked("contributor", contributors.masked_otherwise, rounds=8)
     cheat = culprit(run)
     stakes = [head.state.stake.as_dict()[cheat] for head in run.heads()]
     assert 0 in stakes
@@ -117,21 +120,20 @@ def test_who_has_lost_all_stake_is_in_no_committee_any_more() -> None:
 # ------------------------------------------------------------------ harmless
 
 HARMLESS = {
-    "a wrong aggregate": ("leader", attackers.wrong_aggregate),
-    "two sets": ("leader", attackers.two_sets),
-    "one update, often enough": ("leader", attackers.one_twice),
-    "two blocks": ("leader", attackers.two_blocks),
-    "the audited slot": ("audited", attackers.audited_slot),
-    "commitments in another order": ("contributor", attackers.other_commitments),
-    "an old block": ("leader", attackers.old_block),
-    "another seed": ("leader", attackers.other_seed),
-    "a silent aggregator": ("aggregator", attackers.silent),
-    "a silent leader": ("leader", attackers.silent),
-    "a silent verifier": ("verifier", attackers.silent),
-    "a silent contributor": ("contributor", attackers.silent),
-    "a slow aggregator": ("aggregator", attackers.slow(1.0)),
-    "a very slow aggregator": ("aggregator", attackers.slow(40.0)),
-    "a very slow contributor": ("contributor", attackers.slow(5.0)),
+    "a wrong aggregate": ("leader", leaders.wrong_aggregate),
+    "two sets": ("leader", leaders.two_sets),
+    "one update, often enough": ("leader", leaders.one_twice),
+    "two blocks": ("leader", leaders.two_blocks),
+    "the audited slot": ("audited", noisers.audited_slot),
+    "commitments in another order": ("contributor", contributors.other_commitments),
+    "another seed": ("leader", leaders.other_seed),
+    "a silent aggregator": ("aggregator", timing.silent),
+    "a silent leader": ("leader", timing.silent),
+    "a silent verifier": ("verifier", timing.silent),
+    "a silent contributor": ("contributor", timing.silent),
+    "a slow aggregator": ("aggregator", timing.slow(1.0)),
+    "a very slow aggregator": ("aggregator", timing.slow(40.0)),
+    "a very slow contributor": ("contributor", timing.slow(5.0)),
 }
 
 
@@ -141,6 +143,22 @@ def test_others_go_on_and_are_not_punished(name: str, seed: int) -> None:
     run = attacked(*HARMLESS[name], seed=seed)
     # In rounds in which it is not audited, "the audited slot" is one that it gives to several.
     assert run.punished() in ({}, {culprit(run): {"reused-slot"}})
+    goes_on(run)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_an_old_block_is_not_certified_again(seed: int) -> None:
+    """Whoever leads a round after the first has one."""
+
+    def most(context: RoundContext) -> dict[NodeId, Attack]:
+        return dict.fromkeys(context.stake.peers[:8], leaders.old_block)
+
+    run = set_up(attacks=most, seed=seed, rounds=8).go()
+    assert run.acted
+    assert run.punished() == {}
+    led = [run.plan.rules.context(head.before).leader for head in run.heads()[:-1]]
+    for leader, block in list(zip(led, run.blocks(), strict=True))[1:]:
+        assert (block.proposer is None) == (leader not in run.honest)
     goes_on(run)
 
 
@@ -178,8 +196,8 @@ def test_a_block_that_a_leader_makes_up_is_not_certified(name: str) -> None:
 def test_a_verifier_that_accepts_friends_only_does_not_decide() -> None:
     def friends(context: RoundContext) -> dict[NodeId, Attack]:
         return {
-            context.verifiers[0]: attackers.friends_only,
-            context.contributors[0]: attackers.masked_otherwise,
+            context.verifiers[0]: verifiers.friends_only,
+            context.contributors[0]: contributors.masked_otherwise,
         }
 
     run = set_up(attacks=friends).go()
@@ -197,7 +215,7 @@ def test_a_poisoner_that_makes_up_for_its_noise_adds_what_it_did_not_choose() ->
     """It commits to an update less its noise, which it is given before: so the masked one is just
     the update. What counts in the sum is then as much noise as everybody was to add, and no more;
     what it would have to choose is what noisers committed to before the first model was there."""
-    run, calm = attacked("contributor", attackers.compensating, rounds=1), set_up(rounds=1).go()
+    run, calm = attacked("contributor", contributors.compensating, rounds=1), set_up(rounds=1).go()
     assert run.punished() == {}
     (block,), (fair,) = run.blocks(), calm.blocks()
     assert culprit(run) in (line.contributor for line in block.contributions)
@@ -211,7 +229,7 @@ def test_a_poisoner_that_makes_up_for_its_noise_adds_what_it_did_not_choose() ->
 
 LATE: dict[str, tuple[str, tuple[type[Message], ...]]] = {
     **{
-        f"everything of a {seat}": (seat, attackers.STEPS)
+        f"everything of a {seat}": (seat, timing.STEPS)
         for seat in ("leader", "aggregator", "verifier", "contributor", "audited")
     },
     "noise": ("audited", (NoiseGrant,)),
@@ -229,7 +247,7 @@ SPARE = "noise = { noisers = 3, slots = 8, mask = { kind = 'gaussian', sigma = 0
 
 def late(name: str, by_s: float) -> Run:
     seat, kinds = LATE[name]
-    run = attacked(seat, attackers.late(*kinds, by_s=by_s), protocol=SPARE)
+    run = attacked(seat, timing.late(*kinds, by_s=by_s), protocol=SPARE)
     assert run.punished() == {}
     goes_on(run)
     for head, block in zip(run.heads(), run.blocks(), strict=False):
@@ -273,7 +291,7 @@ def other_points() -> dict[str, bytes]:
 @pytest.mark.parametrize("why", other_points())
 @pytest.mark.parametrize("where", ["commitments", "noise"])
 def test_bad_points_are_their_senders_fault(why: str, where: str) -> None:
-    make = attackers.bad_point if where == "commitments" else attackers.bad_noise_point
+    make = contributors.bad_point if where == "commitments" else contributors.bad_noise_point
     run = attacked("contributor", make(lambda _: other_points()[why]), group="g1", rounds=2)
     assert run.punished() == {culprit(run): {"bad-update"}}
     assert run.accepted(culprit(run)) == 0
@@ -288,7 +306,7 @@ def test_a_part_of_small_order_changes_nothing(order: str) -> None:
         whole: Point = G1.read(point) + small
         return G1.encode([whole])
 
-    run = attacked("contributor", attackers.bad_point(moved), group="g1", rounds=1)
+    run = attacked("contributor", contributors.bad_point(moved), group="g1", rounds=1)
     assert run.punished() == {}
     goes_on(run)
 
@@ -301,7 +319,7 @@ def test_replayed_messages_of_old_rounds_and_of_another_chain_change_nothing(see
     calm = set_up(seed=seed).go()
     other = set_up(seed=seed + 100, name="another").go()
     run = attacked(
-        "contributor", attackers.replaying([message for _, _, message in other.said]), seed=seed
+        "contributor", floods.replaying([message for _, _, message in other.said]), seed=seed
     )
     assert run.punished() == {}
     goes_on(run)
@@ -309,17 +327,17 @@ def test_replayed_messages_of_old_rounds_and_of_another_chain_change_nothing(see
 
 
 FLOODS = {
-    "requests for noise": attackers.noise_requests,
-    "requests for blocks": attackers.wants,
-    "announcements": attackers.announcements,
-    "blocks": attackers.blocks,
-    "accusations": attackers.accusations,
+    "requests for noise": floods.noise_requests,
+    "requests for blocks": floods.wants,
+    "announcements": floods.announcements,
+    "blocks": floods.blocks,
+    "accusations": floods.accusations,
 }
 
 
 @pytest.mark.parametrize("name", FLOODS)
 def test_floods_do_not_stop_anybody(name: str) -> None:
-    run = attacked("contributor", attackers.flooding(FLOODS[name]), seed=3)
+    run = attacked("contributor", floods.flooding(FLOODS[name]), seed=3)
     assert run.punished() == {}
     goes_on(run)
 
@@ -327,8 +345,8 @@ def test_floods_do_not_stop_anybody(name: str) -> None:
 def test_a_flood_of_accusations_does_not_keep_others_from_accusing() -> None:
     def two(context: RoundContext) -> dict[NodeId, Attack]:
         return {
-            context.contributors[0]: attackers.masked_otherwise,
-            context.contributors[1]: attackers.flooding(attackers.accusations),
+            context.contributors[0]: contributors.masked_otherwise,
+            context.contributors[1]: floods.flooding(floods.accusations),
         }
 
     run = set_up(attacks=two).go()
@@ -338,7 +356,7 @@ def test_a_flood_of_accusations_does_not_keep_others_from_accusing() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_evidence_made_up_in_every_field_frames_nobody(seed: int) -> None:
-    run = attacked("contributor", attackers.framing(seed), seed=seed, rounds=6)
+    run = attacked("contributor", floods.framing, seed=seed, rounds=6)
     assert run.punished() == {}
     goes_on(run)
 
@@ -358,9 +376,9 @@ def test_who_comes_back_catches_up(until: int) -> None:
 @pytest.mark.parametrize("name", ["promising", "repeating", "babbling"])
 def test_who_comes_back_catches_up_past_peers_that_lie_about_their_chain(name: str) -> None:
     liars = {
-        "promising": attackers.promising,
-        "repeating": attackers.repeating,
-        "babbling": attackers.babbling,
+        "promising": boasting.promising,
+        "repeating": boasting.repeating,
+        "babbling": boasting.babbling,
     }
 
     def three(_: RoundContext) -> dict[NodeId, Attack]:
@@ -376,18 +394,18 @@ def test_who_comes_back_catches_up_past_peers_that_lie_about_their_chain(name: s
 
 def test_a_leader_whose_aggregators_do_not_answer_goes_on() -> None:
     """It was once woken for ever at the instant when the time for signatures was over."""
-    mute = attackers.never(Endorsement)
+    mute = timing.never(Endorsement)
     run = set_up(attacks=lambda context: dict.fromkeys(context.aggregators[1:], mute)).go()
     assert run.blocks()[0].proposer is None
 
 
 def test_an_aggregator_that_lacks_a_verdict_waits_for_shares() -> None:
     """It was once woken for ever at the instant when the time for verdicts was over."""
-    mute = attackers.never(Accepted)
+    mute = timing.never(Accepted)
     run = set_up(
         attacks=lambda context: {
             context.verifiers[0]: mute,
-            context.contributors[0]: attackers.never(Shares),
+            context.contributors[0]: timing.never(Shares),
         }
     ).go()
     assert len(run.blocks()[0].contributions) >= 2

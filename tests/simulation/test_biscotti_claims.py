@@ -10,11 +10,20 @@ import sys
 from collections import Counter
 from typing import Any
 
-import biscotti_attackers as attackers
 import msgspec
 import pytest
-from biscotti_runs import LATENCY, MASK, Attack, Run, set_up
+from biscotti_runs import LATENCY, MASK, Run, set_up
 
+from troth.attacks.biscotti import (
+    aggregators,
+    contributors,
+    floods,
+    leaders,
+    noisers,
+    timing,
+    verifiers,
+)
+from troth.attacks.biscotti.malice import Attack, Malice
 from troth.crypto import sharing
 from troth.ids import NodeId
 from troth.protocols.biscotti.blaming import offences
@@ -80,25 +89,25 @@ PROTOCOLS = (
 
 
 ATTACKS = (
-    attackers.wrong_sum,
-    attackers.wrong_aggregate,
-    attackers.two_sets,
-    attackers.one_twice,
-    attackers.two_blocks,
-    attackers.friends_only,
-    attackers.two_verdicts,
-    attackers.audited_slot,
-    attackers.same_slot,
-    attackers.other_noise,
-    attackers.other_opening,
-    attackers.masked_otherwise,
-    attackers.compensating,
-    attackers.forged_proof,
-    attackers.bad_share_to_one,
-    attackers.bad_shares_to_all,
-    attackers.other_commitments,
-    attackers.silent,
-    attackers.slow(2.0),
+    aggregators.wrong_sum,
+    leaders.wrong_aggregate,
+    leaders.two_sets,
+    leaders.one_twice,
+    leaders.two_blocks,
+    verifiers.friends_only,
+    verifiers.two_verdicts,
+    noisers.audited_slot,
+    noisers.same_slot,
+    noisers.other_noise,
+    noisers.other_opening,
+    contributors.masked_otherwise,
+    contributors.compensating,
+    contributors.forged_proof,
+    contributors.bad_share_to_one,
+    contributors.bad_shares_to_all,
+    contributors.other_commitments,
+    timing.silent,
+    timing.slow(2.0),
 )
 
 
@@ -155,7 +164,7 @@ def test_a_reporter_that_takes_a_shorter_chain_goes_on(seed: int) -> None:
 
 def test_the_witness_notices_a_sum_of_one_update(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "_ascend", lambda *_: None)
-    run = set_up(attacks=lambda context: {context.leader: attackers.one_twice})
+    run = set_up(attacks=lambda context: {context.leader: leaders.one_twice})
     with pytest.raises(AssertionError, match="a sum of too few"):
         run.go()
 
@@ -163,7 +172,7 @@ def test_the_witness_notices_a_sum_of_one_update(monkeypatch: pytest.MonkeyPatch
 def test_the_witness_notices_who_is_framed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RoundContext, "reserved_slots", lambda *_: frozenset())
     monkeypatch.setattr(offences, "_refuses", lambda _: None)
-    run = set_up(attacks=lambda context: {context.contributors[0]: attackers.framing(1)}, rounds=6)
+    run = set_up(attacks=lambda context: {context.contributors[0]: floods.framing}, rounds=6)
     with pytest.raises(AssertionError, match="is framed"):
         run.go()
 
@@ -171,7 +180,7 @@ def test_the_witness_notices_who_is_framed(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_witness_notices_an_update_without_a_majority(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RoundContext, "majority", 0)
     run = set_up(
-        attacks=lambda context: dict.fromkeys(context.verifiers[:2], attackers.friends_only)
+        attacks=lambda context: dict.fromkeys(context.verifiers[:2], verifiers.friends_only)
     )
     with pytest.raises(AssertionError, match="majority"):
         run.go()
@@ -192,14 +201,14 @@ def test_the_witness_notices_shares_that_are_not_hidden(monkeypatch: pytest.Monk
 def test_the_witness_notices_two_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     """If votes were not checked, each half would answer for the set that it was sent."""
 
-    def made_up(malice: attackers.Malice, ask: Send) -> SetQuorum:
+    def made_up(malice: Malice, ask: Send) -> SetQuorum:
         assert isinstance(ask.message, SumSet)
         votes = tuple(Vote(peer, bytes(64)) for peer in malice.context.aggregators)
         return SetQuorum(ask.message.round, votes)
 
     monkeypatch.setattr(aggregator, "check_vote", lambda *_: None)
-    monkeypatch.setattr(attackers, "_votes", made_up)
-    run = set_up(attacks=lambda context: {context.leader: attackers.two_sets})
+    monkeypatch.setattr(leaders, "votes_for", made_up)
+    run = set_up(attacks=lambda context: {context.leader: leaders.two_sets})
     with pytest.raises(AssertionError, match="two sets of round 1 are answered"):
         run.go()
 

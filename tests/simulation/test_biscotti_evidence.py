@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from functools import cache
 
-import biscotti_attackers as attackers
 import msgspec
 import pytest
 from biscotti_runs import Run, set_up
 from test_biscotti_attackers import BLAMED, attacked, culprit
 
+from troth.attacks.biscotti import contributors
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.blaming.offences import (
     NotProvenError,
@@ -119,7 +119,7 @@ def test_a_slot_of_another_size_proves_nothing(slot: bytes) -> None:
 
 
 def test_a_punishment_is_for_one_kind_and_round() -> None:
-    run = attacked("contributor", attackers.masked_otherwise, rounds=5)
+    run = attacked("contributor", contributors.masked_otherwise, rounds=5)
     offences = [
         (line.accused, line.kind, line.round) for block in run.blocks() for line in block.evidence
     ]

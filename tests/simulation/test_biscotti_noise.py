@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from itertools import permutations
+from typing import Any
 
-import biscotti_attackers as attackers
-import biscotti_noise_attackers as cheats
 import msgspec
 import numpy as np
 import pytest
-from biscotti_noise_attackers import BAD_SLOT, Wish, assigned, outputs_of, without_noise
-from biscotti_runs import Attack, Run, set_up
+from biscotti_runs import Run, set_up
 
-from troth.crypto.noise_table import first_slot
-from troth.ids import NodeId, Round
+from troth.attacks.biscotti import noisers, thieves, timing, zero_noise
+from troth.attacks.biscotti.malice import Attack, Attacker, Malice, acting
+from troth.attacks.biscotti.thieves import Wish, assigned, outputs_of, table_of
+from troth.attacks.biscotti.zero_noise import BAD_SLOT, MaskWithZeros, zero_table
+from troth.crypto.noise_table import NoiseTable, first_slot
+from troth.ids import NodeId, PartyId, Round
 from troth.protocols.biscotti.blaming.offences import NotProvenError, bad_update, judge
 from troth.protocols.biscotti.hiding.masking import (
     CheckedUpdates,
@@ -25,12 +27,26 @@ from troth.protocols.biscotti.hiding.masking import (
 )
 from troth.protocols.biscotti.ledger.block import Evidence
 from troth.protocols.biscotti.ledger.context import RoundContext
-from troth.protocols.biscotti.ledger.setup import noise_requests, noise_table
 from troth.protocols.biscotti.messages import Masked, NoiseGrant, NoiseUse, Opened
+from troth.protocols.biscotti.roles import Members
 from troth.protocols.biscotti.texts import GRANT, MASKED, grant_text, masked_text, seeds_digest
+from troth.roles.effects import Effect, Perform
+from troth.roles.node import Role
 
 ZERO = NodeId("party-03")
 CROWDED = "noise = { noisers = 4, slots = 4, mask = { kind = 'gaussian', sigma = 0.01 } }\n"
+
+
+def without_noise(
+    slots: Callable[[int], bool] = lambda _: True,
+) -> Callable[[Members], dict[PartyId, NoiseTable]]:
+    """The peer ZERO has committed to zeros in some slots of each round."""
+
+    def staged(members: Members) -> dict[PartyId, NoiseTable]:
+        keys = members.keys[PartyId(ZERO)]
+        return {PartyId(ZERO): zero_table(members.rules.setting, ZERO, keys, slots)}
+
+    return staged
 
 
 def evidence(run: Run) -> list[Evidence]:
@@ -44,8 +60,8 @@ def evidence(run: Run) -> list[Evidence]:
 @pytest.mark.parametrize("found_by", ["contributor", "audit"])
 def test_noise_of_zeros_is_found_though_rows_path_and_root_agree(found_by: str, group: str) -> None:
     """Its seeds expand to something else than what it committed to, for whoever expands them."""
-    untold = attackers.never(Opened if found_by == "contributor" else NoiseGrant)
-    run = set_up(attacks=lambda _: {ZERO: untold}, staged=without_noise(ZERO), group=group).go()
+    untold = timing.never(Opened if found_by == "contributor" else NoiseGrant)
+    run = set_up(attacks=lambda _: {ZERO: untold}, staged=without_noise(), group=group).go()
     assert run.punished() == {ZERO: {"bad-noise"}}
     for line in evidence(run):
         contributor, _ = msgspec.msgpack.decode(line.data)
@@ -54,8 +70,8 @@ def test_noise_of_zeros_is_found_though_rows_path_and_root_agree(found_by: str, 
 
 
 def test_a_contributor_does_not_use_noise_of_zeros() -> None:
-    untold = attackers.never(Opened)
-    run = set_up(attacks=lambda _: {ZERO: untold}, staged=without_noise(ZERO)).go()
+    untold = timing.never(Opened)
+    run = set_up(attacks=lambda _: {ZERO: untold}, staged=without_noise()).go()
     uses = [
         use.noiser
         for sender, _, message in run.said
@@ -66,17 +82,32 @@ def test_a_contributor_does_not_use_noise_of_zeros() -> None:
     assert ZERO not in uses
 
 
+def in_on_it(used: list[Round]) -> Attack:
+    """The contributor that uses no noise; `used` gets the rounds in which it does."""
+
+    def attack(attacker: Attacker) -> Role:
+        def noticed(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
+            asked = effect.request if isinstance(effect, Perform) else None
+            if isinstance(asked, MaskWithZeros) and asked.zeros:
+                used.append(malice.context.round)
+            return None
+
+        return acting(noticed)(replace(attacker, honest=zero_noise.in_on_it(attacker)))
+
+    return attack
+
+
 def test_who_uses_no_noise_with_its_noisers_help_is_found_by_audits_of_that_slot() -> None:
     """And by nothing else: verifiers see commitments that open."""
     friend = NodeId("party-07")
     found = unfound = counted = 0
     for seed in range(1, 5):
         used: list[Round] = []
-        colluding = {ZERO: cheats.bad_slot_for_friends, friend: cheats.in_on_it(used)}
+        colluding = {ZERO: zero_noise.bad_slot_for_friends, friend: in_on_it(used)}
         run = set_up(
             seed=seed,
             attacks=lambda _, who=colluding: who,  # type: ignore[misc]  # bound in each turn
-            staged=without_noise(ZERO, slots=lambda slot: slot == BAD_SLOT),
+            staged=without_noise(lambda slot: slot == BAD_SLOT),
             rounds=8,
         ).go()
         # Evidence of the last round comes too late for a block.
@@ -130,9 +161,7 @@ class Table:
             slot = other.get(noiser, assigned(context, setting, keys, noiser).get(contributor))
             if slot is None:
                 continue
-            made = [request.run(None) for request in noise_requests(setting, keys[noiser])]
-            table = noise_table(noiser, setting, made)
-            assert table is not None
+            table = table_of(setting, noiser, keys[noiser])
             seeds, path = (
                 keys[noiser].noise.seeds(context.round, slot),
                 table.path(context.round, slot),
@@ -243,17 +272,17 @@ def test_of_three_that_show_one_slot_all_who_were_given_it_stay(
 # ------------------------------------------------------------------ grants, in a run
 
 
-def _lot(malice: attackers.Malice, noiser: NodeId) -> int:
+def _lot(malice: Malice, noiser: NodeId) -> int:
     plan, keys = malice.attacker.plan, malice.attacker.all_keys
     output = outputs_of(malice.context, keys, noiser)[malice.me]
     return first_slot(output, noiser=noiser, shape=plan.rules.setting.table)
 
 
-def own_lot(malice: attackers.Malice, noiser: NodeId, slot: int) -> int | None:
+def own_lot(malice: Malice, noiser: NodeId, slot: int) -> int | None:
     return slot if slot == _lot(malice, noiser) else None
 
 
-def passed_on(malice: attackers.Malice, noiser: NodeId, slot: int) -> int | None:
+def passed_on(malice: Malice, noiser: NodeId, slot: int) -> int | None:
     """One that nobody shows, as if a contributor that keeps quiet had passed it on."""
     setting, keys = malice.attacker.plan.rules.setting, malice.attacker.all_keys
     taken = {
@@ -264,7 +293,7 @@ def passed_on(malice: attackers.Malice, noiser: NodeId, slot: int) -> int | None
     return min(set(range(setting.table.slots)) - taken, default=None)
 
 
-def another_has_my_lot(malice: attackers.Malice, noiser: NodeId, slot: int) -> int | None:
+def another_has_my_lot(malice: Malice, noiser: NodeId, slot: int) -> int | None:
     setting, keys = malice.attacker.plan.rules.setting, malice.attacker.all_keys
     taken = assigned(malice.context, setting, keys, noiser)
     lot = _lot(malice, noiser)
@@ -274,7 +303,7 @@ def another_has_my_lot(malice: attackers.Malice, noiser: NodeId, slot: int) -> i
 
 def thieving(wish: Wish, seed: int, **others: Attack) -> tuple[Run, NodeId]:
     def attacks(context: RoundContext) -> dict[NodeId, Attack]:
-        return {context.contributors[0]: cheats.naming(wish)} | {
+        return {context.contributors[0]: thieves.naming(wish)} | {
             context.audited[0] if who == "noiser" else NodeId(who): attack
             for who, attack in others.items()
         }
@@ -291,7 +320,7 @@ def test_without_a_grant_for_ones_own_lot_one_does_no_harm(seed: int) -> None:
     assert run.accepted(thief) >= 1
 
 
-@pytest.mark.parametrize("wish", [passed_on, another_has_my_lot, cheats.somebody_elses])
+@pytest.mark.parametrize("wish", [passed_on, another_has_my_lot, thieves.somebody_elses])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_who_names_a_slot_of_somebody_else_is_blamed_and_nobody_else(wish: Wish, seed: int) -> None:
     run, thief = thieving(wish, seed)
@@ -305,7 +334,7 @@ def test_who_names_a_slot_of_somebody_else_is_blamed_and_nobody_else(wish: Wish,
 
 
 def test_a_thief_does_not_hide_a_noiser_that_gives_one_slot_to_all() -> None:
-    run, thief = thieving(passed_on, 1, noiser=attackers.same_slot)
+    run, thief = thieving(passed_on, 1, noiser=noisers.same_slot)
     blamed = run.punished()
     assert blamed.pop(thief) == {"bad-update"}
     assert list(blamed.values()) == [{"reused-slot"}]

@@ -6,21 +6,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import biscotti_attackers as attackers
-import msgspec
-import numpy as np
 import pytest
-from biscotti_attackers import Malice, altered
 from biscotti_runs import Run, set_up
 from test_biscotti_attackers import SEATS, culprit, goes_on
 
-from troth.ids import NodeId, Round
+from troth.attacks.biscotti import aggregators, contributors, sizes
+from troth.attacks.biscotti.malice import Malice, altered, sending
+from troth.ids import NodeId
 from troth.protocols.biscotti import roles
 from troth.protocols.biscotti.blaming import offences
 from troth.protocols.biscotti.catching_up.stash import most_bytes
 from troth.protocols.biscotti.ledger.block import MAX_BLOCK_BYTES, MAX_COMMITMENT_BYTES
 from troth.protocols.biscotti.messages import (
-    MAX_NOISERS,
     MAX_SHARE_BYTES,
     MESSAGES,
     Accepted,
@@ -29,10 +26,9 @@ from troth.protocols.biscotti.messages import (
     Proposal,
     Shares,
 )
-from troth.protocols.biscotti.texts import MASKED, masked_text
-from troth.roles.effects import Effect, Send, SendBytes
+from troth.roles.effects import Send
 from troth.roles.messages import RoundMessage
-from troth.wire import WIRE_VERSION, Codec, Message
+from troth.wire import Codec, Message
 
 CODEC = Codec(MESSAGES)
 
@@ -105,14 +101,6 @@ def reasons(run: Run) -> list[str]:
 # ------------------------------------------------------------------ beyond a type's bound
 
 
-def _with(**changes: Callable[[Any], Any]) -> Callable[[Malice, Send], Iterable[Send]]:
-    def instead(_: Malice, effect: Send) -> Iterable[Send]:
-        new = {name: make(getattr(effect.message, name)) for name, make in changes.items()}
-        yield Send(effect.to, altered(effect.message, **new))
-
-    return instead
-
-
 BEYOND: dict[str, tuple[str, type[Message], dict[str, Callable[[Any], Any]]]] = {
     "a thousand noisers": ("contributor", Masked, {"noise": lambda uses: uses[:1] * 1000}),
     "commitments": ("contributor", Masked, {"commitments": lambda _: bytes(2**20 + 1)}),
@@ -124,22 +112,10 @@ BEYOND: dict[str, tuple[str, type[Message], dict[str, Callable[[Any], Any]]]] = 
 }
 
 
-def _unchecked(message: Message) -> bytes:
-    """A message that our own codec would not send."""
-    return bytes((WIRE_VERSION,)) + CODEC._encoder.encode(message)
-
-
 @pytest.mark.parametrize("name", BEYOND)
 def test_what_is_larger_than_its_type_allows_is_not_decoded(name: str, scales: Scales) -> None:
     seat, kind, changes = BEYOND[name]
-
-    def instead(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
-        if not (isinstance(effect, Send) and type(effect.message) is kind):
-            return None
-        made = _with(**changes)(malice, effect)
-        return [SendBytes(send.to, _unchecked(send.message)) for send in made]
-
-    run = attacked(seat, attackers.acting(instead))
+    run = attacked(seat, sizes.beyond(kind, **changes))
     assert refused(run)
     assert run.punished() == {}
     goes_on(run)
@@ -149,36 +125,13 @@ def test_what_is_larger_than_its_type_allows_is_not_decoded(name: str, scales: S
 # ------------------------------------------------------------------ within it
 
 
-def _signed(**changes: Callable[[Any], Any]) -> Callable[[Malice, Send], Iterable[Send]]:
-    """A masked update with other fields, signed."""
-
-    def instead(malice: Malice, effect: Send) -> Iterable[Send]:
-        new = {name: make(getattr(effect.message, name)) for name, make in changes.items()}
-        message = altered(effect.message, **new)
-        text = masked_text(malice.context, message)
-        yield Send(effect.to, altered(message, signature=malice.sign(MASKED, text)))
-
-    return instead
-
-
-WITHIN: dict[str, dict[str, Callable[[Any], Any]]] = {
-    "one value more": {"values": lambda values_D: np.append(values_D, np.uint32(0))},
-    "no values": {"values": lambda values_D: values_D[:0]},
-    "a million values": {"values": lambda _: np.zeros(10**6, np.uint32)},
-    "all commitments there may be": {"commitments": lambda _: bytes(MAX_COMMITMENT_BYTES)},
-    "twice the blinding factors": {"blindings": lambda data: 2 * data},
-    "all noisers there may be": {"noise": lambda uses: uses[:1] * MAX_NOISERS},
-    "much noise": {
-        "noise": lambda uses: tuple(altered(use, rows=bytes(MAX_COMMITMENT_BYTES)) for use in uses)
-    },
-}
-TOO_LARGE_TO_SHOW = ("a million values", "all commitments there may be", "much noise")
+TOO_LARGE_TO_SHOW = ("a million values", "all commitments", "much noise")
 """Evidence of it would not fit into a block."""
 
 
-@pytest.mark.parametrize("name", WITHIN)
+@pytest.mark.parametrize("name", sizes.MASKED_SIZES)
 def test_a_masked_update_of_another_size_is_not_kept(name: str, scales: Scales) -> None:
-    run = attacked("contributor", attackers.sending(Masked, _signed(**WITHIN[name])))
+    run = attacked("contributor", sizes.MASKED_SIZES[name])
     liar = culprit(run)
     assert run.punished() == ({} if name in TOO_LARGE_TO_SHOW else {liar: {"bad-update"}})
     assert run.accepted(liar) == 0
@@ -188,8 +141,7 @@ def test_a_masked_update_of_another_size_is_not_kept(name: str, scales: Scales) 
 
 @pytest.mark.parametrize("times", [0, 2])
 def test_a_share_of_another_size_is_not_kept(times: int, scales: Scales) -> None:
-    changed = _with(share=lambda share: times * share)
-    run = attacked("contributor", attackers.sending(Shares, changed))
+    run = attacked("contributor", sizes.resized(Shares, share=lambda share: times * share))
     assert run.accepted(culprit(run)) == 0
     assert run.punished() == {}
     goes_on(run)
@@ -205,7 +157,7 @@ def test_a_list_of_more_than_there_are_is_not_taken(scales: Scales) -> None:
             altered(effect.message, updates=updates, contributors=(malice.me,) * 1000),
         )
 
-    run = attacked("verifier", attackers.sending(Accepted, instead))
+    run = attacked("verifier", sending(Accepted, instead))
     verifier = culprit(run)
     assert run.punished() == {}
     for block in run.blocks():
@@ -217,7 +169,7 @@ def test_a_list_of_more_than_there_are_is_not_taken(scales: Scales) -> None:
 def test_a_block_of_the_largest_size_costs_its_leaders_rounds_only(scales: Scales) -> None:
     """Only the round's leader may have one waiting at an aggregator, and only one."""
     junk = bytes(MAX_BLOCK_BYTES)
-    run = attacked("leader", attackers.sending(Proposal, _with(block=lambda _: junk)), rounds=3)
+    run = attacked("leader", sizes.resized(Proposal, block=lambda _: junk), rounds=3)
     leader = culprit(run)
     led = [run.plan.rules.context(head.before).leader for head in run.heads()[:-1]]
     assert leader in led
@@ -227,13 +179,13 @@ def test_a_block_of_the_largest_size_costs_its_leaders_rounds_only(scales: Scale
     assert run.punished() == {}
 
 
-@pytest.mark.parametrize("attack", [attackers.wrong_sum, attackers.bad_shares_to_all])
+@pytest.mark.parametrize("attack", [aggregators.wrong_sum, contributors.bad_shares_to_all])
 def test_evidence_that_does_not_fit_into_a_block_is_left_out(
     attack: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with large models. It once took down whoever had found it."""
     monkeypatch.setattr(offences, "MAX_EVIDENCE_BYTES", 1000)
-    seat = "aggregator" if attack is attackers.wrong_sum else "contributor"
+    seat = "aggregator" if attack is aggregators.wrong_sum else "contributor"
     run = attacked(seat, attack)
     assert run.punished() == {}
     goes_on(run)
@@ -242,26 +194,8 @@ def test_evidence_that_does_not_fit_into_a_block_is_left_out(
 # ------------------------------------------------------------------ before its round
 
 
-def _early(malice: Malice) -> list[Message]:
-    """All kinds that peers say in a round, for the one that comes after it."""
-    round = Round(malice.context.round + 1)
-    block = bytes(2**24)
-    return [
-        Proposal(round, block),
-        *(
-            msgspec.structs.replace(message, round=round, **changes)
-            for message, changes in (
-                (malice.last(Masked), {"values": np.zeros(10**6, np.uint32)}),
-                (malice.last(Shares), {"share": block}),
-                (malice.last(NoiseGrant), {"rows": bytes(MAX_COMMITMENT_BYTES)}),
-            )
-            if message is not None
-        ),
-    ]
-
-
 def test_what_is_kept_for_a_round_to_come_is_bounded(scales: Scales) -> None:
-    run = attacked("verifier", attackers.flooding(_early, copies=3))
+    run = attacked("verifier", sizes.early)
     early = culprit(run)
     most = most_bytes(run.plan.rules.setting.dimension)
     assert scales.most[early] <= most + Scales.normal

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from biscotti_runs import CALM, MASK, Attacker, set_up
+from biscotti_runs import CALM, MASK, set_up
 
+from troth.attacks.biscotti.malice import Attacker
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.catching_up.returning import past_of, state_on
 from troth.roles.effects import Effect, Load, Send

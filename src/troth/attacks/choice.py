@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from troth.attacks.spec import AttackSpec, LabelFlip
+from troth.attacks.spec import Attack, LabelFlip
 from troth.errors import CharterError
 from troth.ids import PartyId
 from troth.streams import Stream
 
 
-def check_attack(spec: AttackSpec, *, classes: int | None, parties: Sequence[PartyId]) -> None:
+def check_attack(spec: Attack, *, classes: int | None, parties: Sequence[PartyId]) -> None:
     """Refuses an attack that cannot be carried out here.
 
     `key` of the error is relative to the attack's table, as in `Table.check`.
@@ -50,8 +50,8 @@ def check_attack(spec: AttackSpec, *, classes: int | None, parties: Sequence[Par
 
 
 def choose_attackers(
-    specs: Sequence[AttackSpec], parties: Sequence[PartyId], stream: Stream
-) -> dict[PartyId, AttackSpec]:
+    specs: Sequence[Attack], parties: Sequence[PartyId], stream: Stream
+) -> dict[PartyId, Attack]:
     """Which parties attack, and how; no party carries out two attacks.
 
     Named parties come first; shares are then drawn from the parties left, in the order of the
@@ -70,7 +70,7 @@ def choose_attackers(
       that
         does not exist.
     """
-    chosen: dict[PartyId, AttackSpec] = {}
+    chosen: dict[PartyId, Attack] = {}
     for place, spec in enumerate(specs):
         for name in spec.parties or ():
             party = next((party for party in parties if party == name), None)
@@ -113,7 +113,7 @@ def attackers_wanted(fraction: float, parties: int) -> int:
     return max(1, int(fraction * parties + 1e-9))
 
 
-def target_of(specs: Sequence[AttackSpec]) -> tuple[int, int] | None:
+def target_of(specs: Sequence[Attack]) -> tuple[int, int] | None:
     """(source, target) of the first attack that has a target; None where none has.
 
     The attack rate is the share of source examples that the model takes for the target.

@@ -76,11 +76,6 @@ class LabelFlip(Attack, tag_field="kind", tag="label_flip", frozen=True, kw_only
             )
 
 
-class Rejoin(LabelFlip, tag_field="kind", tag="rejoin", frozen=True, kw_only=True):
-    """Flips labels, and is a sybil: whenever an update of its is rejected, it leaves and joins anew
-    as somebody else, whom nobody has anything against. Only `tormentor` has providers to be."""
-
-
 class RandomData(Attack, tag_field="kind", tag="random_data", frozen=True, kw_only=True):
     """Replaces a share `portion` of own rows' features by uniform noise in [0, 1] (SecProbe's
     fraction P)."""
@@ -136,20 +131,14 @@ class CallableAttack(Attack, tag_field="kind", tag="callable", frozen=True, kw_o
     """Passed on to it by name."""
 
 
-DataAttack = LabelFlip | Rejoin | RandomData
-"""Poison the attacker's rows before the run; it then trains as an honest party would."""
+DataAttack = LabelFlip | RandomData
+"""Poison the attacker's rows before the run; it then trains as an honest party would, unless its
+own protocol's attack has it do otherwise."""
 
 UpdateAttack = RandomWeights | SignFlip | Scaled | ALIE | InnerProduct | CallableAttack
 """Replace the update that the attacker sends."""
 
-AttackSpec = (
-    LabelFlip
-    | Rejoin
-    | RandomData
-    | RandomWeights
-    | SignFlip
-    | Scaled
-    | ALIE
-    | InnerProduct
-    | CallableAttack
-)
+GENERAL = (
+    LabelFlip, RandomData, RandomWeights, SignFlip, Scaled, ALIE, InnerProduct, CallableAttack,
+)  # fmt: skip
+"""Attacks that go with any protocol; `troth.attacks.registry` has those on a single one, too."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from troth.attacks.spec import AttackSpec
+from troth.attacks.registry import AttackSpec
 from troth.charter.charter import Charter
 from troth.charter.world import (
     Churn,

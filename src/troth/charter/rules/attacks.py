@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from troth.attacks.spec import RandomData, Rejoin, UpdateAttack
+from troth.attacks.registry import own_attacks
+from troth.attacks.spec import RandomData, UpdateAttack
 from troth.charter.rules.common import attackers, classes, party_names, sends_messages, tag
 from troth.charter.scenario import Scenario
 from troth.errors import CharterError
-from troth.protocols.tormentor.parameters import Tormentor
 
 _ANY_LABEL = 2**63
 
@@ -78,12 +78,7 @@ def _attacks_can_be_carried_out(scenario: Scenario) -> None:
         try:
             check_attack(attack, classes=limit, parties=parties)
         except CharterError as error:
-            raise CharterError(
-                error.problem,
-                key=f"attacks[{index}].{error.key}",
-                value=error.value,
-                hint=error.hint,
-            ) from None
+            raise _in_table(error, index) from None
 
 
 def _noise_covers_something(scenario: Scenario) -> None:
@@ -97,18 +92,29 @@ def _noise_covers_something(scenario: Scenario) -> None:
             )
 
 
-def _sybils_have_somebody_to_be(scenario: Scenario) -> None:
-    if isinstance(scenario.charter.protocol, Tormentor):
-        return
+def _attack_is_for_this_protocol(scenario: Scenario) -> None:
+    protocol = scenario.charter.protocol
     for index, attack in enumerate(scenario.attacks):
-        if isinstance(attack, Rejoin):
+        own = own_attacks(attack)
+        if own is None:
+            continue
+        if not isinstance(protocol, own.parameters):
             raise CharterError(
-                f'has no effect: with protocol = "{tag(scenario.charter.protocol)}" nobody joins '
-                "under a name of their own choice",
+                f'has no effect: with protocol = "{tag(protocol)}" {own.idle}',
                 key=f"attacks[{index}].kind",
-                value="rejoin",
-                hint='set kind = "label_flip", or protocol = "tormentor"',
+                value=tag(attack),
+                hint=f'{own.instead}, or protocol = "{own.parameters.__struct_config__.tag}"',
             )
+        try:
+            own.check(attack, protocol)
+        except CharterError as error:
+            raise _in_table(error, index) from None
+
+
+def _in_table(error: CharterError, index: int) -> CharterError:
+    """The error with a key that is relative to the whole scenario."""
+    key = f"attacks[{index}].{error.key}"
+    return CharterError(error.problem, key=key, value=error.value, hint=error.hint)
 
 
 RULES = (
@@ -117,5 +123,5 @@ RULES = (
     _attack_has_something_to_attack,
     _attacks_can_be_carried_out,
     _noise_covers_something,
-    _sybils_have_somebody_to_be,
+    _attack_is_for_this_protocol,
 )

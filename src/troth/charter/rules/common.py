@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from troth.attacks.spec import AttackSpec
+from troth.attacks.spec import Attack
 from troth.charter.charter import Charter
 from troth.charter.facts import FACTS, Facts
 from troth.charter.scenario import Scenario
@@ -93,7 +93,7 @@ def cost_labels(charter: Charter) -> list[str]:
             return ["local_update"]
 
 
-def attackers(attack: AttackSpec, count: int) -> int:
+def attackers(attack: Attack, count: int) -> int:
     """How many parties of `count` an attack takes."""
     if attack.parties is not None:
         return len(attack.parties)

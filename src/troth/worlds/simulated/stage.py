@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ import torch
 from troth import streams
 from troth.attacks.choice import check_attack, choose_attackers, target_of
 from troth.attacks.data import poison
+from troth.attacks.registry import brought, recast
 from troth.attacks.roles import corrupt
-from troth.attacks.spec import AttackSpec, DataAttack, LabelFlip, Rejoin
-from troth.attacks.tormentor import rejoining
+from troth.attacks.spec import Attack, DataAttack, LabelFlip, UpdateAttack
 from troth.charter.digest import charter_digest
 from troth.charter.scenario import Scenario
 from troth.charter.world import ZeroCost
@@ -51,7 +51,7 @@ class Stage:
     scenario: Scenario
     parties: tuple[PartyId, ...]
     """Admitted, in ascending order."""
-    attackers: Mapping[PartyId, AttackSpec]
+    attackers: Mapping[PartyId, Attack]
     target: tuple[int, int] | None
     cast: Cast
     bench: Workbench
@@ -110,7 +110,9 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
     engine = make_engine(scenario.engine, bench, bench_maker)
     members = None
     if isinstance(charter.protocol, Biscotti):
-        members = simulated_members(scenario, parties, initial_D, engine)
+        members = brought(
+            simulated_members(scenario, parties, initial_D, engine), attackers, initial_D
+        )
     cast = make_cast(
         charter.protocol,
         parties=parties,
@@ -141,12 +143,12 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
 def _own_privacy(
     scenario: Scenario,
     parties: tuple[PartyId, ...],
-    attackers: Mapping[PartyId, AttackSpec],
+    attackers: Mapping[PartyId, Attack],
     rows_of: Mapping[PartyId, Int64s],
 ) -> dict[PartyId, OwnPrivacy]:
     """Of every party but those that replace their updates by malicious ones: what they send is not
     of their data, and clipped or with noise it would look tamer than an attacker is."""
-    honest = [p for p in parties if isinstance(attackers.get(p), DataAttack | None)]
+    honest = [p for p in parties if not isinstance(attackers.get(p), UpdateAttack)]
     found = {
         party: own_privacy(
             scenario.parties.privacy,
@@ -180,7 +182,7 @@ def _world_notes(scenario: Scenario, members: Members | None) -> list[str]:
 
 def _attackers(
     scenario: Scenario, everyone: list[PartyId], data: DataSet, world: Stream
-) -> dict[PartyId, AttackSpec]:
+) -> dict[PartyId, Attack]:
     for spec in scenario.attacks:
         check_attack(spec, classes=len(data.classes) or None, parties=everyone)
     return choose_attackers(scenario.attacks, everyone, world.child("attackers"))
@@ -189,7 +191,7 @@ def _attackers(
 def _poison(
     data: DataSet,
     rows_of: dict[PartyId, Int64s],
-    attackers: Mapping[PartyId, AttackSpec],
+    attackers: Mapping[PartyId, Attack],
     world: Stream,
 ) -> tuple[Examples, dict[PartyId, Int64s]]:
     """The training rows with attackers' poisoned ones.
@@ -242,16 +244,13 @@ def _poison(
 def _corrupted(
     cast: Cast,
     parties: tuple[PartyId, ...],
-    attackers: Mapping[PartyId, AttackSpec],
+    attackers: Mapping[PartyId, Attack],
     base: Path,
 ) -> Cast:
+    cast = recast(cast, attackers)
     roles = dict(cast.roles)
     for party, spec in attackers.items():
-        if party not in roles:
-            continue
-        if isinstance(spec, Rejoin):
-            roles[party] = rejoining(roles[party])
-        if isinstance(spec, DataAttack):
+        if party not in roles or not isinstance(spec, UpdateAttack):
             continue
         members = tuple(other for other in parties if attackers.get(other) == spec)
         roles[party] = corrupt(
@@ -262,7 +261,7 @@ def _corrupted(
             attackers=sum(other in attackers for other in parties),
             base=base,
         )
-    return Cast(roles, cast.leading, cast.messages, cast.own_models)
+    return replace(cast, roles=roles)
 
 
 def _shared(array: Float32s | Targets, scenario: Scenario) -> torch.Tensor:

@@ -7,16 +7,31 @@ this strategy becomes infeasible."
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from troth.attacks.spec import Attack
+from troth.attacks.tormentor.spec import Rejoin
+from troth.ids import NodeId, PartyId
 from troth.protocols.tormentor.messages import Leave, Refused
 from troth.protocols.tormentor.provider import outside
 from troth.protocols.tormentor.state import BROKER, ProviderState
 from troth.roles.effects import Effect, Load, Received, Save
 from troth.roles.interception import intercept
-from troth.roles.node import Node, Role
+from troth.roles.node import Cast, Node, Role
 from troth.wire import Float32s
+
+
+def recast(cast: Cast, attackers: Mapping[PartyId, Attack]) -> Cast:
+    """The cast in which the providers that are sybils leave and join anew."""
+    sybils = {
+        NodeId(party): rejoining(cast.roles[party])
+        for party, attack in attackers.items()
+        if party in cast.roles and isinstance(attack, Rejoin)
+    }
+    return replace(cast, roles={**cast.roles, **sybils})
 
 
 def rejoining(honest: Role) -> Role:

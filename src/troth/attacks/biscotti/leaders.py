@@ -1,0 +1,146 @@
+"""Leaders that ask for other sums, or propose other blocks, than the round came to (steps 7 and 8
+of the paper's figure 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from typing import Any
+
+from troth.attacks.biscotti.malice import Attack, Malice, acting, altered, sending
+from troth.crypto import vrf
+from troth.protocols.biscotti.ledger.block import read_block, seal_block
+from troth.protocols.biscotti.ledger.chain import model_digest
+from troth.protocols.biscotti.ledger.lottery import next_seed
+from troth.protocols.biscotti.messages import Proposal, SetQuorum, SetVote, SumSet, Vote
+from troth.protocols.biscotti.texts import SET_VOTE, SUM_SET, set_digest, set_text
+from troth.roles.effects import Effect, KeptLine, Receive, Send
+
+# ------------------------------------------------------------------ the set U
+
+
+def _signed_set(malice: Malice, agreed: SumSet, **changes: Any) -> SumSet:
+    agreed = altered(agreed, **changes)
+    text = set_text(malice.context, set_digest(agreed))
+    signed: SumSet = altered(agreed, signature=malice.sign(SUM_SET, text))
+    return signed
+
+
+def _asking(make: Callable[[Malice, Send], list[Send]]) -> Attack:
+    """Asks for the sets that `make` gives, votes for each itself, and shows whatever quorums come
+    together."""
+
+    def instead(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
+        if isinstance(effect, Send) and isinstance(effect.message, SumSet):
+            malice.asked = make(malice, effect)
+            return malice.asked
+        if isinstance(effect, Send) and isinstance(effect.message, SetQuorum):
+            return ()
+        if not isinstance(effect, Receive) or not malice.asked:
+            return None
+        shown = [Send(ask.to, votes) for ask in malice.asked if (votes := votes_for(malice, ask))]
+        malice.asked = [ask for ask in malice.asked if all(ask.to != show.to for show in shown)]
+        return [*shown, effect]
+
+    return acting(instead)
+
+
+def votes_for(malice: Malice, ask: Send) -> SetQuorum | None:
+    """A quorum for the set of `ask`: its own vote, and those of whom it has asked; None if they are
+    not enough."""
+    assert isinstance(ask.message, SumSet)
+    context, round = malice.context, ask.message.round
+    text = set_text(context, set_digest(ask.message))
+    votes = {malice.me: malice.sign(SET_VOTE, text)}
+    for sender, message in malice.heard:
+        if isinstance(message, SetVote) and message.round == round and sender in ask.to:
+            votes[sender] = message.signature
+    if len(votes) < context.parameters.resolved_quorum:
+        return None
+    return SetQuorum(round, tuple(Vote(peer, vote) for peer, vote in sorted(votes.items())))
+
+
+def _two_sets(malice: Malice, effect: Send) -> list[Send]:
+    agreed = effect.message
+    assert isinstance(agreed, SumSet)
+    if len(agreed.contributions) <= malice.context.fewest:
+        return [effect]
+    fewer = _signed_set(malice, agreed, contributions=agreed.contributions[1:])
+    half = len(effect.to) // 2
+    return [Send(effect.to[:half], agreed), Send(effect.to[half:], fewer)]
+
+
+two_sets = _asking(_two_sets)
+"""Asks one half of the aggregators for the sum of U, and the other half for that of U without its
+first member."""
+
+
+def _one_twice(malice: Malice, effect: Send) -> list[Send]:
+    agreed = effect.message
+    assert isinstance(agreed, SumSet)
+    repeated = agreed.contributions[:1] * malice.context.fewest
+    return [Send(effect.to, _signed_set(malice, agreed, contributions=repeated))]
+
+
+one_twice = _asking(_one_twice)
+"""Asks for the sum of one update, listed as often as a sum has to have updates."""
+
+
+# ------------------------------------------------------------------ the block
+
+
+def _wrong_aggregate(malice: Malice, effect: Send) -> Iterable[Send]:
+    assert isinstance(effect.message, Proposal)
+    block = read_block(effect.message.block, sender=malice.me).content
+    if block.aggregate is not None:
+        assert malice.state is not None
+        aggregate_D = block.aggregate.copy()
+        aggregate_D[0] += 1
+        rules = malice.attacker.plan.rules
+        params_D, _ = rules.moved(malice.state.head, aggregate_D, len(block.contributions))
+        block = altered(block, aggregate=aggregate_D, model=model_digest(params_D))
+    yield Send(effect.to, altered(effect.message, block=seal_block(block).data))
+
+
+wrong_aggregate = sending(Proposal, _wrong_aggregate)
+"""Proposes a block with one unit more in a coordinate of the sum, and the model that follows."""
+
+
+def _two_blocks(malice: Malice, effect: Send) -> Iterable[Send]:
+    assert isinstance(effect.message, Proposal)
+    block = read_block(effect.message.block, sender=malice.me).content
+    other = seal_block(altered(block, openings=block.openings[1:]))
+    half = (len(effect.to) + 1) // 2
+    yield Send(effect.to[:half], effect.message)
+    yield Send(effect.to[half:], altered(effect.message, block=other.data))
+
+
+two_blocks = sending(Proposal, _two_blocks)
+"""Proposes two blocks, each of which holds, to two halves of the aggregators."""
+
+
+def _old_block(malice: Malice, effect: Send) -> Generator[Effect[Any], Any, None]:
+    assert isinstance(effect.message, Proposal)
+    assert malice.state is not None
+    head = malice.state.head
+    if head.height == 0:
+        yield effect
+        return
+    (below,) = yield KeptLine(head.hash, head.height - 1, 0)
+    yield Send(effect.to, altered(effect.message, block=below.block.data))
+
+
+old_block = sending(Proposal, _old_block)
+"""Proposes the block of the round before again, from the second round on."""
+
+
+def _other_seed(malice: Malice, effect: Send) -> Iterable[Send]:
+    assert isinstance(effect.message, Proposal)
+    block = read_block(effect.message.block, sender=malice.me).content
+    proof = malice.attacker.keys.vrf.prove(b"another input")
+    seed = next_seed(malice.context.below.seed, malice.context.round, vrf.output(proof))
+    other = seal_block(altered(block, seed=seed, seed_proof=proof))
+    yield Send(effect.to, altered(effect.message, block=other.data))
+
+
+other_seed = sending(Proposal, _other_seed)
+"""Chooses the next round's committees: proposes a seed from a VRF proof of another input."""
