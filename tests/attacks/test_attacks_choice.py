@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from troth.attacks.choice import attackers_wanted, check_attack, choose_attackers, target_of
-from troth.attacks.spec import ALIE, AttackSpec, LabelFlip, RandomData, SignFlip
+from troth.attacks.spec import ALIE, Attack, LabelFlip, RandomData, SignFlip
 from troth.errors import CharterError
 from troth.ids import party_id
 from troth.streams import world
@@ -59,7 +59,7 @@ PARTIES = [party_id(index, 20) for index in range(20)]
         ),
     ],
 )
-def test_attacks_that_make_no_sense(spec: AttackSpec, classes: int | None, message: str) -> None:
+def test_attacks_that_make_no_sense(spec: Attack, classes: int | None, message: str) -> None:
     with pytest.raises(CharterError) as caught:
         check_attack(spec, classes=classes, parties=PARTIES)
     assert caught.value.message == message
@@ -74,7 +74,7 @@ def test_attacks_that_make_no_sense(spec: AttackSpec, classes: int | None, messa
         (ALIE(fraction=0.01), None),
     ],
 )
-def test_attacks_that_make_sense(spec: AttackSpec, classes: int | None) -> None:
+def test_attacks_that_make_sense(spec: Attack, classes: int | None) -> None:
     check_attack(spec, classes=classes, parties=PARTIES)
 
 
@@ -140,7 +140,7 @@ def test_shares_are_rounded_down_but_at_least_one(
     ],
 )
 def test_more_attackers_than_parties_and_parties_that_are_none(
-    specs: list[AttackSpec], message: str
+    specs: list[Attack], message: str
 ) -> None:
     with pytest.raises(CharterError) as caught:
         choose_attackers(specs, PARTIES, world(0))
