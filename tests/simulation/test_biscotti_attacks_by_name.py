@@ -153,9 +153,7 @@ def test_a_run_with_attackers_is_resumed_from_any_moment(
     taken: list[bytes] = []
 
     def checkpoint(run: Any) -> None:
-        taken.append(
-            snapshot.take(run.world, scenario_digest="s", observer=run.recorder.state())
-        )
+        taken.append(snapshot.take(run.world, scenario_digest="s", observer=run.recorder.state()))
 
     whole = ledger(attack(kind), rounds=3, checkpoint=checkpoint).go()
     assert len(taken) >= 5
@@ -175,9 +173,6 @@ def test_attackers_that_were_not_admitted_play_no_role(ledger: Any) -> None:
     run = ledger("")
     cast = recast(run.stage.cast, {"party-99": SilentPeer(fraction=0.1)})  # type: ignore[dict-item]  # a name
     assert cast.leading == run.stage.cast.leading
-
-
-# ------------------------------------------------------------------ by the command line
 
 
 def test_tables_have_no_fields_that_a_scenario_cannot_give() -> None:
