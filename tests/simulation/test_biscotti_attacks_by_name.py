@@ -147,7 +147,7 @@ def test_general_attacks_and_those_on_the_ledger_go_together(ledger: Any) -> Non
     assert "party-01" not in run.stage.cast.leading
 
 
-@pytest.mark.parametrize("kind", ["replaying_peer", "framing_peer", "two_sets", "late_peer"])
+@pytest.mark.parametrize("kind", ["replaying_peer", "two_sets", "late_peer"])
 def test_a_run_with_attackers_is_resumed_from_any_moment(
     kind: str, ledger: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
