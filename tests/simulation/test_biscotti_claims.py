@@ -27,7 +27,7 @@ from troth.attacks.biscotti.malice import Attack, Malice
 from troth.crypto import sharing
 from troth.ids import NodeId
 from troth.protocols.biscotti.blaming import offences
-from troth.protocols.biscotti.catching_up.chasing import chasing as catching_up
+from troth.protocols.biscotti.catching_up import chasing
 from troth.protocols.biscotti.duties import aggregator
 from troth.protocols.biscotti.ledger import blocks, link
 from troth.protocols.biscotti.ledger.context import RoundContext
@@ -172,7 +172,9 @@ def test_the_witness_notices_a_sum_of_one_update(monkeypatch: pytest.MonkeyPatch
 def test_the_witness_notices_who_is_framed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RoundContext, "reserved_slots", lambda *_: frozenset())
     monkeypatch.setattr(offences, "_refuses", lambda _: None)
-    run = set_up(attacks=lambda context: {context.contributors[0]: floods.framing}, rounds=6)
+    run = set_up(
+        seed=2, attacks=lambda context: {context.contributors[0]: floods.framing}, rounds=6
+    )
     with pytest.raises(AssertionError, match="is framed"):
         run.go()
 
@@ -229,7 +231,7 @@ def test_the_witness_notices_stake_from_nowhere(monkeypatch: pytest.MonkeyPatch)
 def test_the_witness_notices_who_has_not_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def deaf(*_: object) -> None: ...
 
-    monkeypatch.setattr(catching_up.CatchingUp, "hear", deaf)
+    monkeypatch.setattr(chasing.CatchingUp, "hear", deaf)
     with pytest.raises(AssertionError, match="has not caught up"):
         set_up(rounds=2).go()
 
