@@ -391,7 +391,7 @@ def _key(checkout: Path, python: Path) -> dict[str, Any]:
         "tool": VERSION,
         "python": sys.version,
         "versions": versions,
-        "data": os.environ.get("TROTH_DATA"),
+        "data": os.environ.get("TROTH_DATA") or None,
     }
 
 
