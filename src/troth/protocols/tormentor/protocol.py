@@ -1,4 +1,4 @@
-"""What `tormentor` says of itself."""
+"""The record by which `tormentor` declares itself to the rest of the house."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from troth.specification import ShortForm
 
 BROKER = NodeId("broker")
 CURATOR = NodeId("curator")
-"""Also the node whose rows are the validation set: the broker measures on them."""
+"""The curator's node, whose rows are the validation set: the broker measures on them."""
 
 
 def _waits(protocol: Tormentor, _: int) -> Waiting:

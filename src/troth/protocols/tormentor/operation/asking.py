@@ -1,4 +1,5 @@
-"""`troth curate` and `troth join`: the two who ask a broker, each with rows of its own."""
+"""What `troth curate` and `troth join` do: run a curator or a provider, each with rows of its own,
+that asks a broker."""
 
 from __future__ import annotations
 
@@ -174,7 +175,7 @@ def _provider_stage(charter: Charter, rows: Rows, options: ProviderOptions) -> N
 
 
 def _seed(into: Path) -> int:
-    """Of a provider's batches: drawn once, and kept in its folder."""
+    """The seed of a provider's batches, which is drawn once, and kept in its folder."""
     if into.exists():
         folder = RunFolder.open(into)
         path = into / "scenario.toml"

@@ -41,11 +41,13 @@ from troth.worlds.real.node import Listen, Outcome
 from troth.worlds.real.stage import NodeStage
 
 CURATED = "curated.msgpack"
-"""The curator's question, as it came: charter, validation set, signature."""
+"""The file of the curator's question, as it came: charter, validation set, signature."""
 
 LINGER_S = 60.0
+"""Seconds that a broker stays for providers that have not heard yet that all is done."""
 
 CURATOR_ASKS = NodeId("a curator")
+"""The name by which errors blame whoever has sent a charter."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def run_broker(
 
 @dataclass(frozen=True)
 class _Model:
-    """The one model of a broker."""
+    """The one model that a broker serves, with everything that runs for it."""
 
     stage: NodeStage
     journal: Journal
@@ -117,6 +119,10 @@ class _Broker:
         self._address: Address | None = None
 
     async def run(self, where: Listen, publish: Publish) -> NodeResult:
+        # TorMentor, section 5: "Each TorMentor broker is deployed as a Tor hidden service with a
+        # unique and known .onion domain."
+        # Differs from the paper: `publish` may give a plain address too, because a broker on a
+        # private network needs no Tor.
         kept = self._kept()
         server = BrokerServer(
             self._identity, self._limits, deploy=self._deploy, resuming=kept is not None
@@ -159,12 +165,14 @@ class _Broker:
     # ---------------------------------------------------------------- deployment
 
     async def _deploy(self, curate: Curate) -> Deployed:
-        """Table 1, deployment verifier, and a broker for the model.
+        """Check a curator's charter, and set up the broker's role for its model.
 
         Raises:
-          Refused: this charter is not deployed here.
-          PeerError: it is not signed.
+          Refused: the curator may not deploy here, or its charter cannot be deployed.
+          PeerError: the charter is not signed by the curator.
         """
+        # TorMentor, table 1, deployment verifier: "Accepts and enforces curator requirements",
+        # "Establishes endpoint to train newly specified models".
         allowed = self._options.curators
         if allowed and curate.curator.hex() not in allowed:
             raise Refused(403, "this broker deploys charters of curators on its list only")
@@ -224,7 +232,12 @@ class _Broker:
         return _Model(stage, journal, play, Deployed(host, curate.model_id, curate.charter))
 
     def _kept(self) -> Curate | None:
-        """What was curated before this start."""
+        """The curator's question that this broker kept before it was started again; None if there
+        is none.
+
+        Raises:
+          VerificationError: the file is not what a curator has sent.
+        """
         try:
             data = (self._options.into / CURATED).read_bytes()
         except OSError:
@@ -242,7 +255,7 @@ class _Broker:
 
 
 def _keep(folder: RunFolder, curate: Curate) -> None:
-    """On the disk before the broker says that it has it."""
+    """Write the curator's question to the disk, before the broker says that it has it."""
     folder.path.chmod(0o700)  # It will hold the curator's validation rows.
     path = folder.path / CURATED
     if not path.exists():
