@@ -7,6 +7,6 @@ from troth.wire import Message
 
 
 class RoundMessage(Message, frozen=True):
-    """A message that belongs to one round, whose number it carries."""
+    """A message of one round."""
 
     round: Round

@@ -1,4 +1,4 @@
-"""What `biscotti` says of itself."""
+"""The record by which `biscotti` declares itself to the rest of the house."""
 
 from __future__ import annotations
 

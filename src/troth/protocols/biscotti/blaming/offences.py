@@ -88,8 +88,7 @@ _JUDGE = NodeId("evidence")
 
 
 class NotProvenError(PeerError):
-    """The evidence does not prove the offence that it names. Nobody is blamed for that: its sender
-    may have been deceived.
+    """The evidence does not prove the offence that it names. The error has no culprits.
 
     Args:
       message: what is wrong with it.

@@ -10,21 +10,22 @@ from troth.protocols.biscotti.ledger.chain import Head, Rules
 from troth.roles.node import Node
 
 KEPT_HEADS = 8
-"""States of the chain that are held; older ones are computed again from the ledger."""
+"""The states of the chain that a peer keeps in memory; older ones are computed again."""
 
 
 @dataclass
 class Branch:
-    """From the genesis to a peer's last block. What it takes up was checked before."""
+    """The chain that a peer goes on from, from the genesis to its last block. Blocks are checked
+    before they are given to it."""
 
     node: Node
     rules: Rules
     first: Head
-    """Before the first block."""
+    """Where the chain stands before the first block."""
     head: Head
-    """Our last block."""
+    """Where the chain stands after this peer's last block."""
     line: list[bytes]
-    """Hashes of our chain by height, from the genesis on."""
+    """Hashes of the branch's blocks by height, from the genesis on."""
     heads: dict[bytes, Head] = field(init=False)
     """The last states of the chain, by hash; older ones are computed again when they are needed."""
 
@@ -32,11 +33,11 @@ class Branch:
         self.heads = {self.head.hash: self.head}
 
     async def extend(self, below: int, blocks: list[tuple[CertifiedBlock, Head]]) -> None:
-        """Take up other blocks than before, which hold.
+        """Keep these blocks, which were checked, and go on from the last of them.
 
         Args:
-          below: the height that they begin above.
-          blocks: each with the chain after it, ascending.
+          below: the height of the block that they stand on; what the branch had above is left.
+          blocks: ascending, each with where the chain stands after it.
         """
         for block, _ in blocks:
             await self.node.keep(VerifiedBlock(block))
@@ -48,8 +49,9 @@ class Branch:
             del self.heads[next(iter(self.heads))]
 
     async def head_at(self, block_hash: bytes) -> Head | None:
-        """The chain after a block that we have; None if we do not have it. What is not at hand is
-        computed from the genesis, without checking again what was checked before it was kept."""
+        """Where the chain stands after a block that this peer has; None if it does not have it.
+        What is not in memory is computed from the genesis, without checking again what was checked
+        before it was kept."""
         if block_hash in self.heads:
             return self.heads[block_hash]
         head = self.first

@@ -1,4 +1,4 @@
-"""A peer of a ledger: what it brings along, and the chain in its folder."""
+"""The files that a peer of a ledger brings to a real run, and the chain in its folder."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from troth.wire import Float32s
 
 @dataclass(frozen=True)
 class PeerFiles:
-    """What a peer brings along: what `troth genesis` has made, and perhaps a chain.
+    """The files that a peer brings along: what `troth genesis` has made, and perhaps a chain.
 
     Args:
-      secret: its own.
-      genesis: of all peers.
+      secret: the peer's own secret.
+      genesis: the genesis of all peers.
       chain: a chain file to begin with.
       trusted: hash of a block of that file, up to which it is taken on trust.
     """
@@ -45,7 +45,10 @@ class LedgerPeer:
     """A peer whose files have been read and checked.
 
     Args:
-      notes: what must be known of a run of these peers.
+      members: the peer itself, with its keys, noise and genesis.
+      charter: canonical JSON.
+      initial_D: w_0, shape (D,).
+      notes: what a reader of a run of these peers must know.
     """
 
     id: NodeId
@@ -55,7 +58,7 @@ class LedgerPeer:
     notes: tuple[str, ...]
 
     def open_chain(self, folder: Path) -> ChainStore:
-        """The peer's chain in its folder.
+        """Open the file of the peer's chain in its folder, or make it.
 
         Raises:
           UsageError, VerificationError: as `ChainStore`.

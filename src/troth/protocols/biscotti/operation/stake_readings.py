@@ -1,4 +1,4 @@
-"""What the chain in a run's folder tells."""
+"""Readings of the stake in the chain that a run's folder holds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def stake_shares(run: Run, peers: Collection[NodeId]) -> list[float]:
     where the run has no chain.
 
     Raises:
-      VerificationError: the chain is not sound.
+      VerificationError: the chain's structure is not sound.
     """
     path = run.path / CHAIN
     if not path.is_file():
@@ -33,7 +33,8 @@ def stake_shares(run: Run, peers: Collection[NodeId]) -> list[float]:
 
 @lru_cache(maxsize=1)
 def _stakes(path: Path) -> tuple[StakeTable, ...]:
-    """Checking a chain takes seconds, and several readings are of the same."""
+    """The stake before the first round and after each block of a chain file. It is remembered for
+    the last file: checking a chain takes seconds, and several readings are of the same."""
     with ChainFile(path) as file:
         audit = audit_structure(file)
         states = [first_state(audit.genesis)]

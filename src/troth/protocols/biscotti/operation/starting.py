@@ -28,14 +28,16 @@ from troth.worlds.real.journal import Journal
 from troth.worlds.states import decode_state, encode_state
 
 SECONDS_PER_START = 8
-"""A node is not started more often, so this counts more starts than a lost journal did."""
+"""Seconds of the clock for which one start is counted where the journal is lost. No node is started
+more often than that, so the count is above the one that the lost journal had."""
 
 
 @dataclass(frozen=True, eq=False)
 class Brought:
-    """A chain file that holds, still open.
+    """A chain file that a peer was given, checked and still open.
 
     Args:
+      audit: what checking it has found.
       trusted: hash of the block up to which it was taken on trust; None if all was checked.
     """
 
@@ -46,7 +48,10 @@ class Brought:
 
 @contextmanager
 def checked_file(peer: LedgerPeer, path: Path, trusted: bytes | None) -> Iterator[Brought]:
-    """Check a chain file for a peer.
+    """Check a chain file that a peer was given, and keep it open within the context.
+
+    Args:
+      trusted: hash of a block of the file up to which it is taken on trust; None: check all of it.
 
     Raises:
       UsageError: it cannot be read.
@@ -60,7 +65,8 @@ def checked_file(peer: LedgerPeer, path: Path, trusted: bytes | None) -> Iterato
 def settle_start(
     peer: LedgerPeer, store: ChainStore, journal: Journal, brought: Brought | None
 ) -> tuple[str, ...]:
-    """Have a peer begin where it should, and give notes on that.
+    """Save the state from which a peer begins, where it does not simply go on, and give notes for
+    its report on what was not checked or is lost.
 
     | journal | own chain                  | begins with                                           |
     |---------|----------------------------|-------------------------------------------------------|
@@ -111,7 +117,7 @@ def _holds(store: ChainStore, head: Head) -> bool:
 
 
 def _line_of(store: ChainStore) -> Iterator[CertifiedBlock]:
-    """The store's winning chain, ascending, a few blocks in memory at a time."""
+    """The blocks of the store's winning chain, ascending, with only a few in memory at a time."""
     tip, above = store.tip(), 0
     while above < tip.height:
         blocks = store.line(tip.hash, above=above, most_bytes=MAX_ANSWER_BYTES)
