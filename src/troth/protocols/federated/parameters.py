@@ -17,7 +17,7 @@ class Federated(Table, tag_field="name", tag="federated", frozen=True, kw_only=T
     """Updates without which a round is repeated; absent: all that were asked, or one with a
     deadline."""
     deadline_s: Positive | None = None
-    """Seconds that a round waits; absent: until every party asked has answered."""
+    """How long a round waits, in seconds; absent: until every party asked has answered."""
     server_learning_rate: Positive = 1.0
     """Scales the aggregated delta; 1.0 is FedAvg."""
 
