@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from troth.errors import CharterError, UsageError
+from troth.errors import CharterError, UsageError, reason_of
 
 MAX_FILE_BYTES = 2**20
 """Largest charter or scenario that is read; a hundred times what a long one needs."""
@@ -35,7 +35,7 @@ def read_text(path: Path) -> str:
             f"{path} does not exist", hint="troth new FOLDER writes a charter and a scenario"
         ) from None
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {(error.strerror or 'error').lower()}") from None
+        raise UsageError(f"{path} cannot be read: {reason_of(error)}") from None
     if len(data) > MAX_FILE_BYTES:
         raise CharterError(
             f"is larger than {MAX_FILE_BYTES} bytes, the most a charter or scenario may have",

@@ -13,7 +13,6 @@ from troth.charter.loading import LoadedScenario
 from troth.charter.model import model_of
 from troth.charter.rules.common import (
     admitted,
-    asked,
     coordinator,
     cost_labels,
     parties_are_nodes,
@@ -25,7 +24,7 @@ from troth.charter.scenario import Scenario
 from troth.ids import Bytes, PartyId
 from troth.privacy.spec import NoPrivacy
 from troth.protocols.biscotti.parameters import Biscotti
-from troth.protocols.federated.parameters import Federated
+from troth.protocols.federated.parameters import Federated, asked
 from troth.records import PrivacyRecord, Traffic
 
 

@@ -1,4 +1,4 @@
-"""The `[task.model]` table: which model."""
+"""The `[task.model]` table, and the kinds of task and loss that a model is made for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Annotated, Literal
 import msgspec
 
 from troth.specification import Count, NonNegative, Reference, Table
+
+TaskKind = Literal["classification", "regression"]
+"""What is predicted: one of C classes, or a number."""
+
+LossName = Literal["cross_entropy", "squared"]
 
 
 class Logistic(Table, frozen=True, tag_field="name", tag="logistic", kw_only=True):

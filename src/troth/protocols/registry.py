@@ -13,7 +13,7 @@ from troth.learning.training import Training
 from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.centralised.parameters import Centralised
 from troth.protocols.dssgd.parameters import DSSGD
-from troth.protocols.federated.parameters import Federated
+from troth.protocols.federated.parameters import Federated, asked
 from troth.protocols.standalone.parameters import Standalone
 from troth.protocols.tormentor.parameters import Tormentor
 from troth.wire import Float32s
@@ -59,7 +59,6 @@ def make_cast(
     from troth.protocols.dssgd import roles as dssgd
     from troth.protocols.federated import messages as federated_messages
     from troth.protocols.federated import roles as federated
-    from troth.protocols.federated import steps as federated_steps
     from troth.protocols.tormentor import messages as tormentor_messages
     from troth.protocols.tormentor import roles as tormentor
     from troth.protocols.tormentor.state import BROKER, CURATOR
@@ -72,13 +71,13 @@ def make_cast(
     roles: dict[NodeId, Role]
     match protocol:
         case Federated():
-            asked = federated_steps.asked_per_round(len(parties), protocol.participation)
-            if protocol.at_least is not None and protocol.at_least > asked:
+            most = asked(protocol, len(parties))
+            if protocol.at_least is not None and protocol.at_least > most:
                 raise CharterError(
                     f"is more than are asked in a round, of {len(parties)} parties admitted",
                     key="protocol.at_least",
                     value=protocol.at_least,
-                    hint=f"lower it to {asked}, or admit more parties",
+                    hint=f"lower it to {most}, or admit more parties",
                 )
             plan = federated.Plan(tuple(parties), initial_D, training, protocol, base)
             roles = {party: partial(federated.party, plan=plan) for party in parties}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from troth.attacks.spec import AttackSpec
 from troth.charter.charter import Charter
-from troth.charter.facts import FACTS, Facts
 from troth.charter.scenario import Scenario
+from troth.data.known import KNOWN, KnownSet
 from troth.data.spec import FileData, NamedData
 from troth.ids import PartyId, party_id
 from troth.protocols.biscotti.parameters import Biscotti
@@ -64,11 +64,6 @@ def sends_messages(charter: Charter) -> bool:
     return isinstance(charter.protocol, Federated | DSSGD | Tormentor | Biscotti)
 
 
-def asked(protocol: Federated, admitted: int) -> int:
-    """Parties asked in a round: a share of those admitted, rounded half up, at least one."""
-    return max(1, int(protocol.participation * admitted + 0.5))
-
-
 def cost_labels(charter: Charter) -> list[str]:
     """What cost models call the computations of the protocol's roles."""
     match charter.protocol:
@@ -104,10 +99,10 @@ def attackers(attack: AttackSpec, count: int) -> int:
     return attackers_wanted(attack.fraction, count)
 
 
-def facts(charter: Charter) -> Facts | None:
+def facts(charter: Charter) -> KnownSet | None:
     """What is known of the data without loading them."""
     data = charter.task.data
-    return FACTS[data.name] if isinstance(data, NamedData) else None
+    return KNOWN[data.name] if isinstance(data, NamedData) else None
 
 
 def classes(charter: Charter) -> int | None:

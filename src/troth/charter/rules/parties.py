@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from troth.charter.keys import Key, dotted
-from troth.charter.rules.common import (
-    admitted,
-    asked,
-    coordinators,
-    parties_are_nodes,
-    party_names,
-)
+from troth.charter.rules.common import admitted, coordinators, parties_are_nodes, party_names
 from troth.charter.scenario import Scenario
 from troth.errors import CharterError
 from troth.privacy.spec import NoPrivacy
-from troth.protocols.federated.parameters import Federated
+from troth.protocols.federated.parameters import Federated, asked
 from troth.robustness.spec import Mean
 
 

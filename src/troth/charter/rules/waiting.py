@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from troth.charter.rules.common import admitted, asked, coordinators, sends_messages, tag
+from troth.charter.rules.common import admitted, coordinators, sends_messages, tag
 from troth.charter.rules.world import least_delay_s
 from troth.charter.scenario import Scenario
 from troth.charter.world import FixedCost
 from troth.errors import CharterError
 from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.dssgd.parameters import DSSGD
-from troth.protocols.federated.parameters import Federated
+from troth.protocols.federated.parameters import Federated, asked
 from troth.protocols.tormentor.parameters import Tormentor
 
 _UPDATE = "local_update"

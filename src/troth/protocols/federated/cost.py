@@ -6,8 +6,7 @@ import numpy as np
 
 from troth.ids import Round
 from troth.protocols.federated.messages import MESSAGES, TrainRequest, Update
-from troth.protocols.federated.parameters import Federated
-from troth.protocols.federated.steps import asked_per_round
+from troth.protocols.federated.parameters import Federated, asked
 from troth.wire import Codec
 
 
@@ -16,9 +15,9 @@ def messages_per_round(
 ) -> dict[str, tuple[int, int]]:
     """Messages and bytes by type, from the codec itself."""
     codec = Codec(MESSAGES)
-    asked = asked_per_round(parties, parameters.participation)
+    count = asked(parameters, parties)
     vector_D = np.zeros(dimension, np.float32)
     return {
-        type(message).__name__: (asked, asked * len(codec.encode(message)))
+        type(message).__name__: (count, count * len(codec.encode(message)))
         for message in (TrainRequest(Round(1), vector_D), Update(Round(1), vector_D, 1))
     }

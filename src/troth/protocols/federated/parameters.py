@@ -19,3 +19,11 @@ class Federated(Table, tag_field="name", tag="federated", frozen=True, kw_only=T
     """How long a round waits; absent: until every party asked has answered."""
     server_learning_rate: Positive = 1.0
     """Scales the aggregated delta; 1.0 is FedAvg."""
+
+
+def asked(protocol: Federated, parties: int) -> int:
+    """Parties asked in a round, of so many admitted: max(C * K, 1), rounded half up.
+
+    Python's `round` would take 2.5 to 2 and 3.5 to 4.
+    """
+    return max(1, int(protocol.participation * parties + 0.5))

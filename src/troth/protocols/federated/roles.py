@@ -43,7 +43,7 @@ async def server(node: Node, plan: Plan) -> Float32s:
     state = await node.load(ServerState) or steps.begin(plan.initial_D)
     while state.round < training.rounds:
         round = Round(state.round + 1)
-        asked = steps.choose_parties(plan.parties, parameters.participation, round, node.stream)
+        asked = steps.choose_parties(plan.parties, parameters, round, node.stream)
         enough = parameters.at_least or (1 if parameters.deadline_s else len(asked))
         awaited = len(asked) if parameters.deadline_s else enough
         for _ in range(MAX_ATTEMPTS):

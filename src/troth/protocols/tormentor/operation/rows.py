@@ -10,12 +10,13 @@ import numpy as np
 
 from troth.charter.charter import Charter
 from troth.charter.loading import LoadedScenario
-from troth.data.examples import Examples, TaskKind
+from troth.data.examples import Examples
 from troth.data.own_files import read_rows
 from troth.data.root import data_root
 from troth.data.spec import FileData
 from troth.errors import CharterError, UsageError
 from troth.ids import NodeId, PartyId
+from troth.learning.spec import TaskKind
 from troth.protocols.tormentor.state import CURATOR, Deposit
 from troth.wire import Float32s, Int64s
 from troth.worlds.dealing import deal_rows
