@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from troth.errors import CharterError, UsageError, reason_of
 
@@ -74,6 +75,18 @@ def parse(text: str, file: Path | str) -> Document:
         raise CharterError(
             "holds a number with too many digits", file=file, hint="no key needs more than twenty"
         ) from None
+
+
+def without_nulls(value: Any) -> Any:
+    """`value` without the keys of its tables that are None: JSON writes a key that is absent as
+    null, which TOML does not have."""
+    match value:
+        case dict():
+            return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+        case list():
+            return [without_nulls(inner) for inner in value]
+        case _:
+            return value
 
 
 def _syntax_error(message: str, text: str, file: Path | str) -> CharterError:

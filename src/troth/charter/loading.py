@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from troth.charter.charter import Charter
-from troth.charter.document import Document, parse, read_text
+from troth.charter.document import Document, parse, read_text, without_nulls
 from troth.charter.explain import explain, not_finite
 from troth.charter.file import CHARTER_KEYS, WORLD_KEYS, ScenarioFile
 from troth.charter.inlining import inline_charter
@@ -114,18 +114,9 @@ def charter_of(data: bytes) -> Charter:
         raise CharterError("is not JSON") from None
     if not isinstance(document, dict):
         raise CharterError(f"is {kind(document)}, not a table")
-    charter = convert(_without_nulls(document), Charter)
+    charter = convert(without_nulls(document), Charter)
     validate_charter(charter)
     return charter
-
-
-def _without_nulls(document: Document) -> Document:
-    """Keys that are absent are null in JSON, which TOML does not have."""
-    return {
-        name: _without_nulls(value) if isinstance(value, dict) else value
-        for name, value in document.items()
-        if value is not None
-    }
 
 
 def scenario_of(document: Document) -> Scenario:

@@ -61,6 +61,11 @@ class Column(Table, frozen=True, kw_only=True):
             raise CharterError("names a value twice", key="values", value=self.values)
 
 
+def category(name: str, *values: str) -> Column:
+    """A column of categories that may have these values."""
+    return Column(name=name, kind="category", values=list(values))
+
+
 class Schema(Table, frozen=True, kw_only=True):
     """What a party's own CSV, Parquet or NPZ file must hold.
 

@@ -64,3 +64,8 @@ class Training(Table, frozen=True, kw_only=True):
     def rate(self, round: int) -> float:
         """Learning rate eta_r of `round` (from 1)."""
         return self.learning_rate / (1.0 + self.decay * (round - 1))
+
+    @property
+    def keeps_velocity(self) -> bool:
+        """Whether a party takes its velocity from one round into the next."""
+        return self.update == "step" and self.momentum > 0
