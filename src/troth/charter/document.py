@@ -55,7 +55,7 @@ def read_text(path: Path) -> str:
 
 
 def parse(text: str, file: Path | str) -> Document:
-    """The document that `text` is.
+    """Parses TOML text to a document of plain tables, arrays and values.
 
     Raises:
       CharterError: `text` is not TOML; names line and column and shows the line.

@@ -29,7 +29,7 @@ from troth.records import PrivacyRecord, Traffic
 
 
 class Attackers(msgspec.Struct, frozen=True, kw_only=True):
-    """The parties that carry out one attack."""
+    """Which parties carry out one of the scenario's attacks."""
 
     kind: str
     parties: list[PartyId]
@@ -44,16 +44,17 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     rounds: int
     parties: list[PartyId]
-    """Admitted, as far as can be told without dealing the data."""
+    """The parties that are admitted, as far as can be told without dealing the data."""
     coordinator: str | None
     """The node that is no party, where there is one."""
     asked: int
-    """Parties at work in a round."""
+    """How many parties train in a round."""
     attacks: list[Attackers]
     dimension: int
     """D, the parameters of the model."""
     traffic: dict[str, Traffic]
-    """By message type, in one round; empty where nothing is sent."""
+    """Messages and bytes that a round sends, by the type of the message; empty where nothing is
+    sent."""
     bytes_per_round: Bytes
     bytes_in_all: Bytes
     cost_labels: list[str]
@@ -178,7 +179,8 @@ def _privacy(scenario: Scenario, dimension: int) -> PrivacyRecord:
 def _ledger_privacy(
     protocol: Biscotti, charter: Charter, party: PartyId, dimension: int
 ) -> PrivacyRecord:
-    """Of a peer that contributes in every round, the most that any can."""
+    """The privacy that a peer spends if it contributes in every round, which is the most that any
+    can."""
     from troth.protocols.biscotti.hiding.released import released_privacy
 
     rounds = charter.training.rounds

@@ -36,7 +36,7 @@ class LoadedScenario:
     Loading it again gives an equal scenario."""
     path: Path
     base: Path
-    """What relative paths and `module:callable` are looked up beside."""
+    """The folder in which relative paths and `module:callable` are looked up."""
 
 
 def load_scenario(
@@ -63,11 +63,12 @@ def load_scenario(
 def load_text(
     text: str, *, path: Path, base: Path, overrides: Sequence[str] = ()
 ) -> LoadedScenario:
-    """The same from text.
+    """Reads, completes and validates a scenario that is given as text.
 
     Args:
       path: what errors call the text.
-      base, overrides: as in `load_scenario`.
+      base: folder for relative paths and `module:callable`.
+      overrides: as in `load_scenario`.
 
     Raises:
       CharterError: as in `load_scenario`.
@@ -103,10 +104,10 @@ def load_charter(path: Path, *, overrides: Sequence[str] = ()) -> Charter:
 
 
 def charter_of(data: bytes) -> Charter:
-    """The charter that `troth.charter.digest.canonical_json` wrote.
+    """Reads and validates a charter that `troth.charter.digest.canonical_json` wrote.
 
     Raises:
-      CharterError: it is no valid charter; without a file.
+      CharterError: `data` are no valid charter; the error names no file.
     """
     try:
         document = json.loads(data)
@@ -120,10 +121,10 @@ def charter_of(data: bytes) -> Charter:
 
 
 def scenario_of(document: Document) -> Scenario:
-    """The valid scenario that a document says.
+    """Spells out, converts and validates the document of a scenario file.
 
     Raises:
-      CharterError: without a file; its key is that of the document.
+      CharterError: it cannot be run; the error names a key of the document, and no file.
     """
     said = convert(spell_out(document), ScenarioFile)
     charter = Charter(**{name: getattr(said, name) for name in CHARTER_KEYS})
@@ -133,10 +134,10 @@ def scenario_of(document: Document) -> Scenario:
 
 
 def convert(spelt: Document, cls: type[S]) -> S:
-    """The table that a document without short forms says; its `check` is left to the caller.
+    """Converts a document without short forms to a typed table; the caller calls its `check`.
 
     Raises:
-      CharterError: it does not say one; without a file, and with a key of the document.
+      CharterError: the document is no such table; the error names a key of it, and no file.
     """
     error = not_finite(spelt)
     if error is not None:
@@ -197,7 +198,7 @@ def _refuse_world_keys(document: Document, path: Path) -> None:
 def _located(
     error: CharterError, path: Path, charter_file: Path | None, changes: Sequence[Override]
 ) -> CharterError:
-    """The error said of the `--set` or the file that its key comes from."""
+    """The same error, which names the `--set` or the file that its key comes from."""
     if error.key is None:
         return error.in_file(path)
     key = parse_key(error.key)

@@ -20,7 +20,7 @@ Node = dict[str, Any]
 """A part of a JSON Schema."""
 
 _AROUND = ("description", "default")
-"""What a key says besides its type."""
+"""The entries of a key's schema that do not concern its type."""
 
 _HOMES: dict[str, tuple[tuple[str, str], ...]] = {
     "task.data": (("Task", "data"),),
@@ -35,7 +35,7 @@ _HOMES: dict[str, tuple[tuple[str, str], ...]] = {
     "cost": (("ScenarioFile", "cost"),),
     "engine": (("ScenarioFile", "engine"),),
 }
-"""The tables and keys behind each short form."""
+"""For the key of each short form: the class and the field of each table that takes it."""
 
 
 def json_schema() -> Node:
@@ -83,7 +83,7 @@ def _whole(tables: Mapping[str, Node]) -> Node:
 
 
 def _plain(node: Any) -> Any:
-    """Without nulls in defaults, and without `discriminator`, which is OpenAPI's."""
+    """The schema without nulls in defaults, and without `discriminator`, which is OpenAPI's."""
     if isinstance(node, dict):
         return {
             key: _plain(value)
@@ -151,7 +151,7 @@ _TABLES: dict[str, tuple[type[Table], ...]] = {
     **{name: (cls,) for name, cls in _all_tables(Table).items()},
     "ScenarioFile": (Charter, Scenario),
 }
-"""The classes whose keys stand in the table of a name."""
+"""The classes of tables by the name that the schema gives them."""
 
 
 def _describe(table: Node, classes: Sequence[type[Table]]) -> None:

@@ -113,12 +113,12 @@ class Generators:
 
     @cached_property
     def blind(self) -> Callable[[int], Point]:
-        """Factors times H."""
+        """Multiplies H, which blinds commitments, by a factor."""
         return self.group.multiplier(self.blinding)
 
     @cached_property
     def combine(self) -> RowSums:
-        """Rows of factors times G_1 .. G_L."""
+        """Makes of each row of L factors the sum of factors times G_1 .. G_L."""
         return self.group.combiner(self.coordinates_L)
 
     def digest(self) -> bytes:
@@ -127,7 +127,7 @@ class Generators:
 
     @cached_property
     def sum(self) -> Point:
-        """G_1 + .. + G_L."""
+        """The sum G_1 + .. + G_L of all generators but H."""
         return sum_points(self.coordinates_L)
 
     @property

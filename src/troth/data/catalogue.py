@@ -29,12 +29,12 @@ class Entry:
     rows: int
     features: int
     classes: int
-    """0 for regression."""
+    """C, how many classes the target has; 0 for regression."""
     source: str
     licence: str
     status: Status
     problem: str | None = None
-    """What is missing or wrong."""
+    """What is missing or wrong with its files; None if nothing is."""
 
 
 def list_sets(root: Path | None) -> list[Entry]:

@@ -23,13 +23,14 @@ class KnownSet:
     test_rows: int
     """Rows to test on, as the loader splits them."""
     shape: tuple[int, ...]
-    """Shape of one example."""
+    """Shape of one example, without the rows: (1, 28, 28) for MNIST."""
     classes: int | None = None
     """How many classes the target has; None for regression."""
     source: str
     licence: str
     where: str = ""
-    """Where it can be had by hand; empty for the sets that come with scikit-learn."""
+    """Address of a page from which a person can download it; empty for the sets that come with
+    scikit-learn."""
 
     @property
     def rows(self) -> int:

@@ -1,4 +1,4 @@
-"""Multi-layer perceptrons."""
+"""Multi-layer perceptrons (MLP) over one flat vector of parameters."""
 
 from __future__ import annotations
 

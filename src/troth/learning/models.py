@@ -83,7 +83,7 @@ class Model(ABC):
 
     @property
     def inputs(self) -> int:
-        """F, the features of one example after flattening."""
+        """F, how many numbers one example has after flattening."""
         return prod(self.features)
 
     @abstractmethod

@@ -68,9 +68,9 @@ class Module(Table, frozen=True, tag_field="name", tag="module", kw_only=True):
     """
 
     callable: Reference
-    """Looked up beside the scenario file, then on the Python path."""
+    """Its module is looked up beside the scenario file, then on the Python path."""
     arguments: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
-    """Passed on to it by name."""
+    """Arguments that the callable is given by name."""
     l2: NonNegative = 0.0
     """A party minimises mean loss + l2 / 2 * ||w||^2."""
 

@@ -98,7 +98,7 @@ class PrivateUpdate(Compute[Workbench, PrivateResult]):
 
     @property
     def event(self) -> SampledEvent:
-        """What one step costs."""
+        """The privacy event that one step is charged as."""
         return SampledEvent(self.sampling_probability, self.noise_multiplier)
 
     @property

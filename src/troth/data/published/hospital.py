@@ -14,7 +14,7 @@ from troth.data.split import fixed_split
 from troth.data.tables import TableFile, categories, encode, groups, parse_csv, text
 
 TEST_SHARE = 0.2
-"""Of the patients."""
+"""Share of the patients whose stays are for testing."""
 
 GONE = ("11", "13", "14", "19", "20", "21")
 """Discharge dispositions after which nobody is readmitted: death and hospice."""
