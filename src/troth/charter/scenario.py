@@ -53,7 +53,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     charter: Charter
     parties: Parties
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
-    """All that is drawn at random in a simulation follows from this number."""
+    """Everything random in a simulated run follows from this number."""
     partition: PartitionSpec = Equal()
     """Which party holds which rows."""
     network: Network = Network()
