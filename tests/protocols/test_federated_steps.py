@@ -18,19 +18,17 @@ PARTIES = tuple(NodeId(f"party-{i}") for i in range(10))
     ("participation", "count"), [(1.0, 10), (0.25, 3), (0.24, 2), (0.01, 1), (0.5, 5)]
 )
 def test_as_many_parties_are_asked_as_participation_says(participation, count):
-    protocol = Federated(participation=participation)
     for round in range(1, 30):
-        chosen = steps.choose_parties(PARTIES, protocol, Round(round), learning(3))
+        chosen = steps.choose_parties(PARTIES, participation, Round(round), learning(3))
         assert len(set(chosen)) == count
         assert list(chosen) == sorted(chosen)
 
 
 def test_every_party_is_asked_about_as_often():
-    protocol = Federated(participation=0.3)
     asked = [
         party
         for round in range(1, 2001)
-        for party in steps.choose_parties(PARTIES, protocol, Round(round), learning(3))
+        for party in steps.choose_parties(PARTIES, 0.3, Round(round), learning(3))
     ]
     counts = [asked.count(party) for party in PARTIES]
     # Binomial(2000, 0.3): six standard deviations.

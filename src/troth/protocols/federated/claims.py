@@ -20,7 +20,9 @@ def check(reports: Sequence[Report], plan: Plan, learning: Stream) -> None:
     stream = learning.child("node", SERVER)
     assert [report.round for report in reports] == list(range(1, len(reports) + 1))
     for report in reports:
-        asked = steps.choose_parties(plan.parties, plan.parameters, report.round, stream)
+        asked = steps.choose_parties(
+            plan.parties, plan.parameters.participation, report.round, stream
+        )
         unusable = [r.node for r in report.rejected if not r.reason.startswith("not selected")]
         unselected = [r.node for r in report.rejected if r.reason.startswith("not selected")]
         accounted = sorted([*report.accepted, *unusable, *unselected, *report.missing])

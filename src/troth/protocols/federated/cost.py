@@ -6,7 +6,7 @@ import numpy as np
 
 from troth.ids import Round
 from troth.protocols.federated.messages import MESSAGES, TrainRequest, Update
-from troth.protocols.federated.parameters import Federated, asked
+from troth.protocols.federated.parameters import Federated
 from troth.wire import Codec
 
 
@@ -15,9 +15,9 @@ def messages_per_round(
 ) -> dict[str, tuple[int, int]]:
     """Messages and bytes by type, from the codec itself."""
     codec = Codec(MESSAGES)
-    count = asked(parameters, parties)
+    asked = parameters.asked(parties)
     vector_D = np.zeros(dimension, np.float32)
     return {
-        type(message).__name__: (count, count * len(codec.encode(message)))
+        type(message).__name__: (asked, asked * len(codec.encode(message)))
         for message in (TrainRequest(Round(1), vector_D), Update(Round(1), vector_D, 1))
     }

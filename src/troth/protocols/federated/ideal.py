@@ -30,7 +30,7 @@ def ideal(
     models = []
     for number in range(1, plan.training.rounds + 1):
         round = Round(number)
-        asked = steps.choose_parties(plan.parties, plan.parameters, round, stream)
+        asked = steps.choose_parties(plan.parties, plan.parameters.participation, round, stream)
         results = compute(
             [
                 LocalUpdate(party, round, state.params_D, plan.training, velocities.get(party))

@@ -13,7 +13,7 @@ from troth.ids import NodeId, Round
 from troth.learning.apply import apply_update
 from troth.learning.training import Training
 from troth.protocols.federated.messages import Update
-from troth.protocols.federated.parameters import Federated, asked
+from troth.protocols.federated.parameters import Federated, asked_per_round
 from troth.records import Rejection
 from troth.streams import Stream
 from troth.wire import Float32s
@@ -45,10 +45,10 @@ def begin(params_D: Float32s) -> ServerState:
 
 
 def choose_parties(
-    parties: Sequence[NodeId], protocol: Federated, round: Round, stream: Stream
+    parties: Sequence[NodeId], participation: float, round: Round, stream: Stream
 ) -> tuple[NodeId, ...]:
     """S_t, a random set of max(C * K, 1) clients, in ascending order."""
-    count = asked(protocol, len(parties))
+    count = asked_per_round(len(parties), participation)
     if count >= len(parties):
         return tuple(parties)
     generator = stream.child("participation", round).generator()
