@@ -94,7 +94,7 @@ class Masked(RoundMessage, frozen=True):
     noise: Annotated[tuple[NoiseUse, ...], msgspec.Meta(max_length=MAX_NOISERS)]
     """By noiser, ascending."""
     signature: Signature
-    """For `MASKED`, of `masked_text`."""
+    """For `MASKED_UPDATE`, of `masked_text`."""
 
 
 class NoUpdate(RoundMessage, frozen=True):
