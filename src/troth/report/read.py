@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from troth.errors import UsageError
+from troth.errors import UsageError, reason_of
 from troth.records import SCHEMA_VERSION, Record, RoundRecord, Summary
 
 SCENARIO = "scenario.toml"
@@ -100,7 +100,7 @@ def _read(path: Path, name: str) -> bytes:
 
 
 def _cannot_read(file: Path, error: OSError) -> UsageError:
-    return UsageError(f"cannot read {file}: {(error.strerror or str(error)).lower()}")
+    return UsageError(f"cannot read {file}: {reason_of(error)}")
 
 
 def _decode(data: bytes, kind: type[AnyRecord], place: str) -> AnyRecord:

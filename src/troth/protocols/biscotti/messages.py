@@ -106,7 +106,7 @@ class Masked(RoundMessage, frozen=True):
     noise: Annotated[tuple[NoiseUse, ...], msgspec.Meta(max_length=MAX_NOISERS)]
     """The noise of each noiser, ascending by noiser."""
     signature: Signature
-    """For `MASKED`, of `masked_text`."""
+    """The contributor's signature, for `MASKED_UPDATE`, of `masked_text`."""
 
 
 class NoUpdate(RoundMessage, frozen=True):

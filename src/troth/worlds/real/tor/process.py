@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from troth.errors import LocalError, UnreachableError, UsageError
+from troth.errors import LocalError, UnreachableError, UsageError, reason_of
 from troth.worlds.real.tor.control import Control, ControlClosed
 from troth.worlds.real.tor.program import TorProgram
 from troth.worlds.real.tor.torrc import Option, quoted, read_config, torrc
@@ -223,7 +223,5 @@ def private_folder(path: Path) -> Path:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.chmod(0o700)
     except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be made a folder of tor: {(error.strerror or str(error)).lower()}"
-        ) from None
+        raise UsageError(f"{path}: cannot be made a folder of tor: {reason_of(error)}") from None
     return path

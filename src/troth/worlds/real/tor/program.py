@@ -8,7 +8,7 @@ import re
 import shutil
 from dataclasses import dataclass
 
-from troth.errors import UsageError
+from troth.errors import UsageError, reason_of
 
 OLDEST = (0, 4, 7)
 """The first version with vanguards-lite, without which an onion service's guard is found soon."""
@@ -61,8 +61,6 @@ async def _ask(path: str, question: str) -> str:
             stderr=asyncio.subprocess.DEVNULL,
         )
     except OSError as error:
-        raise UsageError(
-            f"{path} cannot be run: {(error.strerror or str(error)).lower()}", hint=INSTALL
-        ) from None
+        raise UsageError(f"{path} cannot be run: {reason_of(error)}", hint=INSTALL) from None
     said, _ = await process.communicate()
     return said.decode(errors="replace")

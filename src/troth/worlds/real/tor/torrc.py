@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from troth.errors import UsageError
+from troth.errors import UsageError, reason_of
 
 MAX_CONFIG_BYTES = 64 * 2**10
 
@@ -57,9 +57,7 @@ def read_config(path: Path) -> str:
         with path.open("rb") as file:
             text = file.read(MAX_CONFIG_BYTES + 1).decode()
     except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read: {(error.strerror or str(error)).lower()}"
-        ) from None
+        raise UsageError(f"{path}: cannot be read: {reason_of(error)}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path}: is not text in UTF-8") from None
     if len(text) > MAX_CONFIG_BYTES:
