@@ -33,7 +33,7 @@ class IdealRound:
     aggregate_D: Int64s | None
     """The sum of their updates in steps of the grid, shape (D,); None if the round has no sum."""
     params_D: Float32s
-    """w_t, shape (D,)."""
+    """w_t, the model after the round, shape (D,)."""
     stake: StakeTable
     """Everybody's stake after the round."""
 

@@ -51,7 +51,7 @@ class Plan:
     rules: Rules
     """The genesis and the charter, which blocks are held against."""
     initial_D: Float32s
-    """w_0, shape (D,)."""
+    """w_0, the model before the first round, shape (D,)."""
     reporter: NodeId
     """The peer of this process that reports rounds; all would say the same."""
     base: Path | None = None

@@ -165,7 +165,7 @@ class BrokerState(msgspec.Struct, frozen=True):
     deserted_s: float | None = None
     """Since when nobody is connected, on the broker's clock, if the last one has said goodbye."""
     finished: bool = False
-    """Whether training is over."""
+    """Whether training is over, so that the model is only handed over any more."""
     fetched_by: NodeId | None = None
     """The node at which the curator waits for the model; None if it has not asked yet."""
     delivered: bool = False

@@ -68,7 +68,7 @@ class Terms:
     training: Training
     setting: Setting
     initial_D: Float32s
-    """w_0, shape (D,)."""
+    """w_0, the model before the first round, shape (D,)."""
     charter: str
     """The charter's digest, with `sha256:` before it."""
     parties: tuple[PartyId, ...]
@@ -81,7 +81,7 @@ class Own:
     """A peer's own part of a genesis: its secrets, and what it publishes of them."""
 
     keys: PeerKeys
-    """Its secret keys."""
+    """The peer's secret keys."""
     table: NoiseTable | None
     """The noise that it has committed to; None where updates are not masked."""
     entry: PublicEntry
