@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from troth.worlds.real.api.forms import JSON, MEDIA_TYPES, MSGPACK
-from troth.worlds.real.link import Refused
+from troth.worlds.real.link import Refusal
 
 ANYTHING = ("*/*", "application/*")
 
@@ -14,12 +14,12 @@ def sent(request: Request) -> str:
     """The form of the question.
 
     Raises:
-      Refused: it is neither of the two.
+      Refusal: it is neither of the two.
     """
     form, _, _ = request.headers.get("content-type", "").partition(";")
     form = form.strip().lower()
     if form not in MEDIA_TYPES:
-        raise Refused(415, f"a question is {MSGPACK} or {JSON}", close=True)
+        raise Refusal(415, f"a question is {MSGPACK} or {JSON}", close=True)
     return form
 
 
@@ -30,7 +30,7 @@ def accepted(request: Request, *, otherwise: str) -> str:
       otherwise: the form where `Accept` leaves it open.
 
     Raises:
-      Refused: it is none that there is.
+      Refusal: it is none that there is.
     """
     ranges = request.headers.get("accept", "*/*")
     for item in ranges.split(","):
@@ -42,4 +42,4 @@ def accepted(request: Request, *, otherwise: str) -> str:
             return otherwise
         if form in MEDIA_TYPES:
             return form
-    raise Refused(406, f"an answer is {MSGPACK} or {JSON}", close=True)
+    raise Refusal(406, f"an answer is {MSGPACK} or {JSON}", close=True)

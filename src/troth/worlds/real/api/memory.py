@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from troth.worlds.real.api.lobby import Guest
-from troth.worlds.real.link import Refused
+from troth.worlds.real.link import Refusal
 
 OWN_BYTES = 64 * 2**10
 """What every connection may send beside what is shared: a question of a small model is never in
@@ -39,7 +39,7 @@ class Memory:
         while self.taken_bytes + size_bytes > self.size_bytes:
             unpaid = [other for other in self._leases if not other.guest.has_paid]
             if not lease.guest.has_paid or not unpaid:
-                raise Refused(503, "too much is being sent at once, try again later", close=True)
+                raise Refusal(503, "too much is being sent at once, try again later", close=True)
             largest = max(unpaid, key=lambda other: other.shared_bytes)
             self._release(largest)
             largest.guest.transport.abort()
@@ -65,7 +65,7 @@ class Lease:
         """Some more has arrived.
 
         Raises:
-          Refused: there is no room for it.
+          Refusal: there is no room for it.
         """
         shared_bytes = max(0, self._size_bytes + size_bytes - OWN_BYTES)
         self._memory._take(self, shared_bytes - max(0, self._size_bytes - OWN_BYTES))
