@@ -1,4 +1,4 @@
-"""Bodies of questions as they come in, and of answers as they go out, with a time for each."""
+"""Reads the bodies of questions, writes those of answers, and ends connections that are too slow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from troth.worlds.real.limits import Limits
 from troth.worlds.real.link import Refusal
 
 PIECE_BYTES = 64 * 2**10
-"""An answer goes out in pieces, so that no second copy of it waits to be sent."""
+"""How much of an answer is given to the connection at once. It goes out in pieces, so that no
+second copy of it waits to be sent."""
 
 
 async def read_body(

@@ -20,10 +20,11 @@ from troth.worlds.real.host import Host
 from troth.worlds.real.tor.socks import Socks
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 5.0
-"""The first wait before another attempt, and the longest; each is twice the one before."""
+"""Seconds before the first repeated attempt and at most before any; each wait is twice the one
+before."""
 
 LONGEST_WAIT_S = 60.0
-"""How long a broker may tell us to wait."""
+"""The most seconds that a node waits because a broker tells it to."""
 
 PIECE_BYTES = 64 * 2**10
 
@@ -32,11 +33,11 @@ NEVER_TAKEN = (400, 403, 404, 405, 406, 411, 413, 415)
 
 
 class Caller:
-    """Asks `address` what the host's role wants to know, one question at a time.
+    """Asks the broker at `address` what the host's role wants to know, one question at a time.
 
     Args:
       host: runs the role whose questions are carried, its `inquiry`.
-      socks: Tor's, where that is the way.
+      socks: the SOCKS port of a tor, if the broker is reached by Tor; None: straight.
     """
 
     def __init__(self, host: Host, address: Address, *, socks: Socks | None = None) -> None:
@@ -92,7 +93,7 @@ class Caller:
                 retry_s = min(2 * retry_s, LAST_RETRY_S)
 
     async def _ask(self, question: bytes) -> float | None:
-        """Ask once.
+        """Send the question once, and hand the answer to the host.
 
         Returns:
           None: answered, or held back and to be asked again at once. Seconds: not now.
@@ -142,8 +143,8 @@ class Caller:
         return _wait_s(answer)
 
     async def _be(self, pseudonym: bytes) -> None:
-        """Whoever was seen over the connection there is, or its circuit, is not seen again as
-        somebody else."""
+        """Take another connection, and another circuit of Tor, if the pseudonym is a new one: the
+        broker shall not see two of them over one."""
         if self._pseudonym not in (None, pseudonym):
             await self._client.aclose()
             self._client = make_client(self._address, self._host.limits, self._socks)
@@ -159,7 +160,10 @@ class Caller:
 
 
 async def _pieces(question: bytes, sent: Callable[[], None]) -> AsyncIterator[bytes]:
-    """The question bit by bit: while it goes out somebody takes it, and by Tor that may be long."""
+    """The question in pieces; `sent` is called whenever the broker has taken another one.
+
+    That shows that it is there; by Tor a large question takes long.
+    """
     data = memoryview(question)
     for place in range(0, len(data), PIECE_BYTES):
         yield bytes(data[place : place + PIECE_BYTES])
@@ -167,7 +171,7 @@ async def _pieces(question: bytes, sent: Callable[[], None]) -> AsyncIterator[by
 
 
 def _wait_s(answer: httpx.Response) -> float:
-    """What `Retry-After` says, as far as we do as we are told."""
+    """The seconds that `Retry-After` asks for, at most `LONGEST_WAIT_S`; 0 if it says no number."""
     text = answer.headers.get("retry-after", "")
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         return 0.0

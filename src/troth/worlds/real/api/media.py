@@ -1,4 +1,4 @@
-"""Which form a question has, and which its answer shall have."""
+"""The media types of HTTP requests: of the question in it, and of the answer that it asks for."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ ANYTHING = ("*/*", "application/*")
 
 
 def sent(request: Request) -> str:
-    """The form of the question.
+    """The media type of the question, as `Content-Type` says.
 
     Raises:
-      Refusal: it is neither of the two.
+      Refusal: it is neither of `MEDIA_TYPES` (status 415).
     """
     form, _, _ = request.headers.get("content-type", "").partition(";")
     form = form.strip().lower()
@@ -24,13 +24,13 @@ def sent(request: Request) -> str:
 
 
 def accepted(request: Request, *, otherwise: str) -> str:
-    """The form that the answer shall have: the first that `Accept` names of those there are.
+    """The media type that the answer shall have: the first of `MEDIA_TYPES` that `Accept` names.
 
     Args:
-      otherwise: the form where `Accept` leaves it open.
+      otherwise: the media type where `Accept` leaves it open.
 
     Raises:
-      Refusal: it is none that there is.
+      Refusal: it names neither of `MEDIA_TYPES` (status 406).
     """
     ranges = request.headers.get("accept", "*/*")
     for item in ranges.split(","):

@@ -15,7 +15,7 @@ from troth.worlds.real.api.face import Face
 from troth.worlds.real.api.forms import JSON, MSGPACK, with_names
 
 VERSION = "1"
-"""Of the API, as in its paths."""
+"""The version of the API, as in its paths."""
 
 DESCRIPTION = """\
 {purpose} Whoever asks needs no name; the broker proves to hold the Ed25519
@@ -43,7 +43,7 @@ OWN_STATUSES = {
     429: "Too many questions; `Retry-After` says when to ask again.",
     503: "No room; `Retry-After` says when to ask again.",
 }
-"""Statuses that come with an `error`."""
+"""What the statuses mean that the server itself answers with, with an `Error` as body."""
 
 _B64 = "[A-Za-z0-9+/]"
 
@@ -240,7 +240,7 @@ def _phrase(face: Face, status: AnswerStatus) -> str:
 
 
 def _base64_pattern(schema: dict[str, Any]) -> str:
-    """That a text is base64 of something whose length the schema allows."""
+    """A regular expression for texts that are base64 of bytes whose length the schema allows."""
     if schema.get("minLength") is None:
         return f"^({_B64}{{4}})*({_B64}{{2}}==|{_B64}{{3}}=)?$"
     # Bytes of one length: keys, digests and signatures.

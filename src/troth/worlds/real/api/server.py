@@ -43,20 +43,21 @@ from troth.worlds.real.serving import Server
 from troth.worlds.real.tls import open_server_context
 
 DEPLOYING_AT_ONCE = 2
-"""So many of the largest questions that bring a charter may be on their way."""
+"""How many of the largest questions that bring a charter may be on their way at once."""
 
 REFUSALS = (AnswerStatus.FOR_GOOD, AnswerStatus.UNPROCESSABLE)
-"""What counts against whoever has asked: as a strike, and as if a paid question had been free."""
+"""Answers that count against whoever has asked, as a strike. A paid question that gets one is taken
+for a free one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Deployed:
-    """A broker whose charter is known; its role runs."""
+    """A broker whose charter is known, and whose role runs."""
 
     host: Host
     model_id: str
     charter: bytes
-    """Canonical JSON, whose digest `model_id` is."""
+    """The charter in canonical JSON, whose digest `model_id` is."""
 
 
 Q = TypeVar("Q", bound=Question)
@@ -73,7 +74,7 @@ Raises:
 
 
 class Later(Refusal):
-    """Refusal for now.
+    """A refusal for now: the same question may be taken later.
 
     Args:
       wait_s: after how long to ask again.
@@ -89,7 +90,7 @@ class BrokerServer:
 
     Args:
       face: of the protocol.
-      deploy: what to do with the first charter that comes.
+      deploy: makes a broker of the first charter that comes; None where `deployed` is given.
       deployed: the broker, where it is known from the start.
       resuming: it was known before this start, and `resume` will say it; until then everybody is
         asked to wait.
@@ -129,14 +130,14 @@ class BrokerServer:
         )
 
     def resume(self, deployed: Deployed) -> None:
-        """Go on with the model of before this start; before that, nobody has deployed another."""
+        """Begin to serve the model that was known before this start (`resuming`)."""
         assert self._deployed is None
         assert self._resuming
         self._deployed, self._resuming = deployed, False
         self._memory.size_bytes = self._bytes_of(deployed)
 
     async def open(self, address: str, port: int) -> int:
-        """Listen; the port, which the operating system chooses where `port` is 0.
+        """Begin to listen, and return the port; the operating system chooses one where `port` is 0.
 
         Raises:
           UsageError: the address cannot be listened at.
@@ -281,7 +282,7 @@ class BrokerServer:
     async def _role_answers(
         self, request: Request, host: Host, question: Question, size_bytes: int
     ) -> Answer | None:
-        """The role's answer; None if it keeps the question for longer than `hold_s`.
+        """Ask the role; its answer, or None if it has none within `hold_s`.
 
         Raises:
           Refusal: there is no room, the training is over, or the server closes.
@@ -400,7 +401,7 @@ async def _refusal(_: Request, error: Exception) -> Response:
 
 
 async def _http_refusal(_: Request, error: Exception) -> Response:
-    """Starlette's own: no such path, or not by this method."""
+    """Starlette has refused the request: there is no such path, or not by this method."""
     assert isinstance(error, HTTPException)
     response = _said({"error": error.detail.lower()}, error.status_code)
     response.headers.update(error.headers or {})
