@@ -1,4 +1,4 @@
-"""Reads the bodies of questions, writes those of answers, and ends connections that are too slow."""
+"""Reads bodies of questions, writes those of answers, and ends connections that are too slow."""
 
 from __future__ import annotations
 
