@@ -4,7 +4,7 @@ The host knows no network. What arrives is given to `accept`, what is to leave l
 of its links; `hub` and `spoke` carry it. So a role does the same here as in the simulated world.
 
 A node that serves strangers has guests beside its links: whoever asks something is one until it is
-answered, `ask` waits for that. The other end is a `Inquiry`, by which a node asks one question at a
+answered, `ask` waits for that. The other end is an `Inquiry`, by which a node asks one question at a
 time. Neither is numbered or kept: a protocol between strangers lets every question be asked again.
 
 **Restarting.** `Save` writes one checkpoint of state, waiting messages and outboxes, and returns
@@ -326,7 +326,7 @@ class Host:
             self._mailbox.discard(question)
 
     def answered(self, data: bytes) -> None:
-        """The other end of the line has answered.
+        """Take in the answer of whoever is asked by `inquiry`.
 
         Raises:
           PeerError: it is not a message of this protocol.
