@@ -1,5 +1,4 @@
-"""How a broker is made known, and how whoever asks it reaches it: straight, or by Tor and no other
-way."""
+"""How whoever asks a broker reaches it: straight, or by Tor and no other way."""
 
 from __future__ import annotations
 
@@ -8,62 +7,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from troth.crypto.identity import PublicId
 from troth.errors import CharterError
 from troth.protocols.protocol import Protocol
 from troth.protocols.registry import PROTOCOLS
 from troth.wire import Channel, Message
 from troth.worlds.real.api.address import Address
-from troth.worlds.real.tor.authorisation import ClientKey, ClientPublicKey
-from troth.worlds.real.tor.onion import VIRTUAL_PORT, check_transport
-from troth.worlds.real.tor.service import onion_service
+from troth.worlds.real.tor.authorisation import ClientKey
+from troth.worlds.real.tor.onion import check_transport
 from troth.worlds.real.tor.socks import Socks, running_socks, tor_client
-
-Publish = Callable[[int], AbstractAsyncContextManager[Address]]
-"""Makes the broker that listens at a port known: the address by which others reach it, as long as
-the context lasts."""
-
-
-def at_host(public: PublicId, host: str, port: int | None = None) -> Publish:
-    """Over the network, by a name or address of this machine.
-
-    Args:
-      port: by which others come; None: the one it listens at.
-    """
-
-    @asynccontextmanager
-    async def publish(listening: int) -> AsyncIterator[Address]:
-        yield Address(public, host, port or listening)
-
-    return publish
-
-
-def as_onion(
-    public: PublicId,
-    folder: Path,
-    *,
-    clients: Sequence[ClientPublicKey] = (),
-    config: Path | None = None,
-) -> Publish:
-    """By Tor only, as an onion service.
-
-    Args:
-      folder: of its tor; who has it has the onion address.
-      clients: the keys of those who may connect; everybody if there are none.
-      config: more lines for tor.
-
-    Raises:
-      UsageError, UnreachableError: on entering, if there is no working Tor. Nothing is published
-        any other way then.
-    """
-
-    @asynccontextmanager
-    async def publish(listening: int) -> AsyncIterator[Address]:
-        async with onion_service(folder, listening, clients=clients, config=config) as onion:
-            yield Address(public, onion, VIRTUAL_PORT)
-
-    return publish
-
 
 Reach = Callable[[Address], AbstractAsyncContextManager[Socks | None]]
 """The way to a broker: the SOCKS port of a tor, as long as the context lasts; None: straight."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from troth import streams
 from troth.crypto.identity import Identity, PublicId
 from troth.deployment.play import JOURNAL, NodeResult, Play, open_folder
+from troth.deployment.publication import Publish, Told
 from troth.errors import LocalError, PeerError, VerificationError
 from troth.ids import NodeId
 from troth.learning.device import repeatable
@@ -23,7 +24,6 @@ from troth.protocols.tormentor.messages import MESSAGES, Curate
 from troth.protocols.tormentor.operation.face import CURATE_BYTES, FACE
 from troth.protocols.tormentor.operation.rows import rows_of_deposit
 from troth.protocols.tormentor.operation.staging import brokered_stage, check_size
-from troth.protocols.tormentor.operation.telling import Told
 from troth.protocols.tormentor.operation.terms import check_code, read_charter, scenario_text
 from troth.protocols.tormentor.roles import broker
 from troth.protocols.tormentor.state import BROKER
@@ -39,7 +39,6 @@ from troth.worlds.real.journal import Journal
 from troth.worlds.real.limits import Limits, body_bytes
 from troth.worlds.real.link import Refusal
 from troth.worlds.real.node import Listen, Outcome
-from troth.worlds.real.reach import Publish
 from troth.worlds.real.stage import NodeStage
 
 CURATED = "curated.msgpack"

@@ -93,9 +93,8 @@ def broker(
     started again with the same --into.
     """
     from troth.crypto.identity import Identity, PublicId, parse_public_id
+    from troth.deployment.publication import Told, as_onion, at_host
     from troth.protocols.tormentor.operation.serving import BrokerOptions, run_broker
-    from troth.protocols.tormentor.operation.telling import Told
-    from troth.worlds.real.reach import as_onion, at_host
     from troth.worlds.real.tor.authorisation import parse_client_public_key
 
     for curator in curators:
