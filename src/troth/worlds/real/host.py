@@ -5,7 +5,8 @@ of its links; `hub` and `spoke` carry it. So a role does the same here as in the
 
 A node that serves strangers has guests beside its links: whoever asks something is one until it is
 answered, `ask` waits for that. At the other end is an `Inquiry`, by which a node asks one question
-at a time. Neither is numbered or kept: a protocol between strangers lets every question be asked again.
+at a time. Neither is numbered or kept: a protocol between strangers lets every question be asked
+again.
 
 **Restarting.** `Save` writes one checkpoint of state, waiting messages and outboxes, and returns
 when it is on the disk. Only then may the role go on, so nothing that depends on a state leaves
