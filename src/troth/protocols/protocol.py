@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from typing import Protocol as Interface
 
 from troth.ids import NodeId, PartyId
+from troth.roles.messages import protocol_messages
 from troth.specification import ShortForm, Table
 
 if TYPE_CHECKING:
@@ -309,9 +310,12 @@ class Protocol(Generic[P]):
         return cast
 
     def message_types(self) -> tuple[type[Message], ...]:
-        """Every type that its nodes send."""
-        types: tuple[type[Message], ...] = self.find(self.messages) if self.messages else ()
-        return types
+        """Every type that its nodes send.
+
+        Raises:
+          LocalError: one of them does not state what it has to, see `protocol_messages`.
+        """
+        return protocol_messages(*self.find(self.messages)) if self.messages else ()
 
     def messages_per_round(
         self, parameters: P, parties: int, dimension: int

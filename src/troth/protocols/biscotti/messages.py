@@ -29,8 +29,8 @@ from troth.protocols.biscotti.ledger.block import (
     Signature,
     Verdict,
 )
-from troth.roles.messages import RoundMessage
-from troth.wire import Message, UInt32s
+from troth.roles.messages import RoundMessage, protocol_messages
+from troth.wire import Channel, Message, UInt32s
 
 MAX_SHARE_BYTES = 2**26
 """The largest share of one update."""
@@ -50,12 +50,16 @@ Rows = Annotated[bytes, msgspec.Meta(max_length=MAX_COMMITMENT_BYTES)]
 class NoiseRequest(RoundMessage, frozen=True):
     """Contributor to noiser: I have drawn you (step 2 of the paper's figure 1)."""
 
+    channel = Channel.CONFIDENTIAL
+
     proof: Proof
     """Proof of the contributor's VRF, from which its noisers and its slot follow."""
 
 
 class NoiseGrant(RoundMessage, frozen=True):
     """Noiser to contributor: noise for you alone. A secret between the two."""
+
+    channel = Channel.CONFIDENTIAL
 
     slot: Slot
     """Which of the noiser's slots of this round it is."""
@@ -73,6 +77,8 @@ class NoiseGrant(RoundMessage, frozen=True):
 
 class NoNoise(RoundMessage, frozen=True):
     """Noiser to contributor: all my slots of this round are taken."""
+
+    channel = Channel.CONFIDENTIAL
 
 
 class NoiseUse(Part, frozen=True):
@@ -95,6 +101,8 @@ class NoiseUse(Part, frozen=True):
 class Masked(RoundMessage, frozen=True):
     """Contributor to verifiers: the update with noise on it (steps 3 and 4)."""
 
+    channel = Channel.AUTHENTICATED
+
     commitments: Rows
     """COMM(dw); its SHA-256 is the update's id."""
     values: UInt32s
@@ -112,9 +120,13 @@ class Masked(RoundMessage, frozen=True):
 class NoUpdate(RoundMessage, frozen=True):
     """Contributor to verifiers: do not wait for me, too few noisers had noise left."""
 
+    channel = Channel.AUTHENTICATED
+
 
 class Accepted(RoundMessage, frozen=True):
     """Verifier to contributors and aggregators: the updates that it accepts (step 5)."""
+
+    channel = Channel.BROADCAST
 
     updates: Annotated[bytes, msgspec.Meta(max_length=MAX_PEERS * DIGEST_BYTES)]
     """The ids of the accepted updates, ascending, one after another."""
@@ -126,6 +138,8 @@ class Accepted(RoundMessage, frozen=True):
 
 class Shares(RoundMessage, frozen=True):
     """Contributor to one aggregator: its shares of the update without noise (step 6)."""
+
+    channel = Channel.CONFIDENTIAL
 
     commitments: Rows
     """Commitments to the data rows and, unless sharing is optimistic, to the random rows."""
@@ -142,6 +156,8 @@ class Shares(RoundMessage, frozen=True):
 class Held(RoundMessage, frozen=True):
     """Aggregator to the leader: the dealings of which I hold good shares."""
 
+    channel = Channel.AUTHENTICATED
+
     dealings: Annotated[bytes, msgspec.Meta(max_length=MAX_PEERS * DEALING_BYTES)]
     """Update id and dealing of each share that holds, ascending, one after another."""
     signature: Signature
@@ -150,6 +166,8 @@ class Held(RoundMessage, frozen=True):
 
 class SumSet(RoundMessage, frozen=True):
     """Leader to aggregators: the agreed set U, and why it may be opened. Fields as in a block."""
+
+    channel = Channel.BROADCAST
 
     contributions: Annotated[tuple[Contribution, ...], msgspec.Meta(max_length=MAX_PEERS)]
     dealings: Annotated[bytes, msgspec.Meta(max_length=2 * MAX_PEERS * DEALING_BYTES)]
@@ -162,6 +180,8 @@ class SumSet(RoundMessage, frozen=True):
 
 class SetVote(RoundMessage, frozen=True):
     """Aggregator to the leader: this is the set that I would sum. One in a round, ever."""
+
+    channel = Channel.AUTHENTICATED
 
     signature: Signature
     """The aggregator's signature, for `SET_VOTE`, of `set_text`."""
@@ -182,11 +202,15 @@ class SetQuorum(RoundMessage, frozen=True):
     missing in the second.
     """
 
+    channel = Channel.BROADCAST
+
     votes: Annotated[tuple[Vote, ...], msgspec.Meta(max_length=MAX_PEERS)]
 
 
 class SumShare(RoundMessage, frozen=True):
     """Aggregator to the leader: the sum of the shares of U (step 7). One in a round, ever."""
+
+    channel = Channel.AUTHENTICATED
 
     share: Annotated[bytes, msgspec.Meta(max_length=MAX_SHARE_BYTES)]
     signature: Signature
@@ -197,9 +221,13 @@ class Doubt(RoundMessage, frozen=True):
     """Leader to contributors: the sum did not hold, and you have not committed to your random rows.
     Commit to them now."""
 
+    channel = Channel.AUTHENTICATED
+
 
 class RandomRows(RoundMessage, frozen=True):
     """Contributor to aggregators: the commitments that were left out. They tell nothing of it."""
+
+    channel = Channel.BROADCAST
 
     rows: Rows
     signature: Signature
@@ -209,17 +237,23 @@ class RandomRows(RoundMessage, frozen=True):
 class Opened(RoundMessage, frozen=True):
     """Peer to the leader: the slot of this round that is audited."""
 
+    channel = Channel.AUTHENTICATED
+
     opening: NoiseOpening
 
 
 class Proposal(RoundMessage, frozen=True):
     """Leader to aggregators: the block of this round, for them to certify (step 8)."""
 
+    channel = Channel.BROADCAST
+
     block: Annotated[bytes, msgspec.Meta(max_length=MAX_BLOCK_BYTES)]
 
 
 class Endorsement(RoundMessage, frozen=True):
     """Aggregator to the leader: its part of the block's certificate."""
+
+    channel = Channel.AUTHENTICATED
 
     block: Digest
     signature: Annotated[
@@ -233,11 +267,15 @@ class Endorsement(RoundMessage, frozen=True):
 class Accusation(RoundMessage, frozen=True):
     """Peer to the leader: somebody's offence, for the block."""
 
+    channel = Channel.AUTHENTICATED
+
     evidence: Evidence
 
 
 class Announce(Message, frozen=True):
     """Peer to its neighbours: the last certified block of the chain that I have."""
+
+    channel = Channel.AUTHENTICATED
 
     anchor: Digest
     """Hash of that block; the chain's id where there is none."""
@@ -247,6 +285,8 @@ class Announce(Message, frozen=True):
 
 class Want(Message, frozen=True):
     """Send me what comes after the first of these blocks that you have on your chain."""
+
+    channel = Channel.AUTHENTICATED
 
     locator: Annotated[tuple[Digest, ...], msgspec.Meta(min_length=1, max_length=MAX_LOCATOR)]
     """Hashes of blocks of the asking peer's chain, the highest first, ever fewer of older ones."""
@@ -264,12 +304,14 @@ class WireBlock(Part, frozen=True):
 class Blocks(Message, frozen=True):
     """The answer to `Want`: blocks that follow each other, as many as fit."""
 
+    channel = Channel.AUTHENTICATED
+
     blocks: Annotated[tuple[WireBlock, ...], msgspec.Meta(max_length=MAX_BLOCKS)]
     more: bool
     """Whether the sender's chain has others after them."""
 
 
-MESSAGES = (
+MESSAGES = protocol_messages(
     NoiseRequest,
     NoiseGrant,
     NoNoise,

@@ -21,6 +21,7 @@ from troth.ids import NodeId
 from troth.learning.device import repeatable
 from troth.protocols.tormentor import joining
 from troth.protocols.tormentor.messages import MESSAGES, Curate
+from troth.protocols.tormentor.operation.face import CURATE_BYTES, FACE
 from troth.protocols.tormentor.operation.rows import rows_of_deposit
 from troth.protocols.tormentor.operation.staging import brokered_stage, check_size
 from troth.protocols.tormentor.operation.terms import check_code, read_charter, scenario_text
@@ -35,8 +36,8 @@ from troth.worlds.real.api.address import Address
 from troth.worlds.real.api.server import BrokerServer, Deployed
 from troth.worlds.real.host import Host
 from troth.worlds.real.journal import Journal
-from troth.worlds.real.limits import CURATE_BYTES, Limits, body_bytes
-from troth.worlds.real.link import Refused
+from troth.worlds.real.limits import Limits, body_bytes
+from troth.worlds.real.link import Refusal
 from troth.worlds.real.node import Listen, Outcome
 from troth.worlds.real.stage import NodeStage
 
@@ -125,7 +126,7 @@ class _Broker:
         # private network needs no Tor.
         kept = self._kept()
         server = BrokerServer(
-            self._identity, self._limits, deploy=self._deploy, resuming=kept is not None
+            FACE, self._identity, self._limits, deploy=self._deploy, resuming=kept is not None
         )
         port = await server.open(where.address, where.port)
         try:
@@ -168,21 +169,21 @@ class _Broker:
         """Check a curator's charter, and set up the broker's role for its model.
 
         Raises:
-          Refused: the curator may not deploy here, or its charter cannot be deployed.
+          Refusal: the curator may not deploy here, or its charter cannot be deployed.
           PeerError: the charter is not signed by the curator.
         """
         # TorMentor, table 1, deployment verifier: "Accepts and enforces curator requirements",
         # "Establishes endpoint to train newly specified models".
         allowed = self._options.curators
         if allowed and curate.curator.hex() not in allowed:
-            raise Refused(403, "this broker deploys charters of curators on its list only")
+            raise Refusal(403, "this broker deploys charters of curators on its list only")
         joining.check_signed(curate, sender=CURATOR_ASKS)
         try:
             model = await asyncio.to_thread(self._model, curate)
         except VerificationError as error:
-            raise Refused(400, error.message) from None
+            raise Refusal(400, error.message) from None
         except LocalError as error:
-            raise Refused(400, f"the charter cannot be deployed: {error}") from None
+            raise Refusal(400, f"the charter cannot be deployed: {error}") from None
         self._curated.set_result(model)
         self._tell(model)
         return model.deployed

@@ -18,8 +18,8 @@ from troth.charter.scenario import Parties, Scenario
 from troth.charter.writing import toml_text
 from troth.data.spec import CallableData
 from troth.errors import CharterError, VerificationError
-from troth.protocols.tormentor.messages import MAX_CHARTER_BYTES
 from troth.protocols.tormentor.parameters import Tormentor
+from troth.roles.messages import MAX_CHARTER_BYTES
 
 CALLABLE = "callable"
 """The key by which tables of a charter name code."""

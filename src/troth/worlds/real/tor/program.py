@@ -28,10 +28,10 @@ class TorProgram:
 
 
 async def find_tor() -> TorProgram:
-    """The tor on the search path.
+    """Find the `tor` on the search path or in `FURTHER_PLACES`, and ask it what it can do.
 
     Raises:
-      UsageError: there is none, or it is too old.
+      UsageError: there is none, or it is older than `OLDEST`.
     """
     places = os.pathsep.join((os.environ.get("PATH", os.defpath), *FURTHER_PLACES))
     path = shutil.which("tor", path=places)

@@ -15,7 +15,7 @@ from troth.errors import UsageError, reason_of
 MAX_CONFIG_BYTES = 64 * 2**10
 
 Option = tuple[str, str]
-"""A name and its value, quoted where it has to be."""
+"""The name of an option and its value, which is `quoted` where it may hold spaces."""
 
 ALLOWED = (
     # How to get into the Tor network from here.
@@ -43,7 +43,7 @@ def quoted(value: str | Path) -> str:
 
 
 def torrc(options: Sequence[Option], config: str = "") -> str:
-    """The text of a torrc: the user's lines first, then ours."""
+    """The text of a torrc: the user's lines (`config`) first, then ours (`options`)."""
     return config + "".join(f"{name} {value}\n" for name, value in options)
 
 
