@@ -11,7 +11,7 @@ from troth.crypto.signatures import SigningKey
 from troth.crypto.vrf import VrfKey
 
 SEED_BYTES = 32
-"""Length of the one secret that a peer's keys follow from."""
+"""Length in bytes of the one secret that a peer's keys follow from."""
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ class _Ideal:
     def request(
         self, party: PartyId, params_D: Float32s
     ) -> Compute[Workbench, LocalResult | PrivateResult]:
+        """The computation of the next update of `party`, from the model `params_D`, shape (D,)."""
         # A copy, as every provider decodes its own: engines may treat one array given twice in
         # another way than two equal ones, which shows in the last digits.
         return provider.request(

@@ -63,7 +63,7 @@ MAX_DELIVERIES = 20
 """How often a broker hands over the model before it stops waiting to hear that it has arrived."""
 
 SECRET_BYTES = 32
-"""Length of the broker's secret."""
+"""Length of the broker's secret, in bytes."""
 
 QUESTIONS_BETWEEN_SAVES = 256
 """Questions that change nothing, after which the broker's state is saved all the same."""

@@ -47,7 +47,7 @@ class Dealt(msgspec.Struct, frozen=True):
     root: bytes
     """Root of the Merkle tree over the SHA-256 of each share."""
     paths: tuple[tuple[bytes, ...], ...]
-    """From each aggregator's share to the root."""
+    """The Merkle path from each aggregator's share to the root, by the aggregators' numbers."""
     shares: tuple[bytes, ...]
     """The shares, by the aggregators' numbers; each is a secret of its aggregator's."""
 

@@ -76,7 +76,7 @@ class GrantedNoise:
     rows: bytes
     """The commitments to the slot's rows, points one after another."""
     path: tuple[bytes, ...]
-    """From the slot's leaf to the root."""
+    """The Merkle path from the slot's leaf to the root."""
 
 
 class MaskedUpdate(msgspec.Struct, frozen=True):
