@@ -5,8 +5,8 @@ It is the party's own: nothing here is sent to anybody.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from troth.ids import PartyId
@@ -25,11 +25,13 @@ class Account:
     """One party's own.
 
     `told` is why it was refused the last time, and `stopped` why it sent no more before the end.
+    `measures` are numbers under names of the protocol's own; reports show whichever there are.
     """
 
     privacy: PartyPrivacy
     told: str | None = None
     stopped: str | None = None
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 def own_account(
@@ -61,7 +63,8 @@ def own_account(
                 dimension=dimension,
                 masked=0 if peer is None else peer.masked,
                 contributed=0 if peer is None else peer.contributed,
-            )
+            ),
+            measures={} if peer is None else {"stake": peer.head.state.stake.as_dict()[party]},
         )
     if not isinstance(protocol, Tormentor):
         return Account(PartyPrivacy(party=party, mechanism="none"))
