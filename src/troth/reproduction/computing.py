@@ -84,11 +84,11 @@ def computations_of(experiment: Experiment, file: Path) -> tuple[Computation, ..
       CharterError: there is no such callable, or a variant's arguments are not its parameters.
     """
     assert experiment.compute is not None
-    callable = _callable(experiment.compute, file)
+    function = _callable(experiment.compute, file)
     found = []
     for index, variant in enumerate(experiment.variants):
         try:
-            inspect.signature(callable).bind(None, **variant.arguments)
+            inspect.signature(function).bind(None, **variant.arguments)
         except TypeError as error:
             raise CharterError(
                 f"does not fit {experiment.compute}: {error}",
@@ -105,7 +105,7 @@ def computations_of(experiment: Experiment, file: Path) -> tuple[Computation, ..
             compute=experiment.compute,
             arguments=variant.arguments,
             seed=SEED if experiment.seed is None else experiment.seed,
-            code=_code(callable),
+            code=_code(function),
             troth_version=version("troth"),
         )
         found.append(Computation(call, file, index))
@@ -121,10 +121,10 @@ def carry_out(computation: Computation, folder: Path) -> Path:
       UsageError: the folder cannot be written.
     """
     call = computation.call
-    callable = _callable(call.compute, computation.file)
+    function = _callable(call.compute, computation.file)
     began_s = time.perf_counter()
     try:
-        returned = callable(Stream(call.seed, ("computing", call.variant)), **call.arguments)
+        returned = function(Stream(call.seed, ("computing", call.variant)), **call.arguments)
     except Exception as error:
         said = (
             error.message if isinstance(error, LocalError) else f"{type(error).__name__}: {error}"
@@ -193,9 +193,9 @@ def _callable(reference: str, file: Path) -> Callable[..., Any]:
         ) from error
 
 
-def _code(callable: Callable[..., Any]) -> str:
+def _code(function: Callable[..., Any]) -> str:
     with suppress(TypeError, OSError):
-        source = inspect.getsourcefile(inspect.unwrap(callable))
+        source = inspect.getsourcefile(inspect.unwrap(function))
         if source is not None:
             return hashlib.sha256(Path(source).read_bytes()).hexdigest()
     return ""
@@ -229,7 +229,7 @@ def _sorted_out(
             values[name] = None
             continue
         numbers = _numbers(said)
-        if numbers is None or not (numbers.ndim == 0 or numbers.shape[1:] == (2,)):
+        if numbers is None or not (numbers.shape in ((), (0,)) or numbers.shape[1:] == (2,)):
             raise _problem(
                 computation, f"returned {type(said).__name__} as {name}, no number or points", None
             )
@@ -248,6 +248,9 @@ def _sorted_out(
 def _numbers(said: object) -> np.ndarray[Any, np.dtype[np.float64]] | None:
     """As float64 of any shape; None if it is not made of numbers."""
     try:
+        if isinstance(said, int) and not isinstance(said, bool):
+            # It may have more bits than an array's whole numbers.
+            said = float(said)
         array = np.asarray(said)
         # A boolean or a text is none, though it could be made one.
         return array.astype(np.float64) if array.dtype.kind in "iuf" else None
