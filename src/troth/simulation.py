@@ -375,6 +375,7 @@ class _Run:
                     missing=tally.missing.get(party, 0),
                     told=account.told,
                     stopped=account.stopped,
+                    measures=dict(account.measures) or msgspec.UNSET,
                     bytes_sent=Bytes(0 if node is None else node.bytes_sent),
                     bytes_received=Bytes(0 if node is None else node.bytes_received),
                     messages_sent=0 if node is None else node.messages_sent,

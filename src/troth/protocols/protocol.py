@@ -139,11 +139,13 @@ class Account:
     """What one party knows of itself after a run; nobody else is told.
 
     `told` is why it was refused the last time, and `stopped` why it sent no more before the end.
+    `measures` are numbers under names of the protocol's own; reports show whichever there are.
     """
 
     privacy: PartyPrivacy
     told: str | None = None
     stopped: str | None = None
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -201,7 +203,8 @@ class Operation:
     Args:
       launch: starts the nodes of one launch; None: as the topology says.
       verbs: commands of `troth`.
-      readings: records that say what can be read off its runs.
+      readings: what an experiment can read off its runs besides what all runs have: subclasses of
+        `reproduction.readings.Reading`, and `reproduction.curves.RunCurve`s.
       chain: checks a chain file completely, and says what of it can be shown.
       leaves: writes what a finished simulation leaves besides the usual files.
     """

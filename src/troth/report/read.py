@@ -118,16 +118,17 @@ def _decode(data: bytes, kind: type[AnyRecord], place: str) -> AnyRecord:
         ) from None
 
 
-def _with_nan(value: object) -> object:
-    """`value` with NaN for every null loss and error of a table of metrics."""
+def _with_nan(value: object, *, of_measures: bool = False) -> object:
+    """`value` with NaN for every null loss and error of a table of metrics, and for every null
+    measure of a party."""
     if isinstance(value, list):
         return [_with_nan(item) for item in value]
     if isinstance(value, dict):
         metrics = {"loss", "error", "examples"} <= value.keys()
         return {
             key: math.nan
-            if metrics and item is None and key in ("loss", "error")
-            else _with_nan(item)
+            if item is None and (of_measures or (metrics and key in ("loss", "error")))
+            else _with_nan(item, of_measures=key == "measures")
             for key, item in value.items()
         }
     return value

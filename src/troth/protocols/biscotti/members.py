@@ -124,8 +124,8 @@ def account_of(
     training: Training,
     dimension: int,
 ) -> Account:
-    """What a peer knows of itself after a run, from its saved state: what its releases have
-    cost."""
+    """What a peer knows of itself after a run, from its saved state: what its releases have cost,
+    and what stake it holds."""
     state = load(PeerState)
     return Account(
         released_privacy(
@@ -135,7 +135,8 @@ def account_of(
             dimension=dimension,
             masked=0 if state is None else state.masked,
             contributed=0 if state is None else state.contributed,
-        )
+        ),
+        measures={} if state is None else {"stake": state.head.state.stake.as_dict()[party]},
     )
 
 
