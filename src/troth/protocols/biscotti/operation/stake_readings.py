@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class StakeShare(Reading, frozen=True, tag="stake_share", kw_only=True):
-    """Which share of all stake is theirs, by the chain in the run's folder."""
+    """The share of all stake that the parties of one side hold, by the chain in the run's folder."""
 
     unit: ClassVar[Unit] = "share"
 
     of: Side
     round: Index | None = None
-    """After which round; absent: the last one."""
+    """The round after which it is read, 0 before the first; absent: the last one."""
 
     def read_off(self, run: Run) -> float | None:
         shares = stake_shares(run, self.of)
