@@ -214,9 +214,9 @@ def admit(
       PeerError: a puzzle that is not ours, has expired or was used, a wrong solution or signature,
         or no room.
     """
-    # TorMentor, section 5: "a cryptographic proof of work puzzle [3] that providers are required to
-    # solve before joining the system and again when submitting model updates"; of the latter see
-    # `steps.check_update`.
+    # TorMentor, table 1, provider verifier: "Proof of work [3]"; section 5: "a cryptographic proof
+    # of work puzzle [3] that providers are required to solve before joining the system and again
+    # when submitting model updates"; of the latter see `steps.check_update`.
     puzzle, parameters = solve.puzzle, plan.parameters
     check_issued(state.secret.key, JOIN, puzzle, sender=sender)
     token = hmac.digest(state.secret.key, b"troth-token\0" + puzzle.nonce, "sha256")

@@ -140,6 +140,8 @@ class Tormentor(Table, tag_field="name", tag="tormentor", frozen=True, kw_only=T
     @property
     def to_join(self) -> int:
         """Difficulty of the admission puzzle, in trailing zero hexadecimal digits."""
+        # TorMentor, section 6.2: "an optimal proof of work admission puzzle should require enough
+        # time such that this strategy becomes infeasible", to leave and rejoin, that is.
         if self.admission_difficulty is not None:
             return self.admission_difficulty
         return min(self.difficulty + COSTLIER_ADMISSION, 16)

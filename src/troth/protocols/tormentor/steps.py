@@ -160,7 +160,8 @@ def reject(state: BrokerState, candidate: Candidate, reason: str, *, harder: boo
     connection = _answered(candidate.connection, refusal=reason)
     if harder:
         # TorMentor, section 5: "When a provider fails a RONI validation, their difficulty goes up
-        # by 1."
+        # by 1."; this "alleviates the risk of sybils by significantly increasing the cost required
+        # to execute sybil-based poisoning attacks".
         # Differs from the paper: every verifier raises it, because the charter may name others
         # than RONI; and it stops at `MAX_DIFFICULTY`, which already takes longer than any training.
         connection = msgspec.structs.replace(

@@ -90,8 +90,8 @@ class Contributor:
         """Ask this contributor's noisers for noise, and compute the update meanwhile."""
         desk = self._desk
         # Biscotti, section 4.4: "When a peer is ready to contribute an update in an iteration, it
-        # runs the noising VRF and contacts each noising peer k, requesting the noise vector"; steps
-        # 2 and 3 of figure 1.
+        # runs the noising VRF and contacts each noising peer k, requesting the noise vector"; step
+        # 2 of figure 1.
         if self._noisers:
             await desk.send(self._noisers, NoiseRequest(desk.context.round, self._proof))
         # Biscotti, section 4, step 1: "In each iteration, peers locally compute SGD updates".

@@ -84,8 +84,9 @@ class Verifier:
                 desk.base,
             )
         )
-        # Biscotti, section 4.5, rule 3: "The verifier signs the COMM(Δw_i) using its public key for
-        # all the accepted updates."; step 4 of figure 1.
+        # Biscotti, section 4, step 4: "Each member in the verification committee signs the
+        # commitment to the peer's unmasked update if it passes Multi-Krum"; section 4.5, rule 3:
+        # "The verifier signs the COMM(Δw_i) using its public key for all the accepted updates."
         # Differs from the paper: it signs one list of the ids, which are hashes of the commitments,
         # because one signature does for all of them; and with its secret key, as one must.
         accepted = sorted(

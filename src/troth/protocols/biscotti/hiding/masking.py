@@ -306,6 +306,7 @@ def opening_claim(
     _check_choice(setting, drawn, message.noise, sender)
     rows = setting.layout.rows
     points: list[Sequence[Point]] = [setting.points(message.commitments, rows, sender=sender)]
+    # Biscotti, section 4.5, (3): "a set of k noise commitments".
     for use in message.noise:
         check_use(setting, context, sender, use)
         if use.slot != first_slot(output, noiser=use.noiser, shape=setting.table):
