@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class StakeShare(Reading, frozen=True, tag="stake_share", kw_only=True):
-    """The share of all stake that the parties of one side hold, by the chain in the run's folder."""
+    """The share of all stake that one side's parties hold, by the chain in the run's folder."""
 
     unit: ClassVar[Unit] = "share"
 
