@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from troth.crypto.puzzles import DIGEST_BYTES
+from troth.crypto.digest import DIGEST_BYTES
 from troth.errors import PeerError
 from troth.ids import NodeId
 from troth.wire import WIRE_VERSION, Codec, Message

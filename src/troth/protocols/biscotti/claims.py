@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 
 from troth.crypto import signatures
+from troth.crypto.digest import DIGEST_BYTES
 from troth.crypto.group import POINT_BYTES
-from troth.crypto.puzzles import DIGEST_BYTES
 from troth.errors import PeerError
 from troth.ids import NodeId
 from troth.protocols.biscotti.hiding.dealing import SumShares

@@ -23,7 +23,8 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from troth.crypto.puzzles import MAX_MODEL_ID, Digest, ModelId, Puzzle, Solution
+from troth.crypto.digest import Digest
+from troth.crypto.puzzles import MAX_MODEL_ID, ModelId, Puzzle, Solution
 from troth.crypto.signatures import SIGNATURE_BYTES
 from troth.ids import Round
 from troth.wire import Float32s, Message

@@ -24,10 +24,10 @@ import msgspec
 
 from troth.crypto import signatures
 from troth.crypto.commitments import add_commitments
+from troth.crypto.digest import DIGEST_BYTES
 from troth.crypto.group import POINT_BYTES, Point
 from troth.crypto.merkle import check_path
 from troth.crypto.noise_table import Seeds, check_seeds
-from troth.crypto.puzzles import DIGEST_BYTES
 from troth.crypto.seeded_bits import SeededBits
 from troth.crypto.sharing import ShareClaim, check_shares, parse_share
 from troth.errors import PeerError, RoundFailedError

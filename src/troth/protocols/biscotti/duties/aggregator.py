@@ -7,7 +7,7 @@ from collections import Counter
 
 from troth.chain import bitmap
 from troth.crypto import signatures
-from troth.crypto.puzzles import DIGEST_BYTES
+from troth.crypto.digest import DIGEST_BYTES
 from troth.errors import PeerError
 from troth.ids import NodeId
 from troth.protocols.biscotti.blaming.auditing import CheckOpening

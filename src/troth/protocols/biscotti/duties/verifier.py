@@ -6,7 +6,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from troth.crypto import signatures
-from troth.crypto.puzzles import DIGEST_BYTES
+from troth.crypto.digest import DIGEST_BYTES
 from troth.errors import PeerError
 from troth.ids import NodeId
 from troth.protocols.biscotti.blaming.offences import bad_update, reused_slot

@@ -22,8 +22,8 @@ import msgspec
 
 from troth.chain.sealed import Sealed, seal, unseal
 from troth.crypto import certificates
+from troth.crypto.digest import DIGEST_BYTES, Digest
 from troth.crypto.merkle import MAX_PATH
-from troth.crypto.puzzles import DIGEST_BYTES, Digest
 from troth.crypto.signatures import SIGNATURE_BYTES
 from troth.ids import NodeId, Round
 from troth.specification import NAME_PATTERN

@@ -21,8 +21,8 @@ from troth.chain.sealed import Sealed
 from troth.compute import Compute
 from troth.crypto import certificates, vrf
 from troth.crypto.commitments import Opening
+from troth.crypto.digest import DIGEST_BYTES
 from troth.crypto.field import parse_elements
-from troth.crypto.puzzles import DIGEST_BYTES
 from troth.errors import PeerError
 from troth.ids import NodeId
 from troth.protocols.biscotti.blaming.offences import judge

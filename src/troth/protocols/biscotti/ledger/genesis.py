@@ -24,7 +24,7 @@ import msgspec
 from troth.chain.sealed import Sealed, seal, unseal
 from troth.crypto import certificates, vrf
 from troth.crypto.certificates import PossessedKey
-from troth.crypto.puzzles import Digest
+from troth.crypto.digest import Digest
 from troth.crypto.signatures import PUBLIC_KEY_BYTES, SigningKey, verify
 from troth.errors import PeerError, UsageError, VerificationError
 from troth.ids import NodeId, Round

@@ -20,7 +20,7 @@ from troth.chain import bitmap
 from troth.chain.sealed import Sealed
 from troth.crypto import signatures, vrf
 from troth.crypto.certificates import verify_aggregate
-from troth.crypto.puzzles import DIGEST_BYTES
+from troth.crypto.digest import DIGEST_BYTES
 from troth.errors import PeerError
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.block import (
