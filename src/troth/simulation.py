@@ -355,7 +355,7 @@ class _Run:
             folder=None if self._folder is None else self._folder.path,
         )
         if self._folder is not None:
-            write_chain(self._folder.path / CHAIN, stage, world.nodes[stage.cast.leading[0]].ledger)
+            write_chain(self._folder.path / CHAIN, stage, world.nodes[stage.cast.leading[0]].store)
             _write_outcome(self._folder, result_)
         self._progress.finish(summary)
         return result_

@@ -52,6 +52,7 @@ def make_cast(
     Raises:
       CharterError: the protocol needs more parties than these.
     """
+    from troth.chain.ledger import MemoryLedgers
     from troth.protocols.biscotti import messages as biscotti_messages
     from troth.protocols.biscotti import roles as biscotti
     from troth.protocols.centralised.roles import TRAINER
@@ -124,7 +125,7 @@ def make_cast(
                 )
                 for party, keys in members.keys.items()
             }
-            return Cast(roles, tuple(roles), biscotti_messages.MESSAGES)
+            return Cast(roles, tuple(roles), biscotti_messages.MESSAGES, stores=MemoryLedgers)
 
 
 def messages_per_round(

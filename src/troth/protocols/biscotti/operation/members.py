@@ -12,8 +12,8 @@ from troth.engines.engine import Engine
 from troth.ids import PartyId
 from troth.protocols.biscotti.failures import run_notes
 from troth.protocols.biscotti.keys import SEED_BYTES, PeerKeys
-from troth.protocols.biscotti.ledger.chain import Rules
-from troth.protocols.biscotti.ledger.setup import (
+from troth.protocols.biscotti.ledger.head import Rules
+from troth.protocols.biscotti.ledger.initializing import (
     entry_of,
     make_genesis,
     noise_requests,

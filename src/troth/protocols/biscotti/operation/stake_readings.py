@@ -6,10 +6,10 @@ from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 
-from troth.chain.audit import audit_structure
 from troth.chain.export import blocks_of
 from troth.chain.store import ChainFile
 from troth.ids import NodeId
+from troth.protocols.biscotti.ledger.kind import audit_structure
 from troth.protocols.biscotti.ledger.link import first_state, state_after
 from troth.protocols.biscotti.ledger.stake import StakeTable
 from troth.report.read import CHAIN, Run
