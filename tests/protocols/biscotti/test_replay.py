@@ -12,7 +12,7 @@ import pytest
 from small_run import small_run
 
 from troth.chain.audit import Audit, BadChainError
-from troth.chain.store import ChainFile, ChainStore
+from troth.chain.store import ChainFile
 from troth.charter.loading import charter_of
 from troth.errors import CharterError, VerificationError
 from troth.learning.training import Training
@@ -28,7 +28,7 @@ from troth.protocols.biscotti.ledger.block import (
 from troth.protocols.biscotti.ledger.building import certify
 from troth.protocols.biscotti.ledger.genesis import CheckedGenesis, StakeUpdate, build_genesis
 from troth.protocols.biscotti.ledger.head import model_digest
-from troth.protocols.biscotti.ledger.kind import audit_structure
+from troth.protocols.biscotti.ledger.kind import audit_structure, open_chain
 from troth.protocols.biscotti.ledger.replay import BadSlot, Replayed, replay
 from troth.protocols.biscotti.ledger.stake import apply_changes, stake_changes
 from troth.protocols.biscotti.parameters import Biscotti
@@ -174,7 +174,7 @@ def test_a_genesis_that_is_not_its_charters(
 ) -> None:
     run = small_run()
     path = tmp_path / "c.sqlite"
-    with ChainStore(path, other_genesis(**change), charter=run.charter, model=run.model):
+    with open_chain(path, other_genesis(**change), charter=run.charter, model=run.model):
         pass
     found = refusal(path)
     assert (found.height, found.field) == (0, field)

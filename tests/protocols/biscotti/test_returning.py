@@ -211,7 +211,7 @@ def own(tmp_path: Path) -> Iterator[Folder]:
     run = small_run()
     with ExitStack() as opened:
         store = opened.enter_context(
-            ChainStore(
+            open_chain(
                 tmp_path / "own.sqlite", run.rules.genesis, charter=run.charter, model=run.model
             )
         )
