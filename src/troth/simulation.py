@@ -27,7 +27,7 @@ from troth.ids import Bytes, NodeId, SimulatedSeconds
 from troth.learning.device import repeatable
 from troth.learning.requests import Evaluate, EvaluateParties
 from troth.protocols.account import own_account
-from troth.protocols.biscotti.operation.chain_file import write_chain
+from troth.protocols.lookup import protocol_of
 from troth.records import (
     Metrics,
     PartyRecord,
@@ -38,7 +38,6 @@ from troth.records import (
 from troth.report.folder import RunFolder
 from troth.report.privacy import simulated_privacy_record
 from troth.report.progress import Progress, QuietProgress, live_progress
-from troth.report.read import CHAIN
 from troth.wire import Float32s
 from troth.worlds.simulated import snapshot
 from troth.worlds.simulated.recorder import Recorder, mean_metrics
@@ -58,8 +57,8 @@ SNAPSHOT_EVERY_S = 10.0
 class Result:
     """What came of a run.
 
-    `parameters` is the final model, shape (D,); None for `standalone`, where every party has its
-    own in `models`.
+    `parameters` is the final model, shape (D,); None where every party ends
+    with its own, in `models`.
     """
 
     summary: Summary
@@ -71,7 +70,7 @@ class Result:
 
     @property
     def final(self) -> Metrics | None:
-        """The final model on the test set (`standalone`: the mean over the parties' models)."""
+        """The final model on the test set; where each party has its own, the mean over all."""
         return self.summary.final
 
     def to_json(self) -> str:
@@ -355,7 +354,10 @@ class _Run:
             folder=None if self._folder is None else self._folder.path,
         )
         if self._folder is not None:
-            write_chain(self._folder.path / CHAIN, stage, world.nodes[stage.cast.leading[0]].store)
+            protocol = protocol_of(self._scenario.charter.protocol)
+            if protocol.operation.leaves is not None:
+                store = world.nodes[stage.cast.leading[0]].store
+                protocol.find(protocol.operation.leaves)(self._folder.path, stage, store)
             _write_outcome(self._folder, result_)
         self._progress.finish(summary)
         return result_

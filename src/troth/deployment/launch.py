@@ -45,15 +45,16 @@ from troth.protocols.biscotti.operation.founding import (
     terms_of,
     write_genesis_file,
 )
-from troth.protocols.tormentor.parameters import Tormentor
+from troth.protocols.lookup import protocol_of
 from troth.protocols.tormentor.state import BROKER, CURATOR
 from troth.records import PartyRecord, RoundRecord, Status, Summary, Traffic
 from troth.report.folder import RunFolder
 from troth.report.privacy import launched_privacy_record
 from troth.report.progress import Progress
 from troth.report.read import CHAIN
+from troth.worlds.real.honest import check_honest
 from troth.worlds.real.peers import peers_text, read_peers
-from troth.worlds.real.stage import Mesh, check_honest, node_names, topology_of
+from troth.worlds.real.stage import Mesh, node_names, topology_of
 from troth.worlds.real.tor.socks import tor_client
 
 MAX_LAUNCHED = 64
@@ -122,7 +123,7 @@ class Launch:
         scenario = self.loaded.scenario
         try:
             check_honest(scenario)
-            if isinstance(scenario.charter.protocol, Tormentor):
+            if protocol_of(scenario.charter.protocol).topology == "brokered":
                 parties = (
                     party_id(i, scenario.parties.count) for i in range(scenario.parties.count)
                 )

@@ -61,7 +61,7 @@ def play(
             id,
             base=loaded.base,
             root=data_root(),
-            members=None if peer is None else peer.members,
+            brought=None if peer is None else peer.members,
         )
     except CharterError as error:
         raise error.in_file(error.file or loaded.path) from error

@@ -16,8 +16,9 @@ from troth.deployment.recorder import NodeRecorder, total
 from troth.errors import LocalError, UsageError
 from troth.ids import Bytes, PartyId, Round
 from troth.learning.requests import Evaluate
-from troth.protocols.account import Account, own_account
-from troth.protocols.tormentor.parameters import Tormentor
+from troth.protocols.account import own_account
+from troth.protocols.lookup import protocol_of
+from troth.protocols.protocol import Account
 from troth.records import (
     Metrics,
     PartyPrivacy,
@@ -236,7 +237,7 @@ def _account(stage: NodeStage, saved: bytes | None) -> Account:
 
 def _privacy(stage: NodeStage, account: Account) -> PrivacyRecord:
     """Of itself; whoever serves providers does not know theirs."""
-    brokered = isinstance(stage.scenario.charter.protocol, Tormentor)
+    brokered = protocol_of(stage.scenario.charter.protocol).topology == "brokered"
     if brokered and PartyId(stage.id) not in stage.parties:
         return UNKNOWN_PRIVACY
     return own_privacy_record(account.privacy)

@@ -12,7 +12,7 @@ from troth.crypto.identity import Identity, PublicId
 from troth.errors import UsageError
 from troth.ids import NodeId
 from troth.learning.device import repeatable
-from troth.protocols.biscotti.catching_up.gossip import MAX_ANSWER_BYTES
+from troth.protocols.lookup import protocol_of
 from troth.roles.node import Node
 from troth.wire import Codec, Float32s
 from troth.worlds.real.carrying import while_carried
@@ -86,14 +86,14 @@ async def run_node(
     urls = check_place(stage, where, addresses or {})
     mesh = isinstance(stage.topology, Mesh)
     limits = limits or Limits()
-    largest = body_bytes(stage.bench.model.dimension)
+    protocol = protocol_of(stage.scenario.charter.protocol)
+    largest = body_bytes(stage.bench.model.dimension) + protocol.largest_extra_bytes()
     if mesh:
         limits = replace(
             limits,
             linger_s=min(limits.linger_s, LEAVE_S),
             waiting_bodies=min(limits.waiting_bodies, MESH_BODIES),
         )
-        largest += MAX_ANSWER_BYTES
     limits = replace(limits, body_bytes=largest)
     learning, secret = streams.learning(stage.scenario.seed), streams.secret(journal.secret_seed)
     host = Host(

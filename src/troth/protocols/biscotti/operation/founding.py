@@ -20,7 +20,6 @@ from troth.chain.errors import GenesisError
 from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario
 from troth.charter.model import initial_model
-from troth.charter.rules.committees import check_peers
 from troth.charter.rules.common import admitted, tag
 from troth.crypto.noise_table import NoiseTable
 from troth.crypto.secret_file import read_secret, write_secret
@@ -45,6 +44,7 @@ from troth.protocols.biscotti.ledger.initializing import (
     read_noise_table,
 )
 from troth.protocols.biscotti.parameters import Biscotti
+from troth.protocols.biscotti.rules import check_peers
 from troth.protocols.biscotti.setting import Setting, setting_of
 from troth.report.atomic import replace_file
 from troth.wire import Float32s, shown

@@ -11,6 +11,7 @@ from troth.charter.loading import LoadedScenario
 from troth.ids import NodeId, PartyId
 from troth.protocols.biscotti.ledger.head import Rules, model_bytes
 from troth.protocols.biscotti.ledger.kind import open_chain
+from troth.protocols.biscotti.members import Members
 from troth.protocols.biscotti.operation.founding import (
     check,
     notes_of,
@@ -18,7 +19,6 @@ from troth.protocols.biscotti.operation.founding import (
     read_own,
     terms_of,
 )
-from troth.protocols.biscotti.roles import Members
 from troth.report.read import CHAIN
 from troth.wire import Float32s
 
