@@ -88,7 +88,7 @@ def test_a_store_gives_the_notes_back_and_takes_none_without_the_one_below(tmp_p
     path = write_notes(tmp_path / "notes.sqlite", [first, second])
     with open_notes(path) as store:
         assert store.get(second.hash) == second
-        assert store.blocks(above=1, most=9) == (second,)
+        assert store.branch(second.hash, above=1, most_bytes=1) == (second,)
         with pytest.raises(LocalError, match="no block below it"):
             store.keep(note(b"four", third))
         assert store.append(third).height == 3

@@ -208,28 +208,12 @@ class ChainStore:
         found = self._rows(f"SELECT {_COLUMNS} FROM blocks WHERE hash = ?", block_hash)
         return _own(self.path, found[0]) if found else None
 
-    def at_height(self, height: int) -> tuple[SealedBlock, ...]:
-        """The blocks of that height on all branches, by hash.
-
-        Raises:
-          VerificationError: as `get`.
-        """
-        found = self._rows(f"SELECT {_COLUMNS} FROM blocks WHERE height = ? ORDER BY hash", height)
-        return tuple(_own(self.path, row) for row in found)
-
     def hashes(self, tip: bytes, *, above: int = 0) -> tuple[bytes, ...]:
         """The hashes of a branch from its tip down to the first above that height, ascending."""
         found = self._rows(
             _BRANCH + "SELECT hash FROM branch WHERE height > ?2 ORDER BY height", tip, above
         )
         return tuple(row[0] for row in found)
-
-    def blocks(self, *, above: int, most: int) -> tuple[SealedBlock, ...]:
-        """The first blocks of the winning chain above that height, at most `most`: what a peer that
-        comes back asks for."""
-        wanted = self.hashes(self.tip().hash, above=above)[:most]
-        found = (self.get(block_hash) for block_hash in wanted)
-        return tuple(block for block in found if block is not None)
 
     def _open(self) -> None:
         # Exclusive, so a peer that is started twice is noticed; full, so that a power cut loses

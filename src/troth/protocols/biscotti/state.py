@@ -26,7 +26,7 @@ class PeerState(msgspec.Struct, frozen=True):
     begun: Round
     """The last round that it has begun."""
     branch: tuple[bytes, ...] = msgspec.field(name="line")
-    """Hashes of the chain by height, from the genesis on."""
+    """Hashes of the chain by height, from the genesis on. It is saved as `line`."""
     forgot: bool = False
     """Whether it may have begun rounds that it does not know of, as what it saved in them was lost.
     It listens until it begins a round that it cannot have begun then."""

@@ -59,11 +59,18 @@ def sealed(blocks: Sequence[CertifiedBlock]) -> tuple[SealedBlock, ...]:
     return tuple(block.sealed for block in blocks)
 
 
+def winning(
+    store: ChainStore, *, above: int = 0, most_bytes: int = 2**30
+) -> tuple[SealedBlock, ...]:
+    """The winning chain above a height: what a peer that comes back asks for."""
+    return store.branch(store.tip().hash, above=above, most_bytes=most_bytes)
+
+
 def test_a_new_chain_is_its_genesis(path: Path) -> None:
     with open_store(path) as store:
         assert store.tip() == Tip(small_genesis().id, 0, 0, anchor=small_genesis().id)
         assert store.tips() == (store.tip(),)
-        assert store.blocks(above=0, most=10) == ()
+        assert winning(store) == ()
         assert store.get(small_genesis().id) is None
 
 
@@ -73,16 +80,14 @@ def test_blocks_come_back_after_a_restart(path: Path) -> None:
     assert sorted(path.parent.iterdir()) == [path], "nothing lies beside a closed chain"
     with open_store(path) as store:
         assert store.tip() == Tip(blocks[-1].hash, 3, 2, anchor=blocks[-1].hash)
-        assert store.blocks(above=0, most=10) == sealed(blocks)
-        assert store.blocks(above=1, most=1) == sealed(blocks[1:2])
-        assert store.blocks(above=3, most=10) == ()
+        assert winning(store) == sealed(blocks)
+        assert winning(store, above=1) == sealed(blocks[1:])
+        assert winning(store, above=3) == ()
         assert store.get(blocks[1].hash) == blocks[1].sealed
-        assert store.at_height(2) == sealed(blocks[1:2])
-        assert store.at_height(4) == ()
         assert store.hashes(blocks[1].hash) == (blocks[0].hash, blocks[1].hash)
         assert store.hashes(blocks[1].hash, above=1) == (blocks[1].hash,)
         assert store.append(VerifiedBlock(blocks[0].sealed)) == store.tip(), "again is nothing new"
-        assert store.blocks(above=0, most=10) == sealed(blocks)
+        assert winning(store) == sealed(blocks)
 
 
 def test_other_threads_may_use_it(path: Path) -> None:
@@ -107,12 +112,12 @@ def test_a_block_needs_the_one_below_it(path: Path) -> None:
 def test_a_peer_that_comes_back_catches_up(path: Path, tmp_path: Path) -> None:
     with open_store(write_chain(path)) as ahead, open_store(tmp_path / "behind.sqlite") as behind:
         state = grow(behind, FIRST, small_blocks()[0])
-        while missing := ahead.blocks(above=behind.tip().height, most=1):
+        while missing := winning(ahead, above=behind.tip().height, most_bytes=1):
             # As it would come over the network.
             received = [read_sealed(block, SENDER) for block in missing]
             state = grow(behind, state, *received)
         assert behind.tip() == ahead.tip()
-        assert behind.blocks(above=0, most=9) == ahead.blocks(above=0, most=9)
+        assert winning(behind) == winning(ahead)
 
 
 def test_a_certified_block_beats_an_empty_one_and_what_stands_on_it(path: Path) -> None:
@@ -124,8 +129,7 @@ def test_a_certified_block_beats_an_empty_one_and_what_stands_on_it(path: Path) 
         grow(store, FIRST, late)
         assert store.tip() == Tip(late.hash, 1, 1, anchor=late.hash)
         assert {tip.hash for tip in store.tips()} == {late.hash, lonely.hash}
-        assert len(store.at_height(1)) == 2
-        assert store.blocks(above=0, most=9) == (late.sealed,)
+        assert winning(store) == (late.sealed,)
         higher = certify(full_block(lonely))
         grow(store, lonely, higher)
         smaller = min(late, higher, key=lambda block: block.hash)
@@ -235,9 +239,9 @@ def test_a_damaged_block_of_ones_own_is_noticed(path: Path) -> None:
                          "WHERE height = 2")  # fmt: skip
     database.close()
     with open_store(path) as store:
-        for height in (1, 2):
+        for height, block in enumerate(small_blocks()[:2], 1):
             with pytest.raises(VerificationError, match=f"block {height}"):
-                store.at_height(height)
+                store.get(block.hash)
 
 
 def killed_after(path: Path, instructions: int) -> bool:
@@ -285,7 +289,7 @@ def check_sound(path: Path, reported: int) -> None:
     with open_store(path) as store:
         height = store.tip().height
         assert reported <= height <= reported + 1
-        assert store.blocks(above=0, most=9) == sealed(blocks[:height])
+        assert winning(store) == sealed(blocks[:height])
         for block in blocks[height:]:
             store.append(VerifiedBlock(block.sealed))
     with ChainFile(path) as file:

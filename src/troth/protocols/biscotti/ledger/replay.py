@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from troth.chain.audit import Audit, BadChainError, Trusted, audit
+from troth.chain.audit import Audit, BadChainError, Follow, Trusted, audit
 from troth.chain.errors import GenesisError
 from troth.chain.store import ChainFile, Facts
 from troth.errors import CharterError, PeerError, RoundFailedError
@@ -121,21 +121,17 @@ def replay_own(
             file.path, 0, "id", f"is {file.facts.id.hex()[:64]}, and this peer's is {own.hex()}"
         )
 
-    def begin(genesis: CheckedGenesis, facts: Facts) -> Head:  # noqa: ARG001  (the contract's names)
-        return rules.first(initial_D)
+    def by(check: CheckBlock) -> Follow[CheckedGenesis, CertifiedBlock, Head]:
+        def follow(
+            _: CheckedGenesis, below: Head, certified: CertifiedBlock, /, *, sender: NodeId
+        ) -> Head:
+            return _checked(check, rules, below, certified, sender)
 
-    def follow(
-        _: CheckedGenesis, below: Head, certified: CertifiedBlock, /, *, sender: NodeId
-    ) -> Head:
-        return _checked(verify, rules, below, certified, sender)
+        return follow
 
-    def believe(
-        _: CheckedGenesis, below: Head, certified: CertifiedBlock, /, *, sender: NodeId
-    ) -> Head:
-        return _checked(accept, rules, below, certified, sender)
-
-    vouched = None if trusted is None else Trusted(trusted, believe)
-    return audit(file, KIND, begin=begin, follow=follow, trusted=vouched)
+    vouched = None if trusted is None else Trusted(trusted, by(accept))
+    first = rules.first(initial_D)
+    return audit(file, KIND, begin=lambda *_: first, follow=by(verify), trusted=vouched)
 
 
 def _checked(
