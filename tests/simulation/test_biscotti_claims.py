@@ -18,7 +18,7 @@ from biscotti_runs import LATENCY, MASK, Attack, Run, set_up
 from troth.crypto import sharing
 from troth.ids import NodeId
 from troth.protocols.biscotti.blaming import offences
-from troth.protocols.biscotti.catching_up.chasing import chasing as catching_up
+from troth.protocols.biscotti.catching_up import chasing
 from troth.protocols.biscotti.duties import aggregator
 from troth.protocols.biscotti.ledger import agreed_set, building, link
 from troth.protocols.biscotti.ledger.context import RoundContext
@@ -220,7 +220,7 @@ def test_the_witness_notices_stake_from_nowhere(monkeypatch: pytest.MonkeyPatch)
 def test_the_witness_notices_who_has_not_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def deaf(*_: object) -> None: ...
 
-    monkeypatch.setattr(catching_up.CatchingUp, "hear", deaf)
+    monkeypatch.setattr(chasing.CatchingUp, "hear", deaf)
     with pytest.raises(AssertionError, match="has not caught up"):
         set_up(rounds=2).go()
 
