@@ -341,8 +341,8 @@ class _Run:
         if self._folder is not None:
             protocol = protocol_of(self._scenario.charter.protocol)
             if protocol.operation.leaves is not None:
-                ledger = world.nodes[stage.cast.leading[0]].ledger
-                protocol.find(protocol.operation.leaves)(self._folder.path, stage, ledger)
+                store = world.nodes[stage.cast.leading[0]].store
+                protocol.find(protocol.operation.leaves)(self._folder.path, stage, store)
             _write_outcome(self._folder, result_)
         self._progress.finish(summary)
         return result_

@@ -10,7 +10,7 @@ import pytest
 from troth import streams
 from troth.ids import NodeId
 from troth.protocols.biscotti.ideal import IdealRound, ideal
-from troth.protocols.biscotti.ledger.block import CertifiedBlock
+from troth.protocols.biscotti.ledger.block import CertifiedBlock, read_kept
 from troth.simulation import simulate
 
 INLINE = '[engine]\nname = "inline"\n'
@@ -75,10 +75,9 @@ def ideal_of(run: Any) -> list[IdealRound]:
 
 def chain_of(runtime: Any) -> list[CertifiedBlock]:
     """A node's chain, from its ledger."""
-    certified = [
-        runtime.ledger.line(hash, above=0, most_bytes=2**40) for hash in runtime.ledger.hashes
-    ]
-    return list(max(certified, key=len))
+    ledger = runtime.store
+    branches = [ledger.branch(tip, above=0, most_bytes=2**40) for tip in ledger.hashes]
+    return list(map(read_kept, max(branches, key=len)))
 
 
 def test_a_contributor_that_finds_no_noise_says_so(scenario_file: Any, simulated: Any) -> None:

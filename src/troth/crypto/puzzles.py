@@ -25,17 +25,16 @@ import msgspec
 import numpy as np
 
 from troth.compute import Compute
+from troth.crypto.digest import DIGEST_BYTES, Digest
 from troth.crypto.spec import Argon2Puzzle, Difficulty, PuzzleSpec
 from troth.errors import PeerError
 from troth.ids import ModelId, NodeId
 from troth.streams import Stream
 from troth.wire import Float32s
 
-DIGEST_BYTES = 32
 MAX_SOLUTION_BYTES = 32
 _COUNTER_BYTES = 8
 
-Digest = Annotated[bytes, msgspec.Meta(min_length=DIGEST_BYTES, max_length=DIGEST_BYTES)]
 Solution = Annotated[bytes, msgspec.Meta(max_length=MAX_SOLUTION_BYTES)]
 
 

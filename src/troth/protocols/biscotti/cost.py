@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from troth.crypto.digest import DIGEST_BYTES
 from troth.crypto.group import POINT_BYTES
-from troth.crypto.puzzles import DIGEST_BYTES
 from troth.crypto.sharing import SharingScheme
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.block import (

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from troth.chain.ledger import MemoryLedgers
 from troth.crypto.noise_table import NoiseTable
 from troth.errors import UsageError
 from troth.ids import NodeId, PartyId
@@ -17,8 +18,8 @@ from troth.privacy.own import OwnPrivacy
 from troth.protocols.biscotti.failures import run_notes
 from troth.protocols.biscotti.hiding.released import released_privacy
 from troth.protocols.biscotti.keys import SEED_BYTES, PeerKeys
-from troth.protocols.biscotti.ledger.chain import Rules
-from troth.protocols.biscotti.ledger.setup import (
+from troth.protocols.biscotti.ledger.head import Rules
+from troth.protocols.biscotti.ledger.initializing import (
     entry_of,
     make_genesis,
     noise_requests,
@@ -113,7 +114,7 @@ def make_cast(casting: Casting[Biscotti]) -> Cast:
         party: partial(peer, plan=plan, keys=keys, table=members.tables[party])
         for party, keys in members.keys.items()
     }
-    return Cast(roles, tuple(roles), MESSAGES)
+    return Cast(roles, tuple(roles), MESSAGES, stores=MemoryLedgers)
 
 
 def account_of(

@@ -12,8 +12,8 @@ import msgspec
 
 from troth.crypto import vrf
 from troth.crypto.certificates import SIGNATURE_BYTES as CERTIFICATE_SIGNATURE_BYTES
+from troth.crypto.digest import DIGEST_BYTES, Digest
 from troth.crypto.merkle import Path
-from troth.crypto.puzzles import DIGEST_BYTES, Digest
 from troth.protocols.biscotti.ledger.block import (
     DEALING_BYTES,
     MAX_BLOCK_BYTES,

@@ -6,7 +6,7 @@ import msgspec
 
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.block import Evidence
-from troth.protocols.biscotti.ledger.chain import Head
+from troth.protocols.biscotti.ledger.head import Head
 from troth.protocols.biscotti.messages import Announce
 from troth.records import Rejection
 from troth.wire import Float32s
@@ -25,8 +25,9 @@ class PeerState(msgspec.Struct, frozen=True):
     """Where the peer's chain stood then."""
     begun: Round
     """The last round that the peer has begun."""
-    line: tuple[bytes, ...]
-    """Hashes of the blocks of the peer's branch by height, from the genesis on."""
+    branch: tuple[bytes, ...] = msgspec.field(name="line")
+    """Hashes of the blocks of the peer's branch by height, from the genesis on. They are saved as
+    `line`."""
     forgot: bool = False
     """Whether the peer may have begun rounds that it does not know of, as what it saved in them was
     lost. It listens until it begins a round that it cannot have begun then."""

@@ -27,7 +27,8 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from troth.crypto.puzzles import Digest, Puzzle, Solution
+from troth.crypto.digest import Digest
+from troth.crypto.puzzles import Puzzle, Solution
 from troth.crypto.signatures import SIGNATURE_BYTES
 from troth.ids import MAX_MODEL_ID, ModelId, Round
 from troth.roles.messages import (

@@ -22,16 +22,14 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from troth.chain.ledger import Ledger
 from troth.engines.engine import Engine
 from troth.errors import PeerError, RoundFailedError, UnreachableError
 from troth.ids import NodeId
 from troth.roles.effects import (
+    Access,
     Collect,
     Collected,
     Effect,
-    Keep,
-    KeptLine,
     Load,
     Now,
     Perform,
@@ -123,7 +121,7 @@ class Host:
       engine: carries out computations, on a bench that holds this node's rows only.
       journal: where what must survive is kept.
       observer: told about rounds and refusals.
-      ledger: where blocks are kept, if the protocol has any.
+      store: takes the role's `Access` requests, in other threads; None if the role has none.
       lossy: the protocol bears that messages are lost, and repeats what must arrive. So a crash
         loses those that are on their way to or from this node or wait here, and they need not be
         written to the disk. What was received is not sent again even so.
@@ -141,7 +139,7 @@ class Host:
         observer: Observer,
         limits: Limits,
         inquiry: Inquiry | None = None,
-        ledger: Ledger | None = None,
+        store: Any = None,
         lossy: bool = False,
     ) -> None:
         self.node = node
@@ -158,7 +156,7 @@ class Host:
         self._engine = engine
         self._journal = journal
         self._observer = observer
-        self._ledger = ledger
+        self._store = store
         self._lossy = lossy
         self._mailbox = Mailbox()
         self._guests: dict[NodeId, asyncio.Future[Message]] = {}
@@ -371,14 +369,9 @@ class Host:
                 await self._save()
             case Load(type=type_):
                 return None if self._state is None else decode_state(type_, self._state)
-            case Keep(block=block):
-                assert self._ledger is not None, f"{self.node.id} has no ledger"
-                await asyncio.to_thread(self._ledger.keep, block)
-            case KeptLine(tip=tip, above=above, most_bytes=most_bytes):
-                assert self._ledger is not None, f"{self.node.id} has no ledger"
-                return await asyncio.to_thread(
-                    self._ledger.line, tip, above=above, most_bytes=most_bytes
-                )
+            case Access(request=request):
+                assert self._store is not None, f"{self.node.id} has no store"
+                return await asyncio.to_thread(request.run, self._store)
             case Report(round=round):
                 self.tally.rounds = round
                 await asyncio.to_thread(self._observer.report, effect, self.tally)

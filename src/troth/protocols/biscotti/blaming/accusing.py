@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from troth.protocols.biscotti.blaming.offences import fits
 from troth.protocols.biscotti.duties.desk import Desk
 from troth.protocols.biscotti.ledger.block import Evidence
-from troth.protocols.biscotti.ledger.chain import EVIDENCE_ROUNDS, Head
+from troth.protocols.biscotti.ledger.head import EVIDENCE_ROUNDS, Head
 
 MAX_PENDING = 16
 """The most offences that a peer remembers."""
@@ -24,8 +24,8 @@ class Accuser:
 
     async def accuse(self, desk: Desk) -> None:
         """Tell the leader of the round that begins of all pending offences."""
-        for line in self.pending:
-            await desk.accuse(line)
+        for part in self.pending:
+            await desk.accuse(part)
         desk.accusations.clear()
 
     def add(self, evidence: Evidence) -> None:
@@ -41,8 +41,8 @@ class Accuser:
           head: where the chain stands after it.
         """
         self.pending = tuple(
-            line
-            for line in (*self.pending, *found)
-            if (line.accused, line.kind, line.round) not in head.state.punished
-            and line.round + EVIDENCE_ROUNDS > head.height
+            part
+            for part in (*self.pending, *found)
+            if (part.accused, part.kind, part.round) not in head.state.punished
+            and part.round + EVIDENCE_ROUNDS > head.height
         )[:MAX_PENDING]

@@ -24,10 +24,10 @@ import msgspec
 
 from troth.crypto import signatures
 from troth.crypto.commitments import add_commitments
+from troth.crypto.digest import DIGEST_BYTES
 from troth.crypto.group import POINT_BYTES, Point
 from troth.crypto.merkle import check_path
 from troth.crypto.noise_table import Seeds, check_seeds
-from troth.crypto.puzzles import DIGEST_BYTES
 from troth.crypto.seeded_bits import SeededBits
 from troth.crypto.sharing import ShareClaim, check_shares, parse_share
 from troth.errors import PeerError, RoundFailedError
@@ -48,8 +48,8 @@ from troth.protocols.biscotti.ledger.block import (
     read_block,
     read_certificate,
 )
-from troth.protocols.biscotti.ledger.chain import Rules
 from troth.protocols.biscotti.ledger.context import RoundContext
+from troth.protocols.biscotti.ledger.head import Rules
 from troth.protocols.biscotti.ledger.link import check_certificate, double_signers
 from troth.protocols.biscotti.messages import (
     Masked,
@@ -383,9 +383,9 @@ def _bad_sum(case: _Case, parts: list[bytes]) -> None:
     if not len(commitments) == len(roots) == len(agreed.contributions):
         raise NotProvenError("does not hold what all of the set have dealt")
     points = []
-    for line, encoded, root in zip(agreed.contributions, commitments, roots, strict=True):
-        if line.dealing != dealing_of(context, encoded, root):
-            raise NotProvenError(f"holds something else than {line.contributor} has dealt")
+    for part, encoded, root in zip(agreed.contributions, commitments, roots, strict=True):
+        if part.dealing != dealing_of(context, encoded, root):
+            raise NotProvenError(f"holds something else than {part.contributor} has dealt")
         points.append(setting.points(encoded, setting.scheme.rows, sender=_JUDGE))
     _refuses(lambda: _check_sum(case, number, message.share, add_commitments(points)))
 

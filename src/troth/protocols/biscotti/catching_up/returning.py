@@ -10,7 +10,7 @@ import msgspec
 
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.block import CertifiedBlock
-from troth.protocols.biscotti.ledger.chain import Head, Rules
+from troth.protocols.biscotti.ledger.head import Head, Rules
 from troth.protocols.biscotti.state import PeerState
 
 
@@ -21,7 +21,7 @@ class Past:
 
     head: Head
     """Where the chain stands after its last certified block."""
-    line: tuple[bytes, ...]
+    branch: tuple[bytes, ...]
     """Hashes of the blocks by height, from the genesis on."""
     drawn: int
     """How many rounds, up to the one on top of the chain, drew the peer as a contributor."""
@@ -29,7 +29,7 @@ class Past:
     @property
     def certified_height(self) -> int:
         """Height of the last certified block; 0 if there is none."""
-        return self.line.index(self.head.anchor)
+        return self.branch.index(self.head.anchor)
 
 
 def past_of(rules: Rules, first: Head, blocks: Iterable[CertifiedBlock], me: NodeId) -> Past:
@@ -39,17 +39,17 @@ def past_of(rules: Rules, first: Head, blocks: Iterable[CertifiedBlock], me: Nod
       first: where the chain stands before the first block.
       blocks: ascending, from the first.
     """
-    head, line = first, [first.hash]
+    head, branch = first, [first.hash]
     drawn = int(_drawn(rules, head, me))
-    last = (head, len(line), drawn)
+    last = (head, len(branch), drawn)
     for block in blocks:
         head = rules.follow(head, block)
-        line.append(block.hash)
+        branch.append(block.hash)
         drawn += _drawn(rules, head, me)
         if block.certificate is not None:
-            last = (head, len(line), drawn)
+            last = (head, len(branch), drawn)
     head, length, drawn = last
-    return Past(head, tuple(line[:length]), drawn)
+    return Past(head, tuple(branch[:length]), drawn)
 
 
 def state_on(
@@ -68,7 +68,7 @@ def state_on(
         return PeerState(
             past.head,
             begun,
-            past.line,
+            past.branch,
             forgot=True,
             checkpoint=checkpoint,
             masked=past.drawn,
@@ -78,7 +78,7 @@ def state_on(
         before,
         head=past.head,
         begun=max(before.begun, begun),
-        line=past.line,
+        branch=past.branch,
         checkpoint=checkpoint or before.checkpoint,
         since_s=-1.0,
         takes_part=False,

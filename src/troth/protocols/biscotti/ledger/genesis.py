@@ -21,10 +21,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from troth.chain.errors import GenesisError
 from troth.chain.sealed import Sealed, seal, unseal
 from troth.crypto import certificates, vrf
 from troth.crypto.certificates import PossessedKey
-from troth.crypto.puzzles import Digest
+from troth.crypto.digest import Digest
 from troth.crypto.signatures import PUBLIC_KEY_BYTES, SigningKey, verify
 from troth.errors import PeerError, UsageError, VerificationError, reason_of
 from troth.ids import NodeId, Round
@@ -52,19 +53,6 @@ BlsSignature = Annotated[
 ]
 CharterDigest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$(?!\n)")]
 Stake = Annotated[int, msgspec.Meta(ge=0, le=MAX_STAKE)]
-
-
-class GenesisError(VerificationError):
-    """A genesis is not what it should be.
-
-    Args:
-      field: the first of its fields that is wrong.
-      problem: what is wrong with it, and whose it is.
-    """
-
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"genesis: {field}: {problem}")
-        self.field, self.problem = field, problem
 
 
 class PublicEntry(Part, frozen=True):

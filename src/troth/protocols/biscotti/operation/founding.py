@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from troth.chain.errors import GenesisError
 from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario
 from troth.charter.model import initial_model
@@ -33,11 +34,10 @@ from troth.protocols.biscotti.keys import SEED_BYTES, PeerKeys
 from troth.protocols.biscotti.ledger.genesis import (
     MAX_GENESIS_BYTES,
     CheckedGenesis,
-    GenesisError,
     PublicEntry,
     read_genesis,
 )
-from troth.protocols.biscotti.ledger.setup import (
+from troth.protocols.biscotti.ledger.initializing import (
     check_genesis_of,
     entry_of,
     make_genesis,

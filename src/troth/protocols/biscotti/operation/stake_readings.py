@@ -53,9 +53,9 @@ def _stakes(path: Path) -> tuple[StakeTable, ...]:
     """The stake before the first round and after each block of a chain file. It is remembered for
     the last file: checking a chain takes seconds, and several readings are of the same."""
     # Imported here: whoever reads an experiment's file needs the names above, and no chain.
-    from troth.chain.audit import audit_structure
     from troth.chain.export import blocks_of
     from troth.chain.store import ChainFile
+    from troth.protocols.biscotti.ledger.kind import audit_structure
     from troth.protocols.biscotti.ledger.link import first_state, state_after
 
     with ChainFile(path) as file:
