@@ -51,14 +51,14 @@ class Branch:
             del self.heads[next(iter(self.heads))]
 
     async def keep(self, block: CertifiedBlock) -> None:
-        """Have this peer's ledger keep a block that was checked, whether or not the peer goes on from
-        it."""
+        """Have this peer's ledger keep a block that was checked, whether or not the peer goes on
+        from it."""
         await self.node.access(KeepBlock(VerifiedBlock(block.sealed)))
 
     async def blocks(
         self, *, above: int, most_bytes: int, tip: bytes | None = None
     ) -> list[CertifiedBlock]:
-        """The first blocks above a height that this peer's ledger has, as `Ledger.branch` gives them.
+        """The first blocks that this peer's ledger has above a height, as `Ledger.branch` gives them.
 
         Args:
           most_bytes: blocks are given up to so many bytes, and always the first one.

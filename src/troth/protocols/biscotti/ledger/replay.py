@@ -45,7 +45,7 @@ class CheckBlock(Protocol):
 
 @dataclass(frozen=True)
 class BadSlot:
-    """Noise that its owner has opened, and that is not what its root in the genesis is of."""
+    """A slot of noise that its noiser has opened and that is not what it has committed to."""
 
     round: Round
     noiser: NodeId
