@@ -58,7 +58,7 @@ class Branch:
     async def blocks(
         self, *, above: int, most_bytes: int, tip: bytes | None = None
     ) -> list[CertifiedBlock]:
-        """The first blocks that this peer's ledger has above a height, as `Ledger.branch` gives them.
+        """The first blocks that this peer's ledger has above a height; see `Ledger.branch`.
 
         Args:
           most_bytes: blocks are given up to so many bytes, and always the first one.

@@ -73,7 +73,7 @@ class CatchingUp:
         return neighbours(genesis.id, genesis.content.names(), self.node.id, least)
 
     def begin_round(self) -> None:
-        """Forget who was asked, who has failed us, and who was answered."""
+        """Forget who was asked, who has not sent what it announced, and who was answered."""
         self.asked = None
         self.answers.clear()
         self.failed.clear()

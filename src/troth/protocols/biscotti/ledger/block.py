@@ -36,13 +36,13 @@ MAX_PEERS = 1024
 """Peers of one chain. A block names each of them several times, and stays below the wire's
 `MAX_ELEMENTS` values."""
 MAX_BLOCK_BYTES = 64 * 2**20
-"""The largest block."""
+"""The largest block, in bytes."""
 MAX_CERTIFICATE_BYTES = 1024
-"""The largest certificate."""
+"""The largest certificate, in bytes."""
 MAX_COMMITMENT_BYTES = 2**20
 """The largest commitment to one update: 96 bytes for each of its rows."""
 MAX_SEED_PROOF_BYTES = 128
-"""The largest proof of a seed."""
+"""The largest proof of a seed, in bytes."""
 MAX_OPENINGS = 8 * MAX_PEERS
 """The most noise slots opened in one block: as many as all peers have in a round by default."""
 MAX_EVIDENCE = 64
@@ -67,7 +67,7 @@ Reason = Literal["contributed", "verified", "aggregated", "penalty"]
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A part of a block."""
+    """Base of the records that a block, or a message with parts of one, is made of."""
 
 
 class Contribution(Part, frozen=True):
@@ -299,7 +299,7 @@ def read_kept(block: SealedBlock) -> CertifiedBlock:
 
 
 def encode_certificate(certificate: Certificate) -> bytes:
-    """The certificate's bytes."""
+    """The bytes of a certificate, as `read_certificate` reads them."""
     return _CERTIFICATES.encode(certificate)
 
 

@@ -35,9 +35,9 @@ from troth.wire import Codec, Message, shown
 SIGNING_PURPOSE = "biscotti public file"
 """What a peer's signature of its entry is for."""
 MAX_GENESIS_BYTES = 2**20
-"""The largest genesis."""
+"""The largest genesis, in bytes."""
 MAX_PUBLIC_FILE_BYTES = 2**14
-"""The largest public file of a peer."""
+"""The largest public file of a peer, in bytes."""
 MAX_STAKE = 2**53
 """The most stake that all peers hold together."""
 MAX_DIMENSION = 2**31 - 1

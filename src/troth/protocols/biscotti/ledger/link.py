@@ -57,7 +57,7 @@ class ChainState:
     model: bytes
     """The digest of w_t."""
     stake: StakeTable
-    """Everybody's stake."""
+    """The stake of every peer."""
     punished: frozenset[tuple[NodeId, str, Round]] = frozenset()
     """The offences for which peers have lost stake: who, of which kind, and in which round. None is
     punished twice."""
