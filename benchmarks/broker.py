@@ -48,7 +48,6 @@ from troth.learning.training import Training
 from troth.protocols.tormentor.joining import JOIN
 from troth.protocols.tormentor.messages import MESSAGES, GradientUpdate, Join, Question, Solve
 from troth.protocols.tormentor.operation.asking import run_curator
-from troth.protocols.tormentor.operation.rows import Rows
 from troth.protocols.tormentor.parameters import RONI, Tormentor
 from troth.report.progress import QuietProgress
 from troth.wire import Codec, Message
@@ -57,6 +56,7 @@ from troth.worlds.real.api.client import make_client, read_answer
 from troth.worlds.real.api.forms import MSGPACK
 from troth.worlds.real.api.paths import path_of
 from troth.worlds.real.limits import Limits, body_bytes
+from troth.worlds.real.rows import Rows
 from troth.worlds.real.serving import Server, TimedProtocol
 from troth.worlds.real.tls import open_server_context
 

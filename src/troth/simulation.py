@@ -23,12 +23,11 @@ from troth.ids import Bytes, NodeId, SimulatedSeconds
 from troth.learning.device import repeatable
 from troth.learning.requests import Evaluate, EvaluateParties
 from troth.protocols.account import own_account
-from troth.protocols.biscotti.operation.chain_file import write_chain
+from troth.protocols.lookup import protocol_of
 from troth.records import Metrics, RoundRecord, Status, Summary
-from troth.report.folder import RunFolder
+from troth.report.folder import PARAMS, RunFolder
 from troth.report.privacy import simulated_privacy_record
 from troth.report.progress import Progress, QuietProgress, live_progress
-from troth.report.read import CHAIN
 from troth.runs.life import Life, Models, write_outcome
 from troth.runs.recorder import Recorder
 from troth.runs.summary import (
@@ -75,7 +74,7 @@ class Result:
     @property
     def final_models(self) -> Models:
         """As a folder keeps them: the model under the name `params`, or each party's."""
-        return self.models if self.parameters is None else {"params": self.parameters}
+        return self.models if self.parameters is None else {PARAMS: self.parameters}
 
     def to_json(self) -> str:
         """Summary and rounds as one JSON object."""
@@ -288,12 +287,18 @@ class _Run:
                 recorder.close()
                 result = self._result(stage, world, recorder, summary("finished"))
                 if self._folder is not None:
-                    ledger = world.nodes[stage.cast.leading[0]].ledger
-                    write_chain(self._folder.path / CHAIN, stage, ledger)
+                    self._leave(self._folder.path, stage, world)
                 life.finish(result.summary, result.final_models)
                 return result
         finally:
             stage.engine.close()
+
+    def _leave(self, folder: Path, stage: Stage, world: SimulatedWorld) -> None:
+        """Write what a run of this protocol leaves besides the usual files."""
+        protocol = protocol_of(self._scenario.charter.protocol)
+        if protocol.operation.leaves is not None:
+            ledger = world.nodes[stage.cast.leading[0]].ledger
+            protocol.find(protocol.operation.leaves)(folder, stage, ledger)
 
     def _checkpoint(self, world: SimulatedWorld, recorder: Recorder) -> None:
         if self._folder is None or time.monotonic() < self._snapshot_due_s:

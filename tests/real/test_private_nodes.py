@@ -12,12 +12,12 @@ from troth.charter.loading import load_scenario
 from troth.deployment.play import summary_of
 from troth.ids import NodeId, PartyId
 from troth.privacy.own import OwnPrivacy, own_privacy
-from troth.protocols.tormentor.operation.rows import rows_of_scenario
 from troth.protocols.tormentor.operation.staging import brokered_stage
 from troth.protocols.tormentor.roles import provider
 from troth.protocols.tormentor.state import BROKER, CURATOR, ProviderState
 from troth.report.privacy import NO_PRIVACY, UNKNOWN_PRIVACY
 from troth.worlds.real.host import Tally
+from troth.worlds.real.rows import rows_of_scenario
 from troth.worlds.real.stage import NodeStage
 from troth.worlds.states import encode_state
 

@@ -22,8 +22,8 @@ from troth.protocols.biscotti.hiding.masking import GrantedNoise, MaskedUpdate, 
 from troth.protocols.biscotti.keys import PeerKeys
 from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.ledger.setup import noise_requests, noise_table
+from troth.protocols.biscotti.members import Members
 from troth.protocols.biscotti.messages import Masked, NoiseGrant, NoiseUse, NoNoise
-from troth.protocols.biscotti.roles import Members
 from troth.protocols.biscotti.setting import Setting
 from troth.protocols.biscotti.texts import (
     GRANT,

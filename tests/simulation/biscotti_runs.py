@@ -18,7 +18,8 @@ from troth.protocols.biscotti.keys import PeerKeys
 from troth.protocols.biscotti.ledger.chain import Head, Rules
 from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.ledger.setup import entry_of, make_genesis, noise_root
-from troth.protocols.biscotti.roles import Members, Plan
+from troth.protocols.biscotti.members import Members
+from troth.protocols.biscotti.roles import Plan
 from troth.roles.effects import Effect, Report, Send
 from troth.roles.interception import intercept
 from troth.roles.node import Node, Role
@@ -184,8 +185,9 @@ def set_up(
     bound: dict[NodeId, Any] = {id: role.keywords for id, role in stage.cast.roles.items()}  # type: ignore[attr-defined]  # they are partials
     keys = {id: found["keys"] for id, found in bound.items()}
     plan = bound[NodeId(stage.parties[0])]["plan"]
-    assert stage.members is not None
-    tables = {**stage.members.tables, **staged(stage.members)}
+    members = stage.brought
+    assert isinstance(members, Members)
+    tables = {**members.tables, **staged(members)}
     plan = replace(plan, rules=_with_tables(plan.rules, keys, tables, plan.initial_D))
     attackers = attacks(plan.rules.context(plan.rules.first(plan.initial_D).before))
     honest = [id for id in stage.cast.roles if id not in attackers]

@@ -7,7 +7,7 @@ import pytest
 
 from troth import streams
 from troth.protocols.centralised.ideal import ideal as centralised_ideal
-from troth.protocols.centralised.roles import TRAINER
+from troth.protocols.centralised.protocol import TRAINER
 from troth.protocols.dssgd import ideal as dssgd_ideal
 from troth.protocols.dssgd.roles import Plan as DSSGDPlan
 from troth.protocols.federated.ideal import ideal as federated_ideal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 import msgspec
 
@@ -10,15 +10,13 @@ from troth.data.spec import DataSpec
 from troth.errors import CharterError
 from troth.learning.spec import ModelSpec
 from troth.learning.training import Training
-from troth.protocols.biscotti.parameters import Biscotti
-from troth.protocols.centralised.parameters import Centralised
-from troth.protocols.dssgd.parameters import DSSGD
-from troth.protocols.federated.parameters import Federated
-from troth.protocols.standalone.parameters import Standalone
-from troth.protocols.tormentor.parameters import Tormentor
+from troth.protocols.lookup import TABLES
 from troth.specification import NAME_PATTERN, Count, Table
 
-ProtocolSpec = Federated | DSSGD | Centralised | Standalone | Tormentor | Biscotti
+if TYPE_CHECKING:
+    ProtocolSpec = Table
+else:
+    ProtocolSpec = Union[TABLES]  # noqa: UP007 - of as many tables as there are protocols
 
 
 class Task(Table, frozen=True, kw_only=True):

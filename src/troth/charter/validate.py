@@ -15,10 +15,8 @@ from troth.charter.file import place_in_file
 from troth.charter.keys import Key, dotted, parse_key
 from troth.charter.rules import (
     attacks,
-    committees,
     parties,
     partition,
-    privacy,
     protocol,
     task,
     waiting,
@@ -28,12 +26,14 @@ from troth.charter.scenario import Scenario
 from troth.errors import CharterError
 from troth.specification import Table
 
-_CHARTER_RULES: tuple[Callable[[Charter], None], ...] = (*task.RULES, *protocol.RULES)
+_CHARTER_RULES: tuple[Callable[[Charter], None], ...] = (
+    *task.RULES,
+    *protocol.CHARTER_RULES,
+)
 
 _SCENARIO_RULES: tuple[Callable[[Scenario], None], ...] = (
     *parties.RULES,
-    *committees.RULES,
-    *privacy.RULES,
+    *protocol.RULES,
     *partition.RULES,
     *world.RULES,
     *attacks.RULES,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import msgspec
 from troth.errors import PeerError, UsageError
 from troth.ids import Bytes, PartyId, SimulatedSeconds
 from troth.learning.requests import Evaluate
-from troth.protocols.account import Account, own_account
-from troth.protocols.tormentor.parameters import Tormentor
+from troth.protocols.account import own_account
+from troth.protocols.lookup import protocol_of
+from troth.protocols.protocol import Account
 from troth.records import Metrics, PartyPrivacy, PrivacyRecord, Status, Summary
 from troth.report.folder import PARAMS, RunFolder
 from troth.report.privacy import UNKNOWN_PRIVACY, own_privacy_record
@@ -71,23 +72,28 @@ class Play:
       UsageError, VerificationError: as `Journal`.
     """
 
-    def __init__(self, stage: NodeStage, folder: RunFolder, progress: Progress, *, run: str) -> None:
+    def __init__(
+        self, stage: NodeStage, folder: RunFolder, progress: Progress, *, run: str
+    ) -> None:
         self.stage = stage
         self.journal = Journal(folder.path / JOURNAL, node=stage.id, run=run)
         self._folder = folder
-        kept = self.journal.load().tally
-        self._tally: Tally = decode_state(Tally, kept) if kept else Tally()
         self._traffic = (0, 0)
-        # Rounds after the last saved state will be reported again.
-        folder.truncate_rounds(self._tally.rounds)
         self._life = Life(self._summary, progress, folder)
-        self._recorder = Recorder(
-            stage.scenario,
-            stage.engine,
-            traffic=lambda: self._traffic,
-            on_round=self._life.round,
-            earlier=folder.rounds(),
-        )
+        with ExitStack() as on_error:
+            on_error.callback(self.close)
+            kept = self.journal.load().tally
+            self._tally: Tally = decode_state(Tally, kept) if kept else Tally()
+            # Rounds after the last saved state will be reported again.
+            folder.truncate_rounds(self._tally.rounds)
+            self._recorder = Recorder(
+                stage.scenario,
+                stage.engine,
+                traffic=lambda: self._traffic,
+                on_round=self._life.round,
+                earlier=folder.rounds(),
+            )
+            on_error.pop_all()
 
     def close(self) -> None:
         """After the last use of journal and engine."""
@@ -207,7 +213,7 @@ def _account(stage: NodeStage, saved: bytes | None) -> Account:
 
 def _privacy(stage: NodeStage, account: Account) -> PrivacyRecord:
     """Of itself; whoever serves providers does not know theirs."""
-    brokered = isinstance(stage.scenario.charter.protocol, Tormentor)
+    brokered = protocol_of(stage.scenario.charter.protocol).topology == "brokered"
     if brokered and PartyId(stage.id) not in stage.parties:
         return UNKNOWN_PRIVACY
     return own_privacy_record(account.privacy)

@@ -73,7 +73,7 @@ class Recorder:
         self._engine = engine
         self._traffic = traffic
         self._on_round = on_round
-        self._source, self._target = target or (None, None)
+        self._target = target or (None, None)
         self._reporting = reporting
         self._on_report = on_report
         self._open = _Unrecorded(measured_s=earlier[-1].measured_s if earlier else 0.0)
@@ -141,7 +141,7 @@ class Recorder:
 
     def _evaluate(self, models: Sequence[Float32s]) -> Metrics | None:
         """Of several models the mean, and None of none."""
-        requests = [Evaluate(params_D, None, self._source, self._target) for params_D in models]
+        requests = [Evaluate(params_D, None, *self._target) for params_D in models]
         return mean_metrics(self._engine.run(requests)) if requests else None
 
     def _record_own(self, round: Round) -> None:

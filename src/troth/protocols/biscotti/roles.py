@@ -6,7 +6,6 @@ the peer then has another block: the certified one, its own or its neighbours', 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import msgspec
 
 from troth.crypto.noise_table import NoiseTable
 from troth.errors import PeerError
-from troth.ids import NodeId, PartyId, Round
+from troth.ids import NodeId, Round
 from troth.protocols.biscotti.blaming.accusing import Accuser
 from troth.protocols.biscotti.catching_up.branch import Branch
 from troth.protocols.biscotti.catching_up.chasing import CatchingUp
@@ -38,19 +37,6 @@ from troth.roles.node import Node
 from troth.wire import Float32s, Message
 
 Duty = Noiser | Contributor | Verifier | Aggregator | Leader
-
-
-@dataclass(frozen=True)
-class Members:
-    """Peers with their genesis: in a simulation all of them, on a node of a real run itself alone.
-
-    Args:
-      tables: of their noise; None where updates are not masked.
-    """
-
-    rules: Rules
-    keys: Mapping[PartyId, PeerKeys]
-    tables: Mapping[PartyId, NoiseTable | None]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -11,10 +12,18 @@ from troth.ids import NodeId, PartyId, Round
 from troth.learning.requests import LocalUpdate
 from troth.learning.training import Training
 from troth.protocols.dssgd import steps
-from troth.protocols.dssgd.messages import Acknowledged, Download, Finished, Parameters, Upload
+from troth.protocols.dssgd.messages import (
+    MESSAGES,
+    Acknowledged,
+    Download,
+    Finished,
+    Parameters,
+    Upload,
+)
 from troth.protocols.dssgd.parameters import DSSGD
 from troth.protocols.dssgd.steps import PartyState, ServerState
-from troth.roles.node import Node
+from troth.protocols.protocol import Casting
+from troth.roles.node import Cast, Node, Role
 from troth.wire import Float32s
 
 SERVER = NodeId("server")
@@ -37,6 +46,15 @@ class Plan:
     initial_D: Float32s
     training: Training
     parameters: DSSGD
+
+
+def make_cast(casting: Casting[DSSGD]) -> Cast:
+    """The server and all parties."""
+    agreed = casting.agreed
+    plan = Plan(agreed.parties, agreed.initial_D, agreed.training, agreed.parameters)
+    roles: dict[NodeId, Role] = {each: partial(party, plan=plan) for each in agreed.parties}
+    roles[SERVER] = partial(server, plan=plan)
+    return Cast(roles, (SERVER,), MESSAGES)
 
 
 async def server(node: Node, plan: Plan) -> Float32s:

@@ -7,7 +7,6 @@ import numpy as np
 from troth.ids import Round
 from troth.protocols.federated.messages import MESSAGES, TrainRequest, Update
 from troth.protocols.federated.parameters import Federated
-from troth.protocols.federated.steps import asked_per_round
 from troth.wire import Codec
 
 
@@ -16,7 +15,7 @@ def messages_per_round(
 ) -> dict[str, tuple[int, int]]:
     """Messages and bytes by type, from the codec itself."""
     codec = Codec(MESSAGES)
-    asked = asked_per_round(parties, parameters.participation)
+    asked = parameters.asked(parties)
     vector_D = np.zeros(dimension, np.float32)
     return {
         type(message).__name__: (asked, asked * len(codec.encode(message)))

@@ -19,3 +19,12 @@ class Federated(Table, tag_field="name", tag="federated", frozen=True, kw_only=T
     """How long a round waits; absent: until every party asked has answered."""
     server_learning_rate: Positive = 1.0
     """Scales the aggregated delta; 1.0 is FedAvg."""
+
+    def asked(self, parties: int) -> int:
+        """How many of so many parties are asked in a round."""
+        return asked_per_round(parties, self.participation)
+
+
+def asked_per_round(parties: int, participation: float) -> int:
+    """m = max(C * K, 1) of McMahan et al. 2017, algorithm 1, rounded half up."""
+    return max(1, int(participation * parties + 0.5))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from troth.errors import RoundFailedError
+from troth.errors import CharterError, RoundFailedError
 from troth.ids import NodeId, PartyId, Round
 from troth.learning.requests import LocalUpdate
 from troth.learning.training import Training
 from troth.protocols.federated import steps
-from troth.protocols.federated.messages import Finished, TrainRequest, Update
+from troth.protocols.federated.messages import MESSAGES, Finished, TrainRequest, Update
 from troth.protocols.federated.parameters import Federated
 from troth.protocols.federated.steps import PartyState, ServerState
+from troth.protocols.protocol import Casting
 from troth.records import Rejection
 from troth.robustness.requests import AggregateUpdates
-from troth.roles.node import Node
+from troth.roles.node import Cast, Node, Role
 from troth.wire import Float32s
 
 SERVER = NodeId("server")
@@ -34,6 +36,28 @@ class Plan:
     parameters: Federated
     base: Path | None = None
     """Folder in which `module:callable` rules are looked up."""
+
+
+def make_cast(casting: Casting[Federated]) -> Cast:
+    """The server and all parties.
+
+    Raises:
+      CharterError: a round waits for more updates than there are parties.
+    """
+    agreed = casting.agreed
+    asked = agreed.parameters.asked(len(agreed.parties))
+    least = agreed.parameters.at_least
+    if least is not None and least > asked:
+        raise CharterError(
+            f"is more than are asked in a round, of {len(agreed.parties)} parties admitted",
+            key="protocol.at_least",
+            value=least,
+            hint=f"lower it to {asked}, or admit more parties",
+        )
+    plan = Plan(agreed.parties, agreed.initial_D, agreed.training, agreed.parameters, agreed.base)
+    roles: dict[NodeId, Role] = {each: partial(party, plan=plan) for each in agreed.parties}
+    roles[SERVER] = partial(server, plan=plan)
+    return Cast(roles, (SERVER,), MESSAGES)
 
 
 async def server(node: Node, plan: Plan) -> Float32s:

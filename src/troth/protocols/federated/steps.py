@@ -13,7 +13,7 @@ from troth.ids import NodeId, Round
 from troth.learning.apply import apply_update
 from troth.learning.training import Training
 from troth.protocols.federated.messages import Update
-from troth.protocols.federated.parameters import Federated
+from troth.protocols.federated.parameters import Federated, asked_per_round
 from troth.records import Rejection
 from troth.streams import Stream
 from troth.wire import Float32s
@@ -54,16 +54,6 @@ def choose_parties(
     generator = stream.child("participation", round).generator()
     chosen = generator.choice(len(parties), size=count, replace=False)
     return tuple(parties[index] for index in sorted(chosen.tolist()))
-
-
-def asked_per_round(parties: int, participation: float) -> int:
-    """max(C * K, 1), rounded."""
-    return max(1, round_half_up(participation * parties))
-
-
-def round_half_up(value: float) -> int:
-    """The nearest whole number; python's `round` would take 2.5 to 2 and 3.5 to 4."""
-    return int(value + 0.5)
 
 
 class VerifiedUpdate(msgspec.Struct, frozen=True):

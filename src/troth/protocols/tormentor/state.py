@@ -13,12 +13,10 @@ from troth.learning.training import Training
 from troth.privacy.ledger import PrivacyLedger
 from troth.protocols.tormentor.messages import NOTHING, GradientUpdate
 from troth.protocols.tormentor.parameters import Tormentor
+from troth.protocols.tormentor.protocol import BROKER as BROKER
+from troth.protocols.tormentor.protocol import CURATOR as CURATOR
 from troth.records import Rejection
 from troth.wire import Float32s
-
-BROKER = NodeId("broker")
-CURATOR = NodeId("curator")
-"""Also the node whose rows are the validation set: the broker measures on them."""
 
 
 @dataclass(frozen=True)

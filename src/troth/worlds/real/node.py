@@ -6,17 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from troth import streams
 from troth.chain.ledger import Ledger
 from troth.crypto.identity import Identity, PublicId
 from troth.errors import UsageError
 from troth.ids import NodeId
 from troth.learning.device import repeatable
-from troth.protocols.biscotti.catching_up.gossip import MAX_ANSWER_BYTES
-from troth.roles.node import Node
-from troth.wire import Codec, Float32s
+from troth.protocols.lookup import protocol_of
+from troth.wire import Float32s
 from troth.worlds.real.carrying import while_carried
 from troth.worlds.real.host import Host, Observer, Tally
+from troth.worlds.real.hosting import make_host
 from troth.worlds.real.hub import Hub
 from troth.worlds.real.journal import Journal
 from troth.worlds.real.limits import MESH_BODIES, Limits, body_bytes
@@ -86,28 +85,16 @@ async def run_node(
     urls = check_place(stage, where, addresses or {})
     mesh = isinstance(stage.topology, Mesh)
     limits = limits or Limits()
-    largest = body_bytes(stage.bench.model.dimension)
+    protocol = protocol_of(stage.scenario.charter.protocol)
+    largest = body_bytes(stage.bench.model.dimension) + protocol.largest_extra_bytes()
     if mesh:
         limits = replace(
             limits,
             linger_s=min(limits.linger_s, LEAVE_S),
             waiting_bodies=min(limits.waiting_bodies, MESH_BODIES),
         )
-        largest += MAX_ANSWER_BYTES
     limits = replace(limits, body_bytes=largest)
-    learning, secret = streams.learning(stage.scenario.seed), streams.secret(journal.secret_seed)
-    host = Host(
-        Node(stage.id, learning.child("node", stage.id), secret.child("node", stage.id)),
-        stage.cast.roles[stage.id],
-        peers=stage.peers,
-        codec=Codec(stage.cast.messages, max_bytes=limits.body_bytes),
-        engine=stage.engine,
-        journal=journal,
-        observer=observer,
-        limits=limits,
-        ledger=ledger,
-        lossy=mesh,
-    )
+    host = make_host(stage, journal, observer, limits, peers=stage.peers, ledger=ledger, lossy=mesh)
     spokes = {
         peer: partial(Spoke, host, identity, server=peer, public=pinned[peer], url=url)
         for peer, url in urls.items()

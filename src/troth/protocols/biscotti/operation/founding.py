@@ -19,7 +19,6 @@ import msgspec
 from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario
 from troth.charter.model import initial_model
-from troth.charter.rules.committees import check_peers
 from troth.charter.rules.common import admitted, tag
 from troth.crypto.noise_table import NoiseTable
 from troth.crypto.secret_file import read_secret, write_secret
@@ -45,6 +44,7 @@ from troth.protocols.biscotti.ledger.setup import (
     read_noise_table,
 )
 from troth.protocols.biscotti.parameters import Biscotti
+from troth.protocols.biscotti.rules import check_peers
 from troth.protocols.biscotti.setting import Setting, setting_of
 from troth.report.atomic import replace_file
 from troth.wire import Float32s, shown
@@ -92,8 +92,11 @@ class _NoiseFile(msgspec.Struct, forbid_unknown_fields=True):
     rows: bytes
 
 
-def terms_of(loaded: LoadedScenario) -> Terms:
+def terms_of(loaded: LoadedScenario, initial_D: Float32s | None = None) -> Terms:
     """The terms of a scenario.
+
+    Args:
+      initial_D: the scenario's model before round 1, shape (D,), where it has been built already.
 
     Raises:
       CharterError: its protocol needs no genesis, or its numbers do not go together.
@@ -118,7 +121,8 @@ def terms_of(loaded: LoadedScenario) -> Terms:
                 value=scenario.cryptography.group,
                 hint="leave it out",
             )
-        initial_D = initial_model(scenario, base=loaded.base)
+        if initial_D is None:
+            initial_D = initial_model(scenario, base=loaded.base)
         setting = setting_of(
             protocol,
             charter.training,

@@ -8,9 +8,11 @@ from pathlib import Path
 from troth.chain.store import ChainStore
 from troth.charter.digest import canonical_json
 from troth.charter.loading import LoadedScenario
+from troth.deployment.bringing import NodeFiles
 from troth.ids import NodeId, PartyId
 from troth.protocols.biscotti.ledger.chain import Rules, model_bytes
 from troth.protocols.biscotti.ledger.genesis import CheckedGenesis
+from troth.protocols.biscotti.members import Members
 from troth.protocols.biscotti.operation.founding import (
     check,
     notes_of,
@@ -18,26 +20,8 @@ from troth.protocols.biscotti.operation.founding import (
     read_own,
     terms_of,
 )
-from troth.protocols.biscotti.roles import Members
 from troth.report.read import CHAIN
 from troth.wire import Float32s
-
-
-@dataclass(frozen=True)
-class PeerFiles:
-    """What a peer brings along: what `troth genesis` has made, and perhaps a chain.
-
-    Args:
-      secret: its own.
-      genesis: of all peers.
-      chain: a chain file to begin with.
-      trusted: hash of a block of that file, up to which it is taken on trust.
-    """
-
-    secret: Path
-    genesis: Path
-    chain: Path | None = None
-    trusted: bytes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +50,18 @@ class LedgerPeer:
         )
 
 
-def read_peer(loaded: LoadedScenario, id: NodeId, files: PeerFiles) -> LedgerPeer:
+def read_peer(
+    loaded: LoadedScenario, id: NodeId, files: NodeFiles, initial_D: Float32s | None = None
+) -> LedgerPeer:
     """Read a peer's files, and compare the genesis with what the peer works out itself.
+
+    Args:
+      initial_D: as `terms_of`.
 
     Raises:
       LocalError: as `terms_of`, `read_own`, `read_genesis_file` and `check`.
     """
-    terms = terms_of(loaded)
+    terms = terms_of(loaded, initial_D)
     own = read_own(terms, id, files.secret)
     genesis = read_genesis_file(files.genesis)
     check(terms, genesis, own.entry)

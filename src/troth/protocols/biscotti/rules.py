@@ -1,12 +1,11 @@
-"""A ledger's peers suffice for its committees, its noisers and its sums."""
+"""What a scenario with `biscotti` must hold beyond single keys: its peers suffice for committees,
+noisers and sums."""
 
 from __future__ import annotations
 
-from troth.charter.rules.common import admitted
-from troth.charter.scenario import Scenario
-from troth.charter.world import Cryptography
 from troth.errors import CharterError
 from troth.protocols.biscotti.parameters import Biscotti
+from troth.protocols.protocol import Circumstances
 from troth.robustness.spec import Krum, MultiKrum
 
 
@@ -21,30 +20,19 @@ def check_peers(protocol: Biscotti, count: int) -> None:
     _rule_works_with_those_drawn(protocol, count)
 
 
-def _a_ledger_has_peers(scenario: Scenario) -> None:
-    if isinstance(scenario.charter.protocol, Biscotti):
-        check_peers(scenario.charter.protocol, len(admitted(scenario)))
+def ledger_has_peers(protocol: Biscotti, circumstances: Circumstances) -> None:
+    """Refuse a ledger that cannot work with so many parties."""
+    check_peers(protocol, len(circumstances.parties))
 
 
-def _stake_draws_committees(scenario: Scenario) -> None:
-    protocol = scenario.charter.protocol
-    if isinstance(protocol, Biscotti) and protocol.stake.initial == 0:
+def stake_draws_committees(protocol: Biscotti, _: Circumstances) -> None:
+    """Refuse peers without stake, which every lottery draws by."""
+    if protocol.stake.initial == 0:
         raise CharterError(
             "leaves nobody to draw committees from",
             key="protocol.stake.initial",
             value=0,
             hint="give at least 1",
-        )
-
-
-def _cryptography_is_a_ledgers(scenario: Scenario) -> None:
-    if scenario.cryptography != Cryptography() and not isinstance(
-        scenario.charter.protocol, Biscotti
-    ):
-        raise CharterError(
-            "has no effect: the protocol makes no commitments",
-            key="cryptography",
-            hint='remove it, or set protocol = "biscotti"',
         )
 
 
@@ -122,6 +110,3 @@ def _rule_works_with_those_drawn(protocol: Biscotti, count: int) -> None:
             value=... if error.key is None or error.value is None else error.value,
             hint=error.hint,
         ) from None
-
-
-RULES = (_a_ledger_has_peers, _stake_draws_committees, _cryptography_is_a_ledgers)
