@@ -69,9 +69,9 @@ class PartyRecord(Record, frozen=True, kw_only=True):
     attacker: str | None = None
     """The attack it carried out, where the scenario made it an attacker."""
     own: Metrics | None = None
-    """The final model (`standalone`: the party's own) on this party's own data."""
+    """The final model, or the party's own where each has one, on this party's own data."""
     test: Metrics | None = None
-    """The party's own final model on the test set, where it has one (`standalone`, `dssgd`)."""
+    """The party's own final model on the test set, where each party has one."""
     accepted: int = 0
     rejected: int = 0
     missing: int = 0

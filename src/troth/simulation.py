@@ -55,8 +55,8 @@ SNAPSHOT_EVERY_S = 10.0
 class Result:
     """What came of a run.
 
-    `parameters` is the final model, shape (D,); None for `standalone`, where every party has its
-    own in `models`.
+    `parameters` is the final model, shape (D,); None where every party ends
+    with its own, in `models`.
     """
 
     summary: Summary
@@ -68,7 +68,7 @@ class Result:
 
     @property
     def final(self) -> Metrics | None:
-        """The final model on the test set (`standalone`: the mean over the parties' models)."""
+        """The final model on the test set; where each party has its own, the mean over all."""
         return self.summary.final
 
     @property

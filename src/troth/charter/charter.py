@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Union
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Union
 
 import msgspec
 
@@ -11,7 +11,7 @@ from troth.errors import CharterError
 from troth.learning.spec import ModelSpec
 from troth.learning.training import Training
 from troth.protocols.lookup import TABLES
-from troth.specification import NAME_PATTERN, Count, Table
+from troth.specification import DIGEST_PATTERN, NAME_PATTERN, Count, Table
 
 if TYPE_CHECKING:
     ProtocolSpec = Table
@@ -65,6 +65,18 @@ class Admission(Table, frozen=True, kw_only=True):
             )
 
 
+class Extension(Table, frozen=True, kw_only=True):
+    """The `[extension]` table: the code of a protocol that does not come with Troth. It need not be
+    written: whoever loads the charter fills it in, and refuses a charter that names other code."""
+
+    distribution: str
+    """The name by which the code is installed."""
+    version: str
+    """Of that distribution."""
+    digest: Annotated[str, msgspec.Meta(pattern=DIGEST_PATTERN)]
+    """Of all Python files of the protocol's package."""
+
+
 class Charter(Table, frozen=True, kw_only=True):
     """Everything the parties agree on. Its digest is what they sign."""
 
@@ -77,3 +89,6 @@ class Charter(Table, frozen=True, kw_only=True):
     protocol: ProtocolSpec
     privacy: Privacy = Privacy()
     admission: Admission = Admission()
+    extension: Extension | None = None
+
+    added: ClassVar[frozenset[str]] = frozenset({"extension"})

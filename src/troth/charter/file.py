@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Union
+
 import msgspec
 
 from troth.charter.charter import Charter
 from troth.charter.scenario import Scenario
+from troth.protocols.lookup import TABLES
 from troth.specification import Table
 
 
-def _fields(cls: type[Table]) -> list[tuple[str, object, object]]:
-    return [
-        (field.name, field.type, msgspec.field(default=field.default))
-        if field.default_factory is msgspec.NODEFAULT
-        else (field.name, field.type, msgspec.field(default_factory=field.default_factory))
-        for field in msgspec.structs.fields(cls)
-    ]
+def _fields(cls: type[Table], foreign: type[Table] | None) -> list[tuple[str, object, object]]:
+    """Name, type and default of each key, for `msgspec.defstruct`."""
+    found: list[tuple[str, object, object]] = []
+    for field in msgspec.structs.fields(cls):
+        type_ = field.type
+        if foreign is not None and field.name == "protocol":
+            type_ = Union[(*TABLES, foreign)]
+        if field.default_factory is msgspec.NODEFAULT:
+            default = msgspec.field(default=field.default)
+        else:
+            default = msgspec.field(default_factory=field.default_factory)
+        found.append((field.name, type_, default))
+    return found
 
 
 CHARTER_KEYS = tuple(field.name for field in msgspec.structs.fields(Charter))
@@ -28,18 +38,38 @@ WORLD_KEYS = tuple(
 
 FILE_KEYS = CHARTER_KEYS + WORLD_KEYS
 
-ScenarioFile: type[msgspec.Struct] = msgspec.defstruct(
-    "ScenarioFile",
-    [
-        *_fields(Charter),
-        *(entry for entry in _fields(Scenario) if entry[0] != "charter"),
-    ],
-    bases=(Table,),
-    kw_only=True,
-    namespace={"__doc__": "A charter and a simulated world in one file."},
-)
-"""Charter and world side by side, without the short forms: what a file says once it is spelt
-out."""
+
+@cache
+def scenario_file(foreign: type[Table] | None = None) -> type[msgspec.Struct]:
+    """Charter and world side by side, without the short forms: what a file says once it is spelt
+    out.
+
+    Args:
+      foreign: the `[protocol]` table of a protocol that does not come with Troth, if it may have
+        one.
+    """
+    world = [entry for entry in _fields(Scenario, None) if entry[0] != "charter"]
+    return _defined("ScenarioFile", [*_fields(Charter, foreign), *world])
+
+
+@cache
+def charter_file(foreign: type[Table] | None = None) -> type[msgspec.Struct]:
+    """The same for a charter alone."""
+    return _defined("CharterFile", _fields(Charter, foreign))
+
+
+def _defined(name: str, fields: list[tuple[str, object, object]]) -> type[msgspec.Struct]:
+    return msgspec.defstruct(
+        name,
+        fields,
+        bases=(Table,),
+        kw_only=True,
+        namespace={"__doc__": "A charter and a simulated world in one file."},
+    )
+
+
+ScenarioFile = scenario_file()
+"""Of the protocols that come with Troth."""
 
 
 def place_in_file(key: tuple[str | int, ...]) -> tuple[str | int, ...]:

@@ -13,7 +13,8 @@ import msgspec
 from troth.charter.charter import Charter
 from troth.charter.document import Document, parse, read_text
 from troth.charter.explain import explain, not_finite
-from troth.charter.file import CHARTER_KEYS, WORLD_KEYS, ScenarioFile
+from troth.charter.extension import foreign_of, with_extension
+from troth.charter.file import CHARTER_KEYS, WORLD_KEYS, charter_file, scenario_file
 from troth.charter.inlining import inline_charter
 from troth.charter.keys import parse_key
 from troth.charter.overrides import Override, apply_overrides, parse_override
@@ -22,6 +23,7 @@ from troth.charter.shorthand import spell_out
 from troth.charter.validate import validate, validate_charter
 from troth.charter.words import kind
 from troth.errors import CharterError, UsageError
+from troth.specification import Table
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -97,11 +99,9 @@ def load_charter(path: Path, *, overrides: Sequence[str] = ()) -> Charter:
     _, document = apply_overrides(text, parse(text, path), changes, str(path))
     _refuse_world_keys(document, path)
     try:
-        charter = convert(spell_out(document), Charter)
-        validate_charter(charter)
+        return _charter_of_document(document)
     except CharterError as error:
         raise error.in_file(path) from None
-    return charter
 
 
 def charter_of(data: bytes) -> Charter:
@@ -109,6 +109,7 @@ def charter_of(data: bytes) -> Charter:
 
     Raises:
       CharterError: it is no valid charter; without a file.
+      VerificationError: its protocol is other code than what is installed here.
     """
     try:
         document = json.loads(data)
@@ -116,9 +117,23 @@ def charter_of(data: bytes) -> Charter:
         raise CharterError("is not JSON") from None
     if not isinstance(document, dict):
         raise CharterError(f"is {kind(document)}, not a table")
-    charter = convert(_without_nulls(document), Charter)
+    return _charter_of_document(_without_nulls(document))
+
+
+def _charter_of_document(document: Document) -> Charter:
+    foreign = _foreign_table(document)
+    charter = _charter_said(convert(spell_out(document), charter_file(foreign)))
     validate_charter(charter)
     return charter
+
+
+def _foreign_table(document: Document) -> type[Table] | None:
+    found = foreign_of(document)
+    return None if found is None else found.protocol.parameters
+
+
+def _charter_said(said: msgspec.Struct) -> Charter:
+    return with_extension(Charter(**{name: getattr(said, name) for name in CHARTER_KEYS}))
 
 
 def _without_nulls(document: Document) -> Document:
@@ -136,8 +151,9 @@ def scenario_of(document: Document) -> Scenario:
     Raises:
       CharterError: without a file; its key is that of the document.
     """
-    said = convert(spell_out(document), ScenarioFile)
-    charter = Charter(**{name: getattr(said, name) for name in CHARTER_KEYS})
+    foreign = _foreign_table(document)
+    said = convert(spell_out(document), scenario_file(foreign))
+    charter = _charter_said(said)
     scenario = Scenario(charter=charter, **{name: getattr(said, name) for name in WORLD_KEYS})
     validate(scenario)
     return scenario

@@ -12,7 +12,7 @@ from troth.compute import Compute
 
 MAX_KNOWN = 64
 """Shared values that are kept. A block reaches its last peer some hundred requests after the first,
-and a round of `biscotti` has about fifteen different checks."""
+and a round on a ledger has about fifteen different checks."""
 
 
 class Engine(ABC):

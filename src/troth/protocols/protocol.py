@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from typing import Protocol as Interface
 
 from troth.ids import NodeId, PartyId
-from troth.specification import Table
+from troth.specification import ShortForm, Table
 
 if TYPE_CHECKING:
     from troth.compute import Compute
@@ -219,9 +219,8 @@ class Protocol(Generic[P]):
     Args:
       package: of the protocol; references are relative to it.
       parameters: its `[protocol]` table. The table's tag is the protocol's name.
-      short_forms: keys of the table that may be given by a name alone, and the key that the name
-        then stands for: `{"noise.mask": "kind"}`; a name with a colon is a callable where the
-        table of that key has one.
+      short_forms: keys of the table that may be given by a name alone: `noise.mask`, say. Protocols
+        that have the same key give it the same form.
       topology: who speaks to whom.
       coordinators: the nodes that are no parties; a run cannot end without any of them.
       parties_are_nodes: whether parties do anything during a run, or only hand over their data.
@@ -256,7 +255,7 @@ class Protocol(Generic[P]):
 
     package: str
     parameters: type[P]
-    short_forms: Mapping[str, str]
+    short_forms: Mapping[str, ShortForm]
     topology: Topology
     coordinators: tuple[NodeId, ...]
     parties_are_nodes: bool

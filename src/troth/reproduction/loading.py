@@ -19,7 +19,7 @@ class LoadedExperiment:
     """An experiment that can be run.
 
     Attributes:
-      name: as on the command line: `tormentor/table-3`.
+      name: as on the command line: `PAPER/table-3`.
       scenarios: one for each variant, in the file's order, its changes made.
     """
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from troth.specification import Count, Fraction, Index, Reference, Table
+from troth.specification import Count, Fraction, Index, Reference, ShortForm, Table
 
 
 class Mean(Table, tag_field="rule", tag="mean", frozen=True, kw_only=True):
@@ -76,3 +76,8 @@ class CallableRule(Table, tag_field="rule", tag="callable", frozen=True, kw_only
 AggregationSpec = (
     Mean | Median | TrimmedMean | Krum | MultiKrum | Bulyan | GeometricMedian | CallableRule
 )
+
+AGGREGATION_SHORT_FORM = ShortForm(
+    "rule", 'aggregation = "multi_krum"', callable_form=("rule", "callable")
+)
+"""How a rule is given by its name alone, or as a callable of one's own."""

@@ -1,4 +1,4 @@
-"""The role of a node that trains by itself: `centralised` and `standalone` are made of it."""
+"""The role of a node that trains by itself, for protocols in which nobody sends anything."""
 
 from __future__ import annotations
 

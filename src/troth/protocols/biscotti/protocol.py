@@ -5,6 +5,8 @@ from __future__ import annotations
 from troth.protocols.biscotti import rules
 from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.protocol import Brings, Operation, Protocol, Waiting, everybody
+from troth.robustness.spec import AGGREGATION_SHORT_FORM
+from troth.specification import ShortForm
 
 
 def _waits(protocol: Biscotti, _: int) -> Waiting:
@@ -14,7 +16,10 @@ def _waits(protocol: Biscotti, _: int) -> Waiting:
 PROTOCOL = Protocol(
     package=__package__,
     parameters=Biscotti,
-    short_forms={"aggregation": "rule", "noise.mask": "kind"},
+    short_forms={
+        "aggregation": AGGREGATION_SHORT_FORM,
+        "noise.mask": ShortForm("kind", 'mask = "paper"'),
+    },
     topology="mesh",
     coordinators=(),
     parties_are_nodes=True,

@@ -6,6 +6,7 @@ from troth.ids import NodeId
 from troth.protocols.federated import rules
 from troth.protocols.federated.parameters import Federated
 from troth.protocols.protocol import NOISELESS, Operation, Protocol, Waiting
+from troth.robustness.spec import AGGREGATION_SHORT_FORM
 
 
 def _asked(protocol: Federated, parties: int) -> int:
@@ -24,7 +25,7 @@ def _waits(protocol: Federated, parties: int) -> Waiting:
 PROTOCOL = Protocol(
     package=__package__,
     parameters=Federated,
-    short_forms={"aggregation": "rule"},
+    short_forms={"aggregation": AGGREGATION_SHORT_FORM},
     topology="star",
     coordinators=(NodeId("server"),),
     parties_are_nodes=True,

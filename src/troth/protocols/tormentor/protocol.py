@@ -6,6 +6,7 @@ from troth.ids import NodeId
 from troth.protocols.protocol import Keeps, Operation, Protocol, Waiting, everybody
 from troth.protocols.tormentor import rules
 from troth.protocols.tormentor.parameters import Tormentor
+from troth.specification import ShortForm
 
 BROKER = NodeId("broker")
 CURATOR = NodeId("curator")
@@ -19,7 +20,7 @@ def _waits(protocol: Tormentor, _: int) -> Waiting:
 PROTOCOL = Protocol(
     package=__package__,
     parameters=Tormentor,
-    short_forms={"puzzle": "kind"},
+    short_forms={"puzzle": ShortForm("kind", 'puzzle = "argon2"')},
     topology="brokered",
     coordinators=(BROKER, CURATOR),
     parties_are_nodes=True,

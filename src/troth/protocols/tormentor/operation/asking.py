@@ -22,7 +22,6 @@ from troth.learning.device import repeatable
 from troth.privacy.own import own_privacy
 from troth.privacy.spec import NoPrivacy, PrivacySpec
 from troth.protocols.tormentor.messages import GradientUpdate
-from troth.protocols.tormentor.operation.reach import Reach, straight
 from troth.protocols.tormentor.operation.rows import deposit_of
 from troth.protocols.tormentor.operation.staging import brokered_stage
 from troth.protocols.tormentor.operation.terms import (
@@ -44,6 +43,7 @@ from troth.worlds.real.hosting import make_host
 from troth.worlds.real.limits import CURATE_BYTES, Limits, body_bytes
 from troth.worlds.real.line import Line
 from troth.worlds.real.node import Outcome
+from troth.worlds.real.reach import Reach, straight
 from troth.worlds.real.rows import Rows
 from troth.worlds.real.stage import NodeStage
 from troth.worlds.real.tor.socks import Socks

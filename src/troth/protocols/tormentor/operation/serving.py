@@ -15,12 +15,12 @@ from pathlib import Path
 
 from troth.crypto.identity import Identity, PublicId
 from troth.deployment.play import NodeResult, Play, open_folder
+from troth.deployment.publication import Publish, Told
 from troth.errors import LocalError, PeerError, VerificationError
 from troth.ids import NodeId
 from troth.learning.device import repeatable
 from troth.protocols.tormentor import joining
 from troth.protocols.tormentor.messages import Curate
-from troth.protocols.tormentor.operation.publication import Publish, Told
 from troth.protocols.tormentor.operation.rows import rows_of_deposit
 from troth.protocols.tormentor.operation.staging import brokered_stage, check_size
 from troth.protocols.tormentor.operation.terms import check_code, read_charter, scenario_text
