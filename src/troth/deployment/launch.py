@@ -22,6 +22,7 @@ from troth.deployment.processes import Processes
 from troth.errors import CharterError, UsageError
 from troth.ids import Bytes
 from troth.protocols.lookup import protocol_of
+from troth.protocols.registry import PROTOCOLS
 from troth.records import Status, Summary
 from troth.report.folder import RunFolder
 from troth.report.progress import Progress
@@ -109,11 +110,12 @@ class Launch:
         else:
             launching = StarLaunching(node_names(scenario))
         if self.tor is not None and not launching.by_tor:
+            strangers = (f'"{each.name}"' for each in PROTOCOLS if each.topology == "brokered")
             raise CharterError(
                 "has nodes that know each other, which are not reached by Tor",
                 key="protocol.name",
                 value=protocol.name,
-                hint='leave --tor out, or take name = "tormentor"',
+                hint=f"leave --tor out, or take name = {' or '.join(strangers)}",
             )
         return launching
 
