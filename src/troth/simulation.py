@@ -33,7 +33,8 @@ from troth.runs.recorder import Recorder
 from troth.runs.summary import (
     mean_metrics,
     party_record,
-    staged_summary,
+    peak_rss_bytes,
+    summary_of,
     traffic_of,
     with_rounds,
 )
@@ -360,10 +361,15 @@ def _summary(stage: Stage, world: SimulatedWorld, recorder: Recorder, status: St
             )
         )
     sent = {name: (n, world.traffic_bytes[name]) for name, n in world.traffic.items()}
-    summary = staged_summary(
-        stage,
+    summary = summary_of(
+        scenario,
         status,
         "simulated",
+        dimension=stage.bench.model.dimension,
+        engine=stage.engine.name,
+        device=stage.device,
+        notes=list(stage.notes),
+        peak_rss_bytes=peak_rss_bytes(),
         trace_digest=world.trace_digest(),
         parties=parties,
         traffic=traffic_of(sent),

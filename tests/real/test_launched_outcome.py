@@ -12,7 +12,7 @@ import pytest
 from troth.charter.loading import load_scenario
 from troth.charter.scenario import Scenario
 from troth.deployment.launch import NODES, together
-from troth.deployment.launching import MeshLaunching, StarLaunching
+from troth.deployment.launching import mesh, star
 from troth.ids import Bytes, NodeId
 from troth.records import Metrics, PartyRecord, Summary, Traffic
 from troth.report.folder import PARAMS, RunFolder
@@ -63,7 +63,7 @@ def test_every_party_may_end_with_a_model_of_its_own(run_folder: RunFolder, left
         traffic = {"Order": Traffic(messages=number, bytes=Bytes(10))}
         record = msgspec.structs.replace(party(name), own=own, test=test, sent=traffic)
         left(name, {name: [float(number)]}, parties=[record], final=test, peak_rss_bytes=Bytes(7))
-    summary, models = together(MeshLaunching(PARTIES), run_folder)
+    summary, models = together(mesh(PARTIES), run_folder)
     assert {name: params.tolist() for name, params in models.items()} == {
         "party-0": [0.0],
         "party-1": [1.0],
@@ -82,7 +82,7 @@ def test_peers_that_end_with_another_model_are_named(run_folder: RunFolder, left
     for number, name in enumerate(PARTIES):
         record = msgspec.structs.replace(party(name), own=metrics(0.1))
         left(name, {PARAMS: [float(number)]}, parties=[record], final=metrics(0.3))
-    summary, models = together(MeshLaunching(PARTIES), run_folder)
+    summary, models = together(mesh(PARTIES), run_folder)
     assert models[PARAMS].tolist() == [0.0]
     assert summary.final == metrics(0.3)
     assert "did not end with the model of party-0: party-1" in summary.notes
@@ -96,7 +96,7 @@ def test_a_hub_has_the_model_and_parties_know_their_own_rows(
     for name in PARTIES:
         record = msgspec.structs.replace(party(name), own=metrics(0.1))
         left(name, {PARAMS: [1.0]}, parties=[record], final=metrics(0.3))
-    summary, models = together(StarLaunching((SERVER, *PARTIES)), run_folder)
+    summary, models = together(star((SERVER, *PARTIES)), run_folder)
     assert models[PARAMS].tolist() == [1.0]
     assert summary.final == metrics(0.3)
     assert [record.own for record in summary.parties] == [metrics(0.1)] * 2
@@ -109,5 +109,5 @@ def test_what_the_first_node_leaves_of_the_run_is_copied(run_folder: RunFolder, 
         record = msgspec.structs.replace(party(name), own=metrics(0.1))
         folder = left(name, {PARAMS: [0.0]}, parties=[record])
         (folder.path / "accounts").write_text(name)
-    together(MeshLaunching(PARTIES, leaves=("accounts",)), run_folder)
+    together(mesh(PARTIES, leaves=("accounts",)), run_folder)
     assert (run_folder.path / "accounts").read_text() == PARTIES[0]

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from troth.charter.loading import LoadedScenario
-from troth.deployment.launching import Launching, MeshLaunching, StarLaunching, ThroughTor
+from troth.deployment.launching import Launching, ThroughTor, mesh, star
 from troth.deployment.processes import Processes
 from troth.errors import CharterError, UsageError
 from troth.ids import Bytes
@@ -86,7 +86,7 @@ class Launch:
             launching.names, folder.path / NODES, self.file, self.changes, life.round
         )
         with life.running():
-            asyncio.run(launching.play(processes))
+            asyncio.run(_play(launching, processes))
             outcome, models = together(launching, folder)
             way = "over TLS on loopback" if self.tor is None else "over TLS, by Tor"
             note = f"{len(launching.names)} processes on one machine, {way}"
@@ -102,13 +102,12 @@ class Launch:
         scenario = self.loaded.scenario
         check_honest(scenario)
         protocol = protocol_of(scenario.charter.protocol)
-        launching: Launching
         if protocol.operation.launch is not None:
-            launching = protocol.find(protocol.operation.launch)(self.loaded, self.tor)
+            launching: Launching = protocol.find(protocol.operation.launch)(self.loaded, self.tor)
         elif isinstance(topology_of(scenario), Mesh):
-            launching = MeshLaunching(node_names(scenario))
+            launching = mesh(node_names(scenario))
         else:
-            launching = StarLaunching(node_names(scenario))
+            launching = star(node_names(scenario))
         if self.tor is not None and not launching.by_tor:
             strangers = (f'"{each.name}"' for each in PROTOCOLS if each.topology == "brokered")
             raise CharterError(
@@ -118,6 +117,11 @@ class Launch:
                 hint=f"leave --tor out, or take name = {' or '.join(strangers)}",
             )
         return launching
+
+
+async def _play(launching: Launching, processes: Processes) -> None:
+    async with launching.bring(processes) as brought:
+        await processes.play(lambda: launching.start(processes, brought))
 
 
 def together(launching: Launching, folder: RunFolder) -> tuple[Summary, Models]:

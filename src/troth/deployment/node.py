@@ -74,7 +74,7 @@ def play(
         if bringing is not None:
             ledger, notes = bringing.open(opened, folder.path, played.journal)
             stage = played.stage = replace(stage, notes=(*stage.notes, *notes))
-        with played.running():
+        with played.life.running():
             outcome = asyncio.run(
                 run_node(
                     stage,

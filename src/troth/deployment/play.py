@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,14 @@ from troth.report.progress import Progress
 from troth.roles.effects import Report
 from troth.runs.life import Life
 from troth.runs.recorder import Recorder
-from troth.runs.summary import added, party_record, staged_summary, traffic_of, with_rounds
+from troth.runs.summary import (
+    added,
+    party_record,
+    peak_rss_bytes,
+    summary_of,
+    traffic_of,
+    with_rounds,
+)
 from troth.wire import Float32s
 from troth.worlds.real.host import Tally
 from troth.worlds.real.journal import Journal
@@ -50,7 +56,7 @@ def open_folder(stage: NodeStage, text: str, into: Path) -> RunFolder:
       UsageError: it holds something else.
     """
     if not into.exists():
-        summary = summary_of(stage, Tally(), status="running")
+        summary = node_summary(stage, Tally(), status="running")
         # A name that somebody else takes at this moment is not ours to go on with.
         return RunFolder.create(into, text, summary)
     folder = RunFolder.open(into)
@@ -79,7 +85,8 @@ class Play:
         self.journal = Journal(folder.path / JOURNAL, node=stage.id, run=run)
         self._folder = folder
         self._traffic = (0, 0)
-        self._life = Life(self._summary, progress, folder)
+        self.life = Life(self._summary, progress, folder)
+        """The node runs within `life.running()`, which ends with `finish` or an error."""
         with ExitStack() as on_error:
             on_error.callback(self.close)
             kept = self.journal.load().tally
@@ -90,7 +97,7 @@ class Play:
                 stage.scenario,
                 stage.engine,
                 traffic=lambda: self._traffic,
-                on_round=self._life.round,
+                on_round=self.life.round,
                 earlier=folder.rounds(),
             )
             on_error.pop_all()
@@ -99,12 +106,6 @@ class Play:
         """After the last use of journal and engine."""
         self.journal.close()
         self.stage.engine.close()
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """The node runs within this context, which ends with `finish` or an error."""
-        with self._life.running():
-            yield
 
     def report(self, report: Report, tally: Tally) -> None:
         """As `troth.worlds.real.host.Observer`."""
@@ -128,12 +129,12 @@ class Play:
             summary = self._measured(summary, outcome.parameters)
             own = self.stage.cast.own_models
             models[self.stage.id if own else PARAMS] = outcome.parameters
-        self._life.finish(summary, models)
+        self.life.finish(summary, models)
         return NodeResult(summary, self._folder.path, outcome.parameters)
 
     def _summary(self, status: Status) -> Summary:
         saved = self.journal.load().state
-        summary = summary_of(self.stage, self._tally, status=status, saved=saved)
+        summary = node_summary(self.stage, self._tally, status=status, saved=saved)
         summary = with_rounds(summary, self._recorder.rounds)
         return msgspec.structs.replace(summary, measured_s=self._recorder.measured_s)
 
@@ -149,7 +150,7 @@ class Play:
         return msgspec.structs.replace(summary, final=final, parties=parties)
 
 
-def summary_of(
+def node_summary(
     stage: NodeStage, tally: Tally, *, status: Status, saved: bytes | None = None
 ) -> Summary:
     """What a node can say of its run: a hub of all parties, a party of itself.
@@ -176,10 +177,15 @@ def summary_of(
                 account=account if party == stage.id else None,
             )
         )
-    return staged_summary(
-        stage,
+    return summary_of(
+        stage.scenario,
         status,
         "real",
+        dimension=stage.bench.model.dimension,
+        engine=stage.engine.name,
+        device=stage.device,
+        notes=list(stage.notes),
+        peak_rss_bytes=peak_rss_bytes(),
         parties=parties,
         traffic=traffic_of(added((*tally.sent.values(), *tally.received.values()))),
         bytes_sent=Bytes(_total(tally)[1]),

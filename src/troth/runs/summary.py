@@ -7,42 +7,25 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
 from troth.charter.digest import charter_digest
 from troth.charter.scenario import Scenario
-from troth.engines.engine import Engine
 from troth.ids import Bytes, PartyId, Round
-from troth.learning.workbench import Workbench
 from troth.protocols.protocol import Account
 from troth.records import Metrics, PartyRecord, RoundRecord, Status, Summary, Traffic
-
-
-class Staged(Protocol):
-    """What a simulated and a real run have in common once they can begin."""
-
-    @property
-    def scenario(self) -> Scenario: ...
-    @property
-    def bench(self) -> Workbench: ...
-    @property
-    def engine(self) -> Engine: ...
-    @property
-    def device(self) -> str: ...
-    @property
-    def notes(self) -> tuple[str, ...]: ...
 
 
 def summary_of(
     scenario: Scenario, status: Status, world: Literal["simulated", "real"], **more: Any
 ) -> Summary:
-    """What the scenario alone says of a run.
+    """The summary of a run.
 
     Args:
-      more: other fields of `Summary`.
+      more: the fields that do not follow from the scenario.
     """
     charter = scenario.charter
     return Summary(
@@ -55,23 +38,6 @@ def summary_of(
         charter_digest=charter_digest(charter),
         rounds_planned=charter.training.rounds,
         task=charter.task.kind,
-        **more,
-    )
-
-
-def staged_summary(
-    stage: Staged, status: Status, world: Literal["simulated", "real"], **more: Any
-) -> Summary:
-    """The same of a run with model and engine, which is computed in this process."""
-    return summary_of(
-        stage.scenario,
-        status,
-        world,
-        dimension=stage.bench.model.dimension,
-        engine=stage.engine.name,
-        device=stage.device,
-        notes=list(stage.notes),
-        peak_rss_bytes=peak_rss_bytes(),
         **more,
     )
 

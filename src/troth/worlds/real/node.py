@@ -6,19 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from troth import streams
 from troth.chain.ledger import Ledger
 from troth.crypto.identity import Identity, PublicId
 from troth.errors import UsageError
 from troth.ids import NodeId
 from troth.learning.device import repeatable
 from troth.protocols.lookup import protocol_of
-from troth.wire import Float32s
+from troth.roles.node import Node
+from troth.wire import Codec, Float32s
 from troth.worlds.real.carrying import while_carried
 from troth.worlds.real.host import Host, Observer, Tally
-from troth.worlds.real.hosting import make_host
 from troth.worlds.real.hub import Hub
 from troth.worlds.real.journal import Journal
 from troth.worlds.real.limits import MESH_BODIES, Limits, body_bytes
+from troth.worlds.real.line import Line
 from troth.worlds.real.mesh import LEAVE_S, MeshSpokes
 from troth.worlds.real.spoke import Spoke
 from troth.worlds.real.stage import Mesh, NodeStage, Star
@@ -109,6 +111,42 @@ async def run_node(
             return await (_as_peer(host, spokes) if mesh else _as_hub(host))
         finally:
             await hub.close()
+
+
+def make_host(
+    stage: NodeStage,
+    journal: Journal,
+    observer: Observer,
+    limits: Limits,
+    *,
+    peers: Sequence[NodeId] = (),
+    largest_bytes: int = 0,
+    line: Line | None = None,
+    ledger: Ledger | None = None,
+    lossy: bool = False,
+) -> Host:
+    """The host of the stage's node, whose random streams follow from the scenario's seed and whose
+    secrets from the journal's.
+
+    Args:
+      limits: with `body_bytes` as large as this protocol's messages are.
+      largest_bytes: of a message that may be larger than `limits.body_bytes`.
+      peers, line, ledger, lossy: as `Host`.
+    """
+    learning, secret = streams.learning(stage.scenario.seed), streams.secret(journal.secret_seed)
+    return Host(
+        Node(stage.id, learning.child("node", stage.id), secret.child("node", stage.id)),
+        stage.cast.roles[stage.id],
+        peers=peers,
+        codec=Codec(stage.cast.messages, max_bytes=max(limits.body_bytes, largest_bytes)),
+        engine=stage.engine,
+        journal=journal,
+        observer=observer,
+        limits=limits,
+        line=line,
+        ledger=ledger,
+        lossy=lossy,
+    )
 
 
 def check_place(

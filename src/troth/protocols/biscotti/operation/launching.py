@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from troth.charter.loading import LoadedScenario
-from troth.deployment.launching import MeshLaunching, Options, ThroughTor
+from troth.deployment.launching import Launching, Options, ThroughTor, mesh
 from troth.deployment.processes import Processes
 from troth.ids import NodeId
 from troth.protocols.biscotti.operation.founding import (
@@ -27,13 +27,13 @@ from troth.worlds.real.stage import node_names
 GENESIS = "genesis"
 
 
-def launching(loaded: LoadedScenario, _: ThroughTor | None) -> MeshLaunching:
+def launching(loaded: LoadedScenario, _: ThroughTor | None) -> Launching:
     """Peers, whose chain is the run's: it is the same at all of them.
 
     Raises:
       CharterError: as `node_names`.
     """
-    return MeshLaunching(node_names(loaded.scenario), partial(_bring, loaded), leaves=(CHAIN,))
+    return mesh(node_names(loaded.scenario), partial(_bring, loaded), leaves=(CHAIN,))
 
 
 @asynccontextmanager

@@ -39,10 +39,9 @@ from troth.worlds.real.api.address import Address
 from troth.worlds.real.api.caller import Caller
 from troth.worlds.real.api.fetch import fetch_charter
 from troth.worlds.real.carrying import while_carried
-from troth.worlds.real.hosting import make_host
 from troth.worlds.real.limits import CURATE_BYTES, Limits, body_bytes
 from troth.worlds.real.line import Line
-from troth.worlds.real.node import Outcome
+from troth.worlds.real.node import Outcome, make_host
 from troth.worlds.real.reach import Reach, straight
 from troth.worlds.real.rows import Rows
 from troth.worlds.real.stage import NodeStage
@@ -189,7 +188,7 @@ async def _play(
 ) -> NodeResult:
     folder = open_folder(stage, scenario_text(stage.scenario), into)
     run = charter_digest(stage.scenario.charter)
-    with closing(Play(stage, folder, progress, run=run)) as play, play.running():
+    with closing(Play(stage, folder, progress, run=run)) as play, play.life.running():
         with repeatable(stage.bench.device):
             outcome = await _ask(play, broker, socks, limits)
         return play.finish(outcome)

@@ -32,10 +32,9 @@ from troth.report.progress import Progress
 from troth.wire import Codec
 from troth.worlds.real.api.address import Address
 from troth.worlds.real.api.server import BrokerServer, Deployed
-from troth.worlds.real.hosting import make_host
 from troth.worlds.real.limits import CURATE_BYTES, Limits, body_bytes
 from troth.worlds.real.link import Refused
-from troth.worlds.real.node import Listen, Outcome
+from troth.worlds.real.node import Listen, Outcome, make_host
 
 CURATED = "curated.msgpack"
 """The curator's question, as it came: charter, validation set, signature."""
@@ -138,7 +137,7 @@ class _Broker:
 
     async def _train(self, model: _Model) -> NodeResult:
         host = model.deployed.host
-        with model.play.running():
+        with model.play.life.running():
             with repeatable(model.play.stage.bench.device):
                 parameters = await host.run()
             return model.play.finish(Outcome(parameters, host.tally, ()))
