@@ -23,7 +23,8 @@ from troth.charter.shorthand import spell_out
 from troth.charter.validate import validate, validate_charter
 from troth.charter.words import kind
 from troth.errors import CharterError, UsageError
-from troth.specification import Table
+from troth.protocols.lookup import protocol_named
+from troth.specification import tag
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -121,15 +122,21 @@ def charter_of(data: bytes) -> Charter:
 
 
 def _charter_of_document(document: Document) -> Charter:
-    foreign = _foreign_table(document)
-    charter = _charter_said(convert(spell_out(document), charter_file(foreign)))
+    foreign = foreign_of(document)
+    charter = _charter_said(convert(_completed(document), charter_file(foreign)))
     validate_charter(charter)
     return charter
 
 
-def _foreign_table(document: Document) -> type[Table] | None:
-    found = foreign_of(document)
-    return None if found is None else found.protocol.parameters
+def _completed(document: Document) -> Document:
+    """The document without short forms, in which `[privacy]` says its mechanism: where it was left
+    out, that is the usual one of the protocol."""
+    spelt = spell_out(document)
+    protocol, privacy = spelt.get("protocol"), spelt.get("privacy", {})
+    named = protocol_named(protocol.get("name")) if isinstance(protocol, dict) else None
+    if named is not None and isinstance(privacy, dict) and "mechanism" not in privacy:
+        spelt["privacy"] = {"mechanism": tag(named.privacy[0]), **privacy}
+    return spelt
 
 
 def _charter_said(said: msgspec.Struct) -> Charter:
@@ -151,8 +158,8 @@ def scenario_of(document: Document) -> Scenario:
     Raises:
       CharterError: without a file; its key is that of the document.
     """
-    foreign = _foreign_table(document)
-    said = convert(spell_out(document), scenario_file(foreign))
+    foreign = foreign_of(document)
+    said = convert(_completed(document), scenario_file(foreign))
     charter = _charter_said(said)
     scenario = Scenario(charter=charter, **{name: getattr(said, name) for name in WORLD_KEYS})
     validate(scenario)

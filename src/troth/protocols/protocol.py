@@ -228,6 +228,8 @@ class Protocol(Generic[P]):
       real_nodes: whether its nodes run as processes of their own.
       brings: what its nodes bring to a run besides their rows; None: nothing.
       keeps: which training rows a coordinator keeps; None: none.
+      privacy: what the `[privacy]` table of its charters may be, by `mechanism`; the first is meant
+        where a charter leaves that out.
       own_privacy: None where each party may add noise of its own; otherwise how an error goes on
         that refuses it, and its hint if it is not the usual one.
       reveals: what whoever looks on learns where no noise is added.
@@ -263,6 +265,7 @@ class Protocol(Generic[P]):
     real_nodes: bool
     brings: Brings | None
     keeps: Keeps | None
+    privacy: tuple[type[Table], ...]
     own_privacy: tuple[str, str | None] | None
     reveals: str
     scenario_tables: tuple[str, ...]

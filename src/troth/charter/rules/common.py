@@ -9,12 +9,6 @@ from troth.charter.scenario import Scenario
 from troth.data.spec import FileData, NamedData
 from troth.ids import PartyId, party_id
 from troth.protocols.lookup import protocol_of
-from troth.specification import Table
-
-
-def tag(table: Table) -> str:
-    """What a file calls this kind of table: `multi_krum`."""
-    return str(table.__struct_config__.tag)
 
 
 def party_names(scenario: Scenario) -> list[PartyId]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from troth.charter.charter import Charter
-from troth.charter.rules.common import classes, facts, tag
+from troth.charter.rules.common import classes, facts
 from troth.data.spec import FileData, NamedData
 from troth.errors import CharterError
 from troth.learning.spec import Linear, Logistic, ShokriCNN, Softmax
+from troth.specification import tag
 
 
 def _model_is_for_this_kind(charter: Charter) -> None:

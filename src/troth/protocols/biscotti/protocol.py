@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from troth.privacy.spec import NoPrivacy
 from troth.protocols.biscotti import rules
 from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.protocol import Brings, Operation, Protocol, Waiting, everybody
@@ -32,6 +33,7 @@ PROTOCOL = Protocol(
         real="operation.starting:PeerBringing",
     ),
     keeps=None,
+    privacy=(NoPrivacy,),
     own_privacy=(
         "in which all parties add the same noise",
         "set [protocol.noise] mask and [protocol.ledger_noise], or remove [parties.privacy]",

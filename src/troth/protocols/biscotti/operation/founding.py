@@ -19,7 +19,7 @@ import msgspec
 from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario
 from troth.charter.model import initial_model
-from troth.charter.rules.common import admitted, tag
+from troth.charter.rules.common import admitted
 from troth.crypto.noise_table import NoiseTable
 from troth.crypto.secret_file import read_secret, write_secret
 from troth.errors import CharterError, UsageError, VerificationError
@@ -47,6 +47,7 @@ from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.biscotti.rules import check_peers
 from troth.protocols.biscotti.setting import Setting, setting_of
 from troth.report.atomic import replace_file
+from troth.specification import tag
 from troth.wire import Float32s, shown
 
 MAX_NOISE_BYTES = 2**31
