@@ -17,6 +17,7 @@ from troth import streams
 from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario, load_scenario, load_text
 from troth.charter.scenario import Scenario
+from troth.charter.writing import scenario_text
 from troth.data.root import data_root
 from troth.errors import CharterError, RoundFailedError, UsageError, VerificationError
 from troth.ids import Bytes, NodeId, SimulatedSeconds
@@ -196,22 +197,6 @@ def _load(scenario: Path | str | Scenario | LoadedScenario, overrides: list[str]
         text = scenario_text(scenario)
         return load_text(text, path=Path("(scenario)"), base=Path.cwd(), overrides=overrides)
     return load_scenario(Path(scenario), overrides=overrides)
-
-
-def scenario_text(scenario: Scenario) -> str:
-    """A scenario built in Python as the TOML file that says the same."""
-
-    def without_none(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: without_none(v) for k, v in value.items() if v is not None}
-        if isinstance(value, list):
-            return [without_none(inner) for inner in value]
-        return value
-
-    document = msgspec.to_builtins(scenario)
-    document = document.pop("charter") | document
-    text: str = tomlkit.dumps(without_none(document))
-    return text
 
 
 class _Run:

@@ -24,6 +24,7 @@ from troth.engines.local import BatchedEngine
 from troth.ids import NodeId, PartyId, party_id
 from troth.protocols.biscotti.ideal import IdealRound, ideal
 from troth.protocols.biscotti.operation.peer_files import LedgerPeer, read_peer
+from troth.report.read import read_summary
 from troth.worlds.simulated.stage import prepare
 
 PARTIES, ROUNDS = 7, 3
@@ -66,6 +67,8 @@ def test_a_fault_free_run_between_processes(scenario_file, tmp_path: Path) -> No
             np.testing.assert_array_equal(content.aggregate, round.aggregate_D)
             assert content.stake == round.stake.digest()
         np.testing.assert_array_equal(model(tmp_path / name), expected[-1].params_D)
+        (record,) = read_summary(tmp_path / name).parties
+        assert record.measure("stake") == expected[-1].stake.as_dict()[name]
 
 
 def ideal_of(loaded: LoadedScenario, peers: dict[PartyId, LedgerPeer]) -> list[IdealRound]:

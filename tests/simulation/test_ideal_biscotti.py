@@ -11,6 +11,7 @@ from troth import streams
 from troth.ids import NodeId
 from troth.protocols.biscotti.ideal import IdealRound, ideal
 from troth.protocols.biscotti.ledger.block import CertifiedBlock
+from troth.simulation import simulate
 
 INLINE = '[engine]\nname = "inline"\n'
 PROTOCOLS = {
@@ -48,6 +49,16 @@ def test_a_fault_free_run(scenario_file: Any, simulated: Any, name: str, network
     for report, round in zip(run.reports, expected, strict=True):
         np.testing.assert_array_equal(report.params_D, round.params_D)
         assert report.accepted == round.contributors
+
+
+def test_each_peers_record_says_what_stake_it_ends_with(scenario_file: Any, simulated: Any) -> None:
+    scenario = scenario_file('name = "biscotti"\n', extra=INLINE, parties=12)
+    stake = ideal_of(simulated(scenario).go())[-1].stake.as_dict()
+    assert len(set(stake.values())) > 1
+    parties = simulate(scenario, progress=False).summary.parties
+    assert {party.party: party.measures for party in parties} == {
+        name: {"stake": amount} for name, amount in stake.items()
+    }
 
 
 def ideal_of(run: Any) -> list[IdealRound]:

@@ -8,7 +8,7 @@ import msgspec
 
 from troth.data.spec import DataSpec
 from troth.errors import CharterError
-from troth.learning.spec import ModelSpec
+from troth.learning.spec import LossName, ModelSpec, TaskKind
 from troth.learning.training import Training
 from troth.privacy.spec import NoPrivacy
 from troth.protocols.lookup import PRIVACY_TABLES, TABLES
@@ -26,13 +26,13 @@ else:
 class Task(Table, frozen=True, kw_only=True):
     """The `[task]` table: what is learnt from what."""
 
-    kind: Literal["classification", "regression"]
+    kind: TaskKind
     """What is predicted: one of C classes, or a number."""
     data: DataSpec
     """The rows to train on and to test on."""
     model: ModelSpec
     """What is trained."""
-    loss: Literal["cross_entropy", "squared"] | None = None
+    loss: LossName | None = None
     """Absent: cross entropy for classification, squared error for regression."""
 
 

@@ -30,12 +30,12 @@ def _fields(cls: type[Table], foreign: Protocol[Any] | None) -> list[tuple[str, 
 
 
 CHARTER_KEYS = tuple(field.name for field in msgspec.structs.fields(Charter))
-"""Stand at the top level of a scenario, or in a charter file of their own."""
+"""Keys that stand at the top level of a scenario, or in a charter file of their own."""
 
 WORLD_KEYS = tuple(
     field.name for field in msgspec.structs.fields(Scenario) if field.name != "charter"
 )
-"""Stand in a scenario only."""
+"""Keys that stand in a scenario only."""
 
 FILE_KEYS = CHARTER_KEYS + WORLD_KEYS
 

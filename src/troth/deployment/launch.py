@@ -22,13 +22,13 @@ from troth.deployment.processes import Processes
 from troth.errors import CharterError, UsageError
 from troth.ids import Bytes
 from troth.protocols.lookup import protocol_of
-from troth.protocols.registry import PROTOCOLS
 from troth.records import Status, Summary
 from troth.report.folder import RunFolder
 from troth.report.progress import Progress
 from troth.runs.life import Life, Models
 from troth.runs.summary import mean_metrics, summary_of
 from troth.worlds.real.honest import check_honest
+from troth.worlds.real.reach import check_reachable_by_tor
 from troth.worlds.real.stage import Mesh, node_names, topology_of
 
 MAX_LAUNCHED = 64
@@ -108,14 +108,8 @@ class Launch:
             launching = mesh(node_names(scenario))
         else:
             launching = star(node_names(scenario))
-        if self.tor is not None and not launching.by_tor:
-            strangers = (f'"{each.name}"' for each in PROTOCOLS if each.topology == "brokered")
-            raise CharterError(
-                "has nodes that know each other, which are not reached by Tor",
-                key="protocol.name",
-                value=protocol.name,
-                hint=f"leave --tor out, or take name = {' or '.join(strangers)}",
-            )
+        if self.tor is not None:
+            check_reachable_by_tor(protocol)
         return launching
 
 

@@ -50,7 +50,6 @@ class Launching:
       start: starts all nodes, given what `bring` has made.
       together: what the summaries say together, given the nodes' folders and the run's rounds.
       bring: makes what the nodes need for this one run, and removes it afterwards.
-      by_tor: whether the nodes can reach each other by Tor.
       leaves: files of the first node's folder that are the run's, too.
     """
 
@@ -59,7 +58,6 @@ class Launching:
     start: Callable[[Processes, Any], Awaitable[None]]
     together: Callable[[Mapping[NodeId, RunFolder], Sequence[RoundRecord]], Summary]
     bring: Callable[[Processes], AbstractAsyncContextManager[Any]]
-    by_tor: bool = False
     leaves: tuple[str, ...] = ()
 
 

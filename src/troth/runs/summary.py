@@ -85,6 +85,7 @@ def party_record(
         examples=examples,
         told=None if account is None else account.told,
         stopped=None if account is None else account.stopped,
+        measures=msgspec.UNSET if account is None else dict(account.measures) or msgspec.UNSET,
         bytes_sent=Bytes(sum(size for _, size in sent.values())),
         bytes_received=Bytes(bytes_received),
         messages_sent=sum(messages for messages, _ in sent.values()),

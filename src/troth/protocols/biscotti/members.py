@@ -121,7 +121,7 @@ def account_of(
     training: Training,
     dimension: int,
 ) -> Account:
-    """What a peer's releases have cost."""
+    """What a peer's releases have cost, and what stake it holds."""
     state = load(PeerState)
     return Account(
         released_privacy(
@@ -131,7 +131,8 @@ def account_of(
             dimension=dimension,
             masked=0 if state is None else state.masked,
             contributed=0 if state is None else state.contributed,
-        )
+        ),
+        measures={} if state is None else {"stake": state.head.state.stake.as_dict()[party]},
     )
 
 

@@ -67,7 +67,7 @@ PROTOCOL = Protocol(
     operation=Operation(
         launch="operation.launching:launching",
         verbs=("operation.verbs.genesis:genesis", "operation.verbs.chain:chain"),
-        readings=(),
+        readings=("operation.stake_readings:StakeShare", "operation.stake_readings:HONEST_STAKE"),
         chain=None,
         leaves="operation.chain_file:write_chain",
     ),

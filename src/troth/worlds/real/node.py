@@ -18,9 +18,9 @@ from troth.wire import Codec, Float32s
 from troth.worlds.real.carrying import while_carried
 from troth.worlds.real.host import Host, Observer, Tally
 from troth.worlds.real.hub import Hub
+from troth.worlds.real.inquiry import Inquiry
 from troth.worlds.real.journal import Journal
 from troth.worlds.real.limits import MESH_BODIES, Limits, body_bytes
-from troth.worlds.real.line import Line
 from troth.worlds.real.mesh import LEAVE_S, MeshSpokes
 from troth.worlds.real.spoke import Spoke
 from troth.worlds.real.stage import Mesh, NodeStage, Star
@@ -121,7 +121,7 @@ def make_host(
     *,
     peers: Sequence[NodeId] = (),
     largest_bytes: int = 0,
-    line: Line | None = None,
+    inquiry: Inquiry | None = None,
     ledger: Ledger | None = None,
     lossy: bool = False,
 ) -> Host:
@@ -131,7 +131,7 @@ def make_host(
     Args:
       limits: with `body_bytes` as large as this protocol's messages are.
       largest_bytes: of a message that may be larger than `limits.body_bytes`.
-      peers, line, ledger, lossy: as `Host`.
+      peers, inquiry, ledger, lossy: as `Host`.
     """
     learning, secret = streams.learning(stage.scenario.seed), streams.secret(journal.secret_seed)
     return Host(
@@ -143,7 +143,7 @@ def make_host(
         journal=journal,
         observer=observer,
         limits=limits,
-        line=line,
+        inquiry=inquiry,
         ledger=ledger,
         lossy=lossy,
     )

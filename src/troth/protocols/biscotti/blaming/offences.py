@@ -62,7 +62,7 @@ from troth.protocols.biscotti.messages import (
 )
 from troth.protocols.biscotti.texts import (
     GRANT,
-    MASKED,
+    MASKED_UPDATE,
     SET_VOTE,
     SUM_SET,
     SUM_SHARE,
@@ -77,7 +77,7 @@ from troth.protocols.biscotti.texts import (
 )
 from troth.wire import Codec, Message
 
-ONCE_A_ROUND = (VERDICT, ACKNOWLEDGEMENT, DEALING, MASKED, SUM_SET, SET_VOTE, SUM_SHARE)
+ONCE_A_ROUND = (VERDICT, ACKNOWLEDGEMENT, DEALING, MASKED_UPDATE, SUM_SET, SET_VOTE, SUM_SHARE)
 """Purposes for which an honest peer signs one text in a round."""
 
 _MESSAGES = Codec([Masked, NoiseGrant, RandomRows, Shares, SumSet, SumShare])
@@ -302,7 +302,7 @@ def _bad_noise(case: _Case, parts: list[bytes]) -> None:
 
 def _bad_update(case: _Case, parts: list[bytes]) -> None:
     message: Masked = case.message(_only(parts), Masked)
-    case.signed(MASKED, masked_text(case.context, message), message.signature)
+    case.signed(MASKED_UPDATE, masked_text(case.context, message), message.signature)
     _refuses(lambda: check_masked(case.setting, case.context, case.accused, message, case.seed))
 
 

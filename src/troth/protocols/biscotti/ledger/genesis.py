@@ -26,7 +26,7 @@ from troth.crypto import certificates, vrf
 from troth.crypto.certificates import PossessedKey
 from troth.crypto.puzzles import Digest
 from troth.crypto.signatures import PUBLIC_KEY_BYTES, SigningKey, verify
-from troth.errors import PeerError, UsageError, VerificationError
+from troth.errors import PeerError, UsageError, VerificationError, reason_of
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.block import MAX_PEERS, Part, PeerName, RoundNumber, Signature
 from troth.wire import Codec, Message, shown
@@ -316,9 +316,7 @@ def write_public_file(path: Path, entry: PublicEntry) -> None:
     try:
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be written: {(error.strerror or str(error)).lower()}"
-        ) from None
+        raise UsageError(f"{path}: cannot be written: {reason_of(error)}") from None
 
 
 def read_public_file(path: Path) -> PublicEntry:
@@ -332,9 +330,7 @@ def read_public_file(path: Path) -> PublicEntry:
         with path.open("rb") as file:
             data = file.read(MAX_PUBLIC_FILE_BYTES + 1)
     except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read: {(error.strerror or str(error)).lower()}"
-        ) from None
+        raise UsageError(f"{path}: cannot be read: {reason_of(error)}") from None
     try:
         if len(data) > MAX_PUBLIC_FILE_BYTES:
             raise ValueError(f"more than {MAX_PUBLIC_FILE_BYTES} bytes")

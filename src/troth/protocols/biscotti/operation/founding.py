@@ -22,7 +22,7 @@ from troth.charter.model import initial_model
 from troth.charter.rules.common import admitted
 from troth.crypto.noise_table import NoiseTable
 from troth.crypto.secret_file import read_secret, write_secret
-from troth.errors import CharterError, UsageError, VerificationError
+from troth.errors import CharterError, UsageError, VerificationError, reason_of
 from troth.ids import NodeId, PartyId
 from troth.learning.training import Training
 from troth.protocols.biscotti.failures import run_notes
@@ -331,7 +331,7 @@ def _read(path: Path, most_bytes: int, *, maker: str) -> bytes:
             return file.read(most_bytes + 1)
     except OSError as error:
         raise UsageError(
-            f"{path}: cannot be read: {(error.strerror or str(error)).lower()}",
+            f"{path}: cannot be read: {reason_of(error)}",
             hint=f"{maker} makes it",
         ) from None
 

@@ -22,6 +22,7 @@ from troth.learning.device import repeatable
 from troth.privacy.own import own_privacy
 from troth.privacy.spec import NoPrivacy, PrivacySpec
 from troth.protocols.tormentor.messages import GradientUpdate
+from troth.protocols.tormentor.operation.face import CURATE_BYTES
 from troth.protocols.tormentor.operation.rows import deposit_of
 from troth.protocols.tormentor.operation.staging import brokered_stage
 from troth.protocols.tormentor.operation.terms import (
@@ -39,8 +40,8 @@ from troth.worlds.real.api.address import Address
 from troth.worlds.real.api.caller import Caller
 from troth.worlds.real.api.fetch import fetch_charter
 from troth.worlds.real.carrying import while_carried
-from troth.worlds.real.limits import CURATE_BYTES, Limits, body_bytes
-from troth.worlds.real.line import Line
+from troth.worlds.real.inquiry import Inquiry
+from troth.worlds.real.limits import Limits, body_bytes
 from troth.worlds.real.node import Outcome, make_host
 from troth.worlds.real.reach import Reach, straight
 from troth.worlds.real.rows import Rows
@@ -197,8 +198,8 @@ async def _play(
 async def _ask(play: Play, broker: Address, socks: Socks | None, limits: Limits) -> Outcome:
     stage = play.stage
     limits = replace(limits, body_bytes=body_bytes(stage.bench.model.dimension))
-    line = Line(BROKER)
-    host = make_host(stage, play.journal, play, limits, largest_bytes=CURATE_BYTES, line=line)
+    inquiry = Inquiry(BROKER)
+    host = make_host(stage, play.journal, play, limits, largest_bytes=CURATE_BYTES, inquiry=inquiry)
     caller = Caller(host, broker, socks=socks)
 
     async def play_role() -> Outcome:

@@ -42,7 +42,6 @@ def launching(loaded: LoadedScenario, tor: ThroughTor | None) -> Launching:
         partial(_start, loaded.base),
         partial(_together, seed),
         partial(_ways, tor),
-        by_tor=True,
     )
 
 
