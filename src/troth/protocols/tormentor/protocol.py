@@ -47,7 +47,7 @@ PROTOCOL = Protocol(
     check_notes=None,
     simulation_notes="casting:simulation_notes",
     operation=Operation(
-        launch=None,
+        launch="operation.launching:launching",
         verbs=(
             "operation.verbs.broker:broker",
             "operation.verbs.curate:curate",

@@ -99,8 +99,11 @@ class _NoiseFile(msgspec.Struct, forbid_unknown_fields=True):
     rows: bytes
 
 
-def terms_of(loaded: LoadedScenario) -> Terms:
+def terms_of(loaded: LoadedScenario, initial_D: Float32s | None = None) -> Terms:
     """The terms that follow from a scenario.
+
+    Args:
+      initial_D: the scenario's model before round 1, shape (D,), where it has been built already.
 
     Raises:
       CharterError: its protocol needs no genesis, or its numbers do not go together.
@@ -125,7 +128,8 @@ def terms_of(loaded: LoadedScenario) -> Terms:
                 value=scenario.cryptography.group,
                 hint="leave it out",
             )
-        initial_D = initial_model(scenario, base=loaded.base)
+        if initial_D is None:
+            initial_D = initial_model(scenario, base=loaded.base)
         setting = setting_of(
             protocol,
             charter.training,

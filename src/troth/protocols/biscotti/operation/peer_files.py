@@ -8,6 +8,7 @@ from pathlib import Path
 from troth.chain.store import ChainStore
 from troth.charter.digest import canonical_json
 from troth.charter.loading import LoadedScenario
+from troth.deployment.bringing import NodeFiles
 from troth.ids import NodeId, PartyId
 from troth.protocols.biscotti.ledger.head import Rules, model_bytes
 from troth.protocols.biscotti.ledger.kind import open_chain
@@ -21,23 +22,6 @@ from troth.protocols.biscotti.operation.founding import (
 )
 from troth.report.read import CHAIN
 from troth.wire import Float32s
-
-
-@dataclass(frozen=True)
-class PeerFiles:
-    """The files that a peer brings along: what `troth genesis` has made, and perhaps a chain.
-
-    Args:
-      secret: the peer's own secret.
-      genesis: the genesis of all peers.
-      chain: a chain file to begin with.
-      trusted: hash of a block of that file, up to which it is taken on trust.
-    """
-
-    secret: Path
-    genesis: Path
-    chain: Path | None = None
-    trusted: bytes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +52,18 @@ class LedgerPeer:
         return open_chain(folder / CHAIN, genesis, charter=self.charter, model=model)
 
 
-def read_peer(loaded: LoadedScenario, id: NodeId, files: PeerFiles) -> LedgerPeer:
+def read_peer(
+    loaded: LoadedScenario, id: NodeId, files: NodeFiles, initial_D: Float32s | None = None
+) -> LedgerPeer:
     """Read a peer's files, and compare the genesis with what the peer works out itself.
+
+    Args:
+      initial_D: as `terms_of`.
 
     Raises:
       LocalError: as `terms_of`, `read_own`, `read_genesis_file` and `check`.
     """
-    terms = terms_of(loaded)
+    terms = terms_of(loaded, initial_D)
     own = read_own(terms, id, files.secret)
     genesis = read_genesis_file(files.genesis)
     check(terms, genesis, own.entry)

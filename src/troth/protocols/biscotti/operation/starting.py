@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,15 +17,21 @@ from troth.chain.audit import Audit
 from troth.chain.block import VerifiedBlock
 from troth.chain.export import blocks_of
 from troth.chain.store import ChainFile, ChainStore
+from troth.charter.loading import LoadedScenario
+from troth.deployment.bringing import NodeFiles
 from troth.errors import VerificationError
+from troth.ids import NodeId
 from troth.protocols.biscotti.catching_up.gossip import MAX_ANSWER_BYTES
 from troth.protocols.biscotti.catching_up.returning import Past, past_of, state_on
 from troth.protocols.biscotti.ledger.block import CertifiedBlock, read_kept
 from troth.protocols.biscotti.ledger.genesis import CheckedGenesis
 from troth.protocols.biscotti.ledger.head import Head
 from troth.protocols.biscotti.ledger.replay import replay_own
-from troth.protocols.biscotti.operation.peer_files import LedgerPeer
+from troth.protocols.biscotti.members import Members
+from troth.protocols.biscotti.operation.peer_files import LedgerPeer, read_peer
 from troth.protocols.biscotti.state import PeerState
+from troth.report.progress import Progress
+from troth.wire import Float32s
 from troth.worlds.real.journal import Journal
 from troth.worlds.states import decode_state, encode_state
 
@@ -46,6 +52,37 @@ class Brought:
     file: ChainFile
     audit: Audit[CheckedGenesis, CertifiedBlock, Head]
     trusted: bytes | None
+
+
+class PeerBringing:
+    """How a peer's secret, genesis and chain come into its run: a
+    `troth.deployment.bringing.Bringing`."""
+
+    def __init__(self, loaded: LoadedScenario, id: NodeId, files: NodeFiles) -> None:
+        self._loaded = loaded
+        self._id = id
+        self._files = files
+        self._brought: Brought | None = None
+
+    def read(self, initial_D: Float32s) -> Members:
+        """Raises: as `read_peer`."""
+        self._peer = read_peer(self._loaded, self._id, self._files, initial_D)
+        return self._peer.members
+
+    def check(self, opened: ExitStack, progress: Progress) -> None:
+        """Raises: as `checked_file`."""
+        if self._files.chain is not None:
+            progress.message(f"checks {self._files.chain}")
+            checked = checked_file(self._peer, self._files.chain, self._files.trusted)
+            self._brought = opened.enter_context(checked)
+
+    def open(
+        self, opened: ExitStack, folder: Path, journal: Journal
+    ) -> tuple[ChainStore, tuple[str, ...]]:
+        """Raises: as `LedgerPeer.open_chain` and `settle_start`."""
+        store = opened.enter_context(self._peer.open_chain(folder))
+        notes = settle_start(self._peer, store, journal, self._brought)
+        return store, (*self._peer.notes, *notes)
 
 
 @contextmanager

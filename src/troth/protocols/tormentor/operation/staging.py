@@ -83,7 +83,7 @@ def brokered_stage(
     assert isinstance(charter.protocol, Tormentor)
     model_id, protocol = charter_digest(charter), charter.protocol
 
-    def cast(initial_D: Float32s) -> Cast:
+    def cast(initial_D: Float32s) -> tuple[dict[PartyId, int], Cast]:
         plan = Plan(
             (),
             initial_D,
@@ -94,13 +94,13 @@ def brokered_stage(
             address=address,
             linger_s=linger_s,
         )
-        return Cast({id: role(plan)}, (id,), MESSAGES)
+        parties = {} if id in (BROKER, CURATOR) else {PartyId(id): len(rows.own)}
+        return parties, Cast({id: role(plan)}, (id,), MESSAGES)
 
     return stage_node(
         as_scenario(charter, seed),
         id,
         Star(BROKER),
-        {} if id in (BROKER, CURATOR) else {PartyId(id): len(rows.own)},
         rows,
         cast,
         # The rows belong to nobody's node at a broker: it measures on those of its curator.
