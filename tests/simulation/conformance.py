@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from troth.attacks.roles import ColludingUpdates
 from troth.errors import PeerError
 from troth.ids import NodeId
 from troth.protocols.protocol import Protocol
@@ -108,10 +109,11 @@ class Case:
       launched: nodes as processes of their own; None where there are no real nodes.
       as_simulated: whether `launched` ends with every number of the simulation.
       check_launched: what else holds of the folder of `launched`.
-      counted: scenarios of `calm` that send exactly what `traffic` of the record says, in messages
-        and, to 1 %, in bytes.
-      uncounted: message types that `traffic` does not count, with the reason.
-      estimated: types of which fewer messages may be sent than it counts, with the reason.
+      counted: scenarios of `calm` that send in each round what `traffic` of the record says: as
+        many messages of each type, and as many bytes within `bytes_within`, a share of them.
+      uncounted: message types that it does not count, with the reason.
+      estimated: types of which it counts more or fewer than are sent, with the reason; up to twice
+        or half as many.
     """
 
     record: Protocol[Any]
@@ -126,6 +128,7 @@ class Case:
     as_simulated: bool
     check_launched: Callable[[Path, Path], None] | None = None
     counted: tuple[str, ...] = ()
+    bytes_within: float = 0.01
     uncounted: Mapping[str, str] = field(default_factory=dict)
     estimated: Mapping[str, str] = field(default_factory=dict)
 
@@ -158,8 +161,9 @@ def story(records: Iterable[Any]) -> list[tuple[Any, ...]]:
 
 
 def labels_seen(run: Run) -> set[str]:
-    """What the computations of a run are called."""
-    return {label for runtime in run.world.nodes.values() for label in runtime.work}
+    """What the computations of a run are called, besides those of attackers."""
+    seen = {label for runtime in run.world.nodes.values() for label in runtime.work}
+    return seen - {ColludingUpdates.label}
 
 
 # ------------------------------------------------------------------ who says what

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,9 @@ from conformance_cases import CASES, with_foreign
 
 import troth
 from troth.charter.file import WORLD_KEYS
-from troth.charter.loading import load_scenario
 from troth.cli import run as troth_command
 from troth.crypto.identity import Identity
-from troth.ids import NodeId, Round
+from troth.ids import NodeId
 from troth.protocols.lookup import protocol_of
 from troth.protocols.protocol import Protocol
 from troth.protocols.registry import PROTOCOLS
@@ -51,7 +50,9 @@ SetUp = Callable[..., Any]
 
 EACH = pytest.mark.parametrize("case", CASES.values(), ids=lambda case: case.name)
 SENDING = pytest.mark.parametrize(
-    "case", [case for case in CASES.values() if case.record.sends_messages], ids=lambda case: case.name
+    "case",
+    [case for case in CASES.values() if case.record.sends_messages],
+    ids=lambda case: case.name,
 )
 
 
@@ -96,8 +97,7 @@ def test_a_run_without_faults_is_the_ideal(
     run = simulated(setup.write(tmp_path, case.name)).go()
     leading = run.stage.cast.leading
     expected = [
-        each if isinstance(each, dict) else dict.fromkeys(leading, each)
-        for each in case.ideal(run)
+        each if isinstance(each, dict) else dict.fromkeys(leading, each) for each in case.ideal(run)
     ]
     assert len(expected) == setup.rounds
     assert_same_models(results(run), {id: expected[-1][id] for id in leading})
@@ -318,7 +318,7 @@ def test_real_processes_come_to_the_simulation(
     if case.as_simulated:
         run = simulated(path, ['engine.name="inline"']).go()
         np.testing.assert_array_equal(model_D, next(iter(results(run).values())))
-        expected = troth.simulate(path, progress=False, engine='inline')
+        expected = troth.simulate(path, progress=False, engine="inline")
         assert launched.summary.traffic == expected.summary.traffic
         assert launched.summary.final.error == expected.final.error
         for party, other in zip(launched.summary.parties, expected.summary.parties, strict=True):
@@ -374,7 +374,7 @@ def test_what_a_record_refers_to_is_there(case: Case) -> None:
     assert record.reveals
 
 
-@each("calm")
+@each("rough")
 def test_a_record_says_what_its_cast_is(
     case: Case, setup: Setup, tmp_path: Path, simulated: SetUp
 ) -> None:
@@ -402,12 +402,10 @@ def test_a_record_says_what_its_cast_is(
 
 
 @EACH
-def test_labels_are_those_of_its_computations(
-    case: Case, tmp_path: Path, simulated: SetUp
-) -> None:
+def test_labels_are_those_of_its_computations(case: Case, tmp_path: Path, simulated: SetUp) -> None:
     """That no other is seen is checked in every run of the suite."""
     seen: set[str] = set()
-    for setup in (*case.calm.values(), *case.rough.values()):
+    for setup in (*case.rough.values(), *case.calm.values()):
         seen |= labels_seen(simulated(setup.write(tmp_path, case.name)).go())
         if seen == set(case.record.labels):
             break
@@ -416,7 +414,7 @@ def test_labels_are_those_of_its_computations(
 
 @EACH
 def test_who_speaks_to_whom_is_its_topology(case: Case, tmp_path: Path, simulated: SetUp) -> None:
-    run = simulated(next(iter(case.calm.values())).write(tmp_path, case.name))
+    run = simulated(next(iter(case.rough.values())).write(tmp_path, case.name))
     said = listen(run)
     run.go()
     pairs = {(sender, receiver) for sender, to, _ in said for receiver in to}
@@ -452,14 +450,15 @@ def test_a_calm_round_sends_what_was_counted(
         run.stage.scenario.charter.protocol, len(run.stage.parties), run.stage.bench.model.dimension
     )
     assert counted
-    sent = run.world.traffic
     for type_, (messages, size) in counted.items():
+        sent, all_bytes = run.world.traffic[type_], setup.rounds * size
         if type_ in case.estimated:
-            assert 0 < sent[type_] <= setup.rounds * messages, type_
+            assert sent / 2 <= setup.rounds * messages <= 2 * sent, type_
             continue
-        assert sent[type_] == setup.rounds * messages, type_
-        assert run.world.traffic_bytes[type_] == pytest.approx(setup.rounds * size, rel=0.01), type_
-    assert sent.keys() - counted.keys() <= set(case.uncounted)
+        assert sent == setup.rounds * messages, type_
+        sent_bytes = run.world.traffic_bytes[type_]
+        assert sent_bytes == pytest.approx(all_bytes, rel=case.bytes_within), type_
+    assert run.world.traffic.keys() - counted.keys() <= set(case.uncounted)
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Protocol)])
