@@ -65,12 +65,14 @@ DELAYED = INLINE + "[network]\nlatency = { kind = 'lognormal', median_s = 0.1, s
 NORMAL = 'latency = { kind = "normal", mean_s = 0.1, std_s = 0.05 }'
 
 
-def everything(node: str, *, narrow: bool = True) -> str:
+def everything(node: str, *, narrow: bool = True, attacked: bool = True) -> str:
     """Whatever may go wrong, at once; `node` crashes.
 
     Args:
       narrow: messages take time by their size, too.
+      attacked: some parties send malicious updates.
     """
+    attacks = '[[attacks]]\nkind = "inner_product"\nfraction = 0.34\n' if attacked else ""
     bytes_per_s = "upload_bytes_per_s = 100000\ndownload_bytes_per_s = 100000\n"
     return f"""
 [network]
@@ -90,9 +92,7 @@ crashes = [{{ node = "{node}", at_s = 0.9, restart_after_s = 0.3 }}]
 kind = "fixed"
 otherwise_s = 0.02
 
-[[attacks]]
-kind = "inner_product"
-fraction = 0.34
+{attacks}
 """
 
 
@@ -166,6 +166,11 @@ FEDERATED_CASE = Case(
             protocol='deadline_s = 1.0\naggregation = "median"', world=everything("server")
         ),
         "step": Setup(protocol="deadline_s = 1.0", world=everything("server"), training=STEP),
+        # Attackers send equal updates, between which the last digits decide.
+        "multi-krum": Setup(
+            protocol='deadline_s = 1.0\nat_least = 5\naggregation = "multi_krum"',
+            world=everything("server", attacked=False),
+        ),
     },
     faults={
         name: Setup(protocol="participation = 0.7\ndeadline_s = 1.0\nat_least = 2", world=world)
@@ -342,6 +347,8 @@ def _tormentor_ideal(run: Run) -> Models:
     parties = len(plan.parties)
     order = [party for report in run.reports for party in report.accepted]
     assert len(order) == parties * plan.training.rounds
+    # In another order from one time to the next, or it would be as good as bulk synchronous.
+    assert order[parties : 2 * parties] != order[:parties]
     models = tormentor_ideal.asynchronous(plan, compute, secret, order, run.stage.privacy)
     return models[parties - 1 :: parties]
 
