@@ -20,7 +20,7 @@ from troth.attacks.roles import ColludingUpdates
 from troth.errors import PeerError
 from troth.ids import NodeId
 from troth.protocols.protocol import Protocol
-from troth.roles.effects import Effect, Send, SendBytes
+from troth.roles.effects import Collected, Effect, Received, Send, SendBytes
 from troth.roles.interception import intercept
 from troth.roles.node import Node, Role
 from troth.wire import Codec, Float32s, Message
@@ -103,6 +103,8 @@ class Case:
       calm: scenarios in which nothing goes wrong, and which have its ideal's outcome.
       ideal: that outcome, of a run that is over.
       rough: scenarios with as much going wrong as the protocol bears.
+      engines: those of them that engines are compared on; None: all. Where the last digits of an
+        update decide how long something takes, another engine gives another run.
       faults: the same, one thing at a time, under so many `seeds`.
       watch: checkers of what the protocol promises under faults.
       hostile: one party says whatever it likes; None where nothing is sent.
@@ -126,6 +128,7 @@ class Case:
     hostile: Setup | None
     launched: Setup | None
     as_simulated: bool
+    engines: Mapping[str, Setup] | None = None
     check_launched: Callable[[Path, Path], None] | None = None
     counted: tuple[str, ...] = ()
     bytes_within: float = 0.01
@@ -135,6 +138,11 @@ class Case:
     @property
     def name(self) -> str:
         return self.record.name
+
+    @property
+    def compared(self) -> Mapping[str, Setup]:
+        """What engines are compared on."""
+        return self.rough if self.engines is None else self.engines
 
 
 # ------------------------------------------------------------------ what a run came to
@@ -198,20 +206,16 @@ class HostileBytes:
     """Bytes that a peer may send: of no protocol, or made of the protocol's own messages.
 
     Args:
-      messages: encoded messages of a run.
+      messages: encoded messages; more may be added while the bytes are drawn.
     """
 
-    def __init__(self, messages: Sequence[bytes], seed: int) -> None:
-        self._messages = messages
+    def __init__(self, messages: list[bytes], seed: int) -> None:
+        self.messages = messages
         self._draw = random.Random(seed)
 
-    def __iter__(self) -> Iterator[bytes]:
-        while True:
-            yield self._next()
-
-    def _next(self) -> bytes:
+    def next(self) -> bytes:
         draw = self._draw
-        message = bytearray(draw.choice(self._messages))
+        message = bytearray(draw.choice(self.messages))
         match draw.randrange(8):
             case 0:
                 return draw.randbytes(draw.choice([0, 1, 20, 2000]))
@@ -237,18 +241,27 @@ class HostileBytes:
 
 def attack(run: Run, attacker: NodeId, made: HostileBytes) -> None:
     """`attacker` does its part, and after each thing that it does sends every other node something
-    out of `made`."""
+    out of `made`, to which it adds what it says and hears."""
     others = [id for id in run.world.nodes if id != attacker]
-    draws = iter(made)
+    codec = Codec(run.stage.cast.messages)
     honest = run.world.nodes[attacker].role
 
+    def before(effect: Effect[Any]) -> None:
+        if isinstance(effect, Send):
+            made.messages.append(bytes(codec.encode(effect.message)))
+
     async def after(_: Effect[Any], value: Any) -> Any:
+        match value:
+            case Received(message=message):
+                made.messages.append(bytes(codec.encode(message)))
+            case Collected(messages=messages):
+                made.messages.extend(bytes(codec.encode(each)) for each in messages.values())
         for other in others:
-            await SendBytes((other,), next(draws))
+            await SendBytes((other,), made.next())
         return value
 
     async def role(node: Node) -> Float32s | None:
-        return await intercept(honest, node, after=after)
+        return await intercept(honest, node, before=before, after=after)
 
     run.world.nodes[attacker].role = role
 

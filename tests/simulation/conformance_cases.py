@@ -431,6 +431,14 @@ TORMENTOR_CASE = Case(
             ("semi", ""),
         )
     },
+    # Without what puzzles cost: how many hashes one takes follows from the bits of the update.
+    engines={
+        mode: Setup(
+            protocol=_JUDGED + _MODES[mode] + "deadline_s = 1.0\n",
+            world=_BROKER_FAULTS["everything"] + _QUICK,
+        )
+        for mode in _MODES
+    },
     faults={
         f"{mode} {name}": Setup(
             protocol=_JUDGED + _MODES[mode] + "deadline_s = 1.0\n",
