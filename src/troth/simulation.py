@@ -21,6 +21,7 @@ from troth import streams
 from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario, load_scenario, load_text
 from troth.charter.scenario import Scenario
+from troth.charter.writing import scenario_text
 from troth.data.root import data_root
 from troth.errors import CharterError, LocalError, RoundFailedError, UsageError, VerificationError
 from troth.ids import Bytes, NodeId, SimulatedSeconds
@@ -194,22 +195,6 @@ def _load(scenario: Path | str | Scenario | LoadedScenario, overrides: list[str]
     return load_scenario(Path(scenario), overrides=overrides)
 
 
-def scenario_text(scenario: Scenario) -> str:
-    """A scenario built in Python as the TOML file that says the same."""
-
-    def without_none(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: without_none(v) for k, v in value.items() if v is not None}
-        if isinstance(value, list):
-            return [without_none(inner) for inner in value]
-        return value
-
-    document = msgspec.to_builtins(scenario)
-    document = document.pop("charter") | document
-    text: str = tomlkit.dumps(without_none(document))
-    return text
-
-
 def peak_rss_bytes() -> Bytes:
     """Peak resident memory of this process, plus the largest of its workers'."""
     unit = 1 if sys.platform == "darwin" else 1024
@@ -356,8 +341,8 @@ class _Run:
         if self._folder is not None:
             protocol = protocol_of(self._scenario.charter.protocol)
             if protocol.operation.leaves is not None:
-                ledger = world.nodes[stage.cast.leading[0]].ledger
-                protocol.find(protocol.operation.leaves)(self._folder.path, stage, ledger)
+                store = world.nodes[stage.cast.leading[0]].store
+                protocol.find(protocol.operation.leaves)(self._folder.path, stage, store)
             _write_outcome(self._folder, result_)
         self._progress.finish(summary)
         return result_
@@ -390,6 +375,7 @@ class _Run:
                     missing=tally.missing.get(party, 0),
                     told=account.told,
                     stopped=account.stopped,
+                    measures=dict(account.measures) or msgspec.UNSET,
                     bytes_sent=Bytes(0 if node is None else node.bytes_sent),
                     bytes_received=Bytes(0 if node is None else node.bytes_received),
                     messages_sent=0 if node is None else node.messages_sent,

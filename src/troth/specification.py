@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -32,6 +33,9 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     added: ClassVar[frozenset[str]] = frozenset()
     """Keys that the table did not have at first. Each has a default, and is left out of the
     canonical charter while it has that default: so a new ability leaves old digests alone."""
+
+    moved: ClassVar[Mapping[str, str]] = {}
+    """Keys that the table once had, and where in a file what they said stands now."""
 
     def check(self) -> None:
         """Raise a `CharterError` if keys contradict each other.
@@ -69,3 +73,8 @@ class ShortForm:
             tag, name = self.callable_form
             return {tag: name, "callable": value}
         return {**dict(self.fixed), self.name_key: value}
+
+
+def tag(table: Table | type[Table]) -> str:
+    """What a file calls this kind of table: `multi_krum`."""
+    return str(table.__struct_config__.tag)

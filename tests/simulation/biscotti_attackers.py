@@ -37,8 +37,8 @@ from troth.protocols.biscotti.ledger.block import (
     seal_block,
     signed_list,
 )
-from troth.protocols.biscotti.ledger.chain import model_digest
 from troth.protocols.biscotti.ledger.context import RoundContext
+from troth.protocols.biscotti.ledger.head import model_digest
 from troth.protocols.biscotti.ledger.lottery import next_seed
 from troth.protocols.biscotti.messages import (
     Accepted,

@@ -21,7 +21,7 @@ from troth.ids import NodeId, PartyId, Round
 from troth.protocols.biscotti.hiding.masking import GrantedNoise, MaskedUpdate, MaskUpdate
 from troth.protocols.biscotti.keys import PeerKeys
 from troth.protocols.biscotti.ledger.context import RoundContext
-from troth.protocols.biscotti.ledger.setup import noise_requests, noise_table
+from troth.protocols.biscotti.ledger.initializing import noise_requests, noise_table
 from troth.protocols.biscotti.members import Members
 from troth.protocols.biscotti.messages import Masked, NoiseGrant, NoiseUse, NoNoise
 from troth.protocols.biscotti.setting import Setting

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from troth import streams
+from troth.chain.block import SealedBlock
+from troth.chain.ledger import MemoryLedgers
 from troth.charter.loading import load_text
 from troth.crypto.noise_table import NoiseTable
 from troth.errors import PeerError
 from troth.ids import NodeId, PartyId
 from troth.protocols.biscotti.claims import Witness
 from troth.protocols.biscotti.keys import PeerKeys
-from troth.protocols.biscotti.ledger.chain import Head, Rules
+from troth.protocols.biscotti.ledger.block import read_kept
 from troth.protocols.biscotti.ledger.context import RoundContext
-from troth.protocols.biscotti.ledger.setup import entry_of, make_genesis, noise_root
+from troth.protocols.biscotti.ledger.head import Head, Rules
+from troth.protocols.biscotti.ledger.initializing import entry_of, make_genesis, noise_root
 from troth.protocols.biscotti.members import Members
 from troth.protocols.biscotti.roles import Plan
 from troth.roles.effects import Effect, Report, Send
@@ -125,18 +128,24 @@ class Run:
         self.witness.check_end({peer: self.world.nodes[peer].result for peer in self.honest})
         return self
 
+    @property
+    def shelf(self) -> dict[bytes, SealedBlock]:
+        """Every block that a node has kept, by hash."""
+        assert isinstance(self.world.stores, MemoryLedgers)
+        return self.world.stores.shelf
+
     def heads(self) -> list[Head]:
         """The chain after each block of the branch that all agree on, from the genesis on."""
         head = max(self.witness.heads.values(), key=lambda head: (head.preference(), head.height))
         heads = [head]
         while head.height:
-            head = self.witness.heads[self.world.shelf[head.hash].block.content.previous]
+            head = self.witness.heads[self.shelf[head.hash].previous]
             heads.append(head)
         return heads[::-1]
 
     def blocks(self) -> list[Any]:
         """Their contents."""
-        return [self.world.shelf[head.hash].block.content for head in self.heads()[1:]]
+        return [read_kept(self.shelf[head.hash]).block.content for head in self.heads()[1:]]
 
     def stake(self) -> dict[NodeId, int]:
         """After all rounds."""

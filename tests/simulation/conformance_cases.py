@@ -20,6 +20,7 @@ from troth import streams
 from troth.ids import NodeId
 from troth.protocols.biscotti import ideal as biscotti_ideal
 from troth.protocols.biscotti.claims import Witness as PeersWitness
+from troth.protocols.biscotti.ledger.block import read_kept
 from troth.protocols.biscotti.protocol import PROTOCOL as BISCOTTI
 from troth.protocols.centralised.ideal import ideal as centralised_ideal
 from troth.protocols.centralised.protocol import PROTOCOL as CENTRALISED
@@ -487,8 +488,8 @@ _PEERS = {
 MODELLED = '[cryptography]\ngroup = "modelled"\n'
 
 
-def _biscotti_ideal(run: Run) -> Models:
-    """The models; every peer's chain is checked to hold what its ideal says, too."""
+def biscotti_rounds(run: Run) -> list[biscotti_ideal.IdealRound]:
+    """What every round of a run comes to."""
     bound = {id: role.keywords for id, role in run.stage.cast.roles.items()}
     secret = streams.secret(_seed(run))
 
@@ -497,7 +498,12 @@ def _biscotti_ideal(run: Run) -> Models:
 
     plan = next(iter(bound.values()))["plan"]
     keys = {id: found["keys"] for id, found in bound.items()}
-    expected = biscotti_ideal.ideal(plan.rules, keys, plan.initial_D, run.stage.engine.run, masking)
+    return biscotti_ideal.ideal(plan.rules, keys, plan.initial_D, run.stage.engine.run, masking)
+
+
+def _biscotti_ideal(run: Run) -> Models:
+    """The models; every peer's chain is checked to hold what its ideal says, too."""
+    expected = biscotti_rounds(run)
     for party, runtime in run.world.nodes.items():
         chain = _chain(runtime)
         assert len(chain) == len(expected), party
@@ -513,10 +519,9 @@ def _biscotti_ideal(run: Run) -> Models:
 
 def _chain(runtime: Any) -> list[Any]:
     """A node's chain, from its ledger."""
-    certified = [
-        runtime.ledger.line(hash, above=0, most_bytes=2**40) for hash in runtime.ledger.hashes
-    ]
-    return list(max(certified, key=len))
+    ledger = runtime.store
+    branches = [ledger.branch(tip, above=0, most_bytes=2**40) for tip in ledger.hashes]
+    return list(map(read_kept, max(branches, key=len)))
 
 
 def _check_biscotti(run: Run, honest: frozenset[NodeId]) -> Callable[[], None]:

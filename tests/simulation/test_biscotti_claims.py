@@ -18,9 +18,9 @@ from biscotti_runs import LATENCY, MASK, Attack, Run, set_up
 from troth.crypto import sharing
 from troth.ids import NodeId
 from troth.protocols.biscotti.blaming import offences
-from troth.protocols.biscotti.catching_up.chasing import chasing as catching_up
+from troth.protocols.biscotti.catching_up import chasing
 from troth.protocols.biscotti.duties import aggregator
-from troth.protocols.biscotti.ledger import blocks, link
+from troth.protocols.biscotti.ledger import agreed_set, building, link
 from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.messages import SetQuorum, SumSet, Vote
 from troth.roles.effects import Send
@@ -154,7 +154,7 @@ def test_a_reporter_that_takes_a_shorter_chain_goes_on(seed: int) -> None:
 
 
 def test_the_witness_notices_a_sum_of_one_update(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "_ascend", lambda *_: None)
+    monkeypatch.setattr(agreed_set, "_ascend", lambda *_: None)
     run = set_up(attacks=lambda context: {context.leader: attackers.one_twice})
     with pytest.raises(AssertionError, match="a sum of too few"):
         run.go()
@@ -211,7 +211,7 @@ def test_the_witness_notices_stake_from_nowhere(monkeypatch: pytest.MonkeyPatch)
         first, *others = changes(*args, **keys)
         return (msgspec.structs.replace(first, reason="verified"), *others)
 
-    for module in (link, blocks):
+    for module in (link, building):
         monkeypatch.setattr(module, "stake_changes", more)
     with pytest.raises(AssertionError, match="stake"):
         set_up(rounds=2).go()
@@ -220,7 +220,7 @@ def test_the_witness_notices_stake_from_nowhere(monkeypatch: pytest.MonkeyPatch)
 def test_the_witness_notices_who_has_not_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def deaf(*_: object) -> None: ...
 
-    monkeypatch.setattr(catching_up.CatchingUp, "hear", deaf)
+    monkeypatch.setattr(chasing.CatchingUp, "hear", deaf)
     with pytest.raises(AssertionError, match="has not caught up"):
         set_up(rounds=2).go()
 

@@ -26,7 +26,7 @@ from troth.protocols.biscotti.hiding.masking import (
 )
 from troth.protocols.biscotti.ledger.block import Evidence
 from troth.protocols.biscotti.ledger.context import RoundContext
-from troth.protocols.biscotti.ledger.setup import noise_requests, noise_table
+from troth.protocols.biscotti.ledger.initializing import noise_requests, noise_table
 from troth.protocols.biscotti.messages import Masked, NoiseGrant, NoiseUse, Opened
 from troth.protocols.biscotti.texts import GRANT, MASKED, grant_text, masked_text, seeds_digest
 

@@ -8,39 +8,32 @@ import msgspec
 
 from troth.data.spec import DataSpec
 from troth.errors import CharterError
-from troth.learning.spec import ModelSpec
+from troth.learning.spec import LossName, ModelSpec, TaskKind
 from troth.learning.training import Training
-from troth.protocols.lookup import TABLES
+from troth.privacy.spec import NoPrivacy
+from troth.protocols.lookup import PRIVACY_TABLES, TABLES
 from troth.specification import DIGEST_PATTERN, NAME_PATTERN, Count, Table
 
 if TYPE_CHECKING:
     ProtocolSpec = Table
+    CharterPrivacy = Table
 else:
-    ProtocolSpec = Union[TABLES]  # noqa: UP007 - of as many tables as there are protocols
+    # Of as many tables as there are protocols.
+    ProtocolSpec = Union[TABLES]  # noqa: UP007
+    CharterPrivacy = Union[PRIVACY_TABLES]  # noqa: UP007
 
 
 class Task(Table, frozen=True, kw_only=True):
     """The `[task]` table: what is learnt from what."""
 
-    kind: Literal["classification", "regression"]
+    kind: TaskKind
     """What is predicted: one of C classes, or a number."""
     data: DataSpec
     """The rows to train on and to test on."""
     model: ModelSpec
     """What is trained."""
-    loss: Literal["cross_entropy", "squared"] | None = None
+    loss: LossName | None = None
     """Absent: cross entropy for classification, squared error for regression."""
-
-
-class Privacy(Table, frozen=True, kw_only=True):
-    """The `[privacy]` table.
-
-    The baselines add no noise, so the only mechanism is `none`, and every report then says that
-    updates reveal what they reveal: no (epsilon, delta) holds. The noise of a ledger stands in
-    `[protocol.noise]` and `[protocol.ledger_noise]`.
-    """
-
-    mechanism: Literal["none"] = "none"
 
 
 class Admission(Table, frozen=True, kw_only=True):
@@ -87,7 +80,9 @@ class Charter(Table, frozen=True, kw_only=True):
     task: Task
     training: Training
     protocol: ProtocolSpec
-    privacy: Privacy = Privacy()
+    privacy: CharterPrivacy = NoPrivacy()
+    """The noise that all parties agree on; what a party adds of its own stands in
+    `[parties.privacy]`. Where `mechanism` is left out it is the protocol's usual one."""
     admission: Admission = Admission()
     extension: Extension | None = None
 

@@ -9,18 +9,13 @@ from troth.charter.charter import Charter, Extension
 from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario
 from troth.charter.model import model_of
-from troth.charter.rules.common import (
-    admitted,
-    coordinator,
-    cost_labels,
-    party_names,
-    tag,
-)
+from troth.charter.rules.common import admitted, coordinator, cost_labels, party_names
 from troth.charter.scenario import Scenario
 from troth.ids import Bytes, PartyId
 from troth.privacy.spec import NoPrivacy
 from troth.protocols.lookup import protocol_of
 from troth.records import PrivacyRecord, Traffic
+from troth.specification import tag
 
 
 class Attackers(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +138,7 @@ def _privacy(scenario: Scenario, dimension: int) -> PrivacyRecord:
             "whoever looks; a party that has spent it stops",
         )
     return PrivacyRecord(
-        mechanism=charter.privacy.mechanism,
+        mechanism=tag(charter.privacy),
         epsilon=None,
         delta=None,
         note=f"no noise is added, so no (epsilon, delta) holds; {protocol.reveals}",

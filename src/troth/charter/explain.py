@@ -27,7 +27,7 @@ from troth.charter.words import (
     wanted,
 )
 from troth.errors import CharterError
-from troth.specification import DIGEST_PATTERN, NAME_PATTERN, REFERENCE_PATTERN
+from troth.specification import DIGEST_PATTERN, NAME_PATTERN, REFERENCE_PATTERN, Table
 
 _PATTERNS = {
     REFERENCE_PATTERN: ("is not of the form module:callable", 'for example "task:load"'),
@@ -233,6 +233,8 @@ def _table(value: object, type_: inspect.StructType, key: Key) -> Iterator[Chart
     for name, inner in value.items():
         if name in fields:
             yield from _problems(inner, fields[name].type, (*key, name))
+        elif issubclass(type_.cls, Table) and (place := type_.cls.moved.get(name)):
+            yield _problem("has another place now", (*key, name), hint=f"say it in {place}")
         elif name != type_.tag_field:
             yield _unknown(name, list(fields), key)
     for name, field in fields.items():

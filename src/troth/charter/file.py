@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Union
+from typing import Any, Union
 
 import msgspec
 
 from troth.charter.charter import Charter
 from troth.charter.scenario import Scenario
 from troth.protocols.lookup import TABLES
+from troth.protocols.protocol import Protocol
 from troth.specification import Table
 
 
-def _fields(cls: type[Table], foreign: type[Table] | None) -> list[tuple[str, object, object]]:
+def _fields(cls: type[Table], foreign: Protocol[Any] | None) -> list[tuple[str, object, object]]:
     """Name, type and default of each key, for `msgspec.defstruct`."""
     found: list[tuple[str, object, object]] = []
     for field in msgspec.structs.fields(cls):
@@ -29,31 +30,30 @@ def _fields(cls: type[Table], foreign: type[Table] | None) -> list[tuple[str, ob
 
 
 CHARTER_KEYS = tuple(field.name for field in msgspec.structs.fields(Charter))
-"""Stand at the top level of a scenario, or in a charter file of their own."""
+"""Keys that stand at the top level of a scenario, or in a charter file of their own."""
 
 WORLD_KEYS = tuple(
     field.name for field in msgspec.structs.fields(Scenario) if field.name != "charter"
 )
-"""Stand in a scenario only."""
+"""Keys that stand in a scenario only."""
 
 FILE_KEYS = CHARTER_KEYS + WORLD_KEYS
 
 
 @cache
-def scenario_file(foreign: type[Table] | None = None) -> type[msgspec.Struct]:
+def scenario_file(foreign: Protocol[Any] | None = None) -> type[msgspec.Struct]:
     """Charter and world side by side, without the short forms: what a file says once it is spelt
     out.
 
     Args:
-      foreign: the `[protocol]` table of a protocol that does not come with Troth, if it may have
-        one.
+      foreign: a protocol that does not come with Troth, if it may have one.
     """
     world = [entry for entry in _fields(Scenario, None) if entry[0] != "charter"]
     return _defined("ScenarioFile", [*_fields(Charter, foreign), *world])
 
 
 @cache
-def charter_file(foreign: type[Table] | None = None) -> type[msgspec.Struct]:
+def charter_file(foreign: Protocol[Any] | None = None) -> type[msgspec.Struct]:
     """The same for a charter alone."""
     return _defined("CharterFile", _fields(Charter, foreign))
 

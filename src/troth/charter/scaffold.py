@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from troth.errors import UsageError
+from troth.errors import UsageError, reason_of
 from troth.protocols.registry import PROTOCOLS
 
 _FILES = ("charter.toml", "scenario.toml", "task.py")
@@ -47,7 +47,7 @@ def scaffold(folder: Path, name: str) -> list[Path]:
             )
     except OSError as error:
         raise UsageError(
-            f"{error.filename} cannot be written: {(error.strerror or 'error').lower()}",
+            f"{error.filename} cannot be written: {reason_of(error)}",
             hint="name a folder that you may write to",
         ) from None
     return targets

@@ -36,7 +36,8 @@ SHORT_FORMS: dict[str, ShortForm] = {
     "cost": ShortForm("kind", 'cost = "zero"'),
     "engine": ShortForm("name", 'engine = "batched"'),
 }
-"""By where they may stand; `*` is any one name. A table stands before the tables inside it."""
+"""The short forms by the key at which they may stand; `*` is any one name. A table stands before
+the tables inside it."""
 
 
 def add_short_forms(protocol: Protocol[Any]) -> None:

@@ -45,7 +45,7 @@ def validate(scenario: Scenario) -> None:
     """Refuses a scenario whose tables contradict each other or themselves.
 
     Raises:
-      CharterError: without a file; `key` is where a scenario file says it.
+      CharterError: `key` is where a scenario file says it; the error names no file.
     """
     _check_tables(scenario)
     for charter_rule in _CHARTER_RULES:
@@ -55,10 +55,10 @@ def validate(scenario: Scenario) -> None:
 
 
 def validate_charter(charter: Charter) -> None:
-    """The same for a charter without a world.
+    """Refuses a charter whose tables contradict each other or themselves.
 
     Raises:
-      CharterError: without a file.
+      CharterError: `key` is where a charter says it; the error names no file.
     """
     _check_tables(charter)
     for rule in _CHARTER_RULES:

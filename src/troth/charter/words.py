@@ -130,7 +130,7 @@ def _example_value(type_: inspect.Type) -> str:
 
 
 def struct_fields(cls: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
-    """The keys of a table."""
+    """The keys that a table may hold, with their types and defaults."""
     type_ = inspect.type_info(cls)
     assert isinstance(type_, inspect.StructType)
     return type_.fields

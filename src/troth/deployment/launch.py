@@ -54,6 +54,7 @@ from troth.report.progress import Progress
 from troth.report.read import CHAIN
 from troth.worlds.real.honest import check_honest
 from troth.worlds.real.peers import peers_text, read_peers
+from troth.worlds.real.reach import check_reachable_by_tor
 from troth.worlds.real.stage import Mesh, node_names, topology_of
 from troth.worlds.real.tor.socks import tor_client
 
@@ -132,13 +133,8 @@ class Launch:
             else:
                 names = node_names(scenario)
                 nodes = _Peers if isinstance(topology_of(scenario), Mesh) else _Nodes
-                if self.tor is not None:
-                    raise CharterError(
-                        "has nodes that know each other, which are not reached by Tor",
-                        key="protocol.name",
-                        value=str(scenario.charter.protocol.__struct_config__.tag),
-                        hint='leave --tor out, or take name = "tormentor"',
-                    )
+            if self.tor is not None:
+                check_reachable_by_tor(protocol_of(scenario.charter.protocol))
         except CharterError as error:
             raise error.in_file(error.file or self.loaded.path) from None
         if len(names) > MAX_LAUNCHED:

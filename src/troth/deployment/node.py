@@ -93,7 +93,7 @@ def play(
                     observer=played.recorder,
                     addresses=addresses,
                     limits=limits,
-                    ledger=ledger,
+                    store=ledger,
                 )
             )
             return played.finish(outcome)

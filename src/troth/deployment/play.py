@@ -176,6 +176,7 @@ def summary_of(
                 messages_sent=sum(messages for messages, _ in sent.values()),
                 told=account.told if party == stage.id else None,
                 stopped=account.stopped if party == stage.id else None,
+                measures=dict(account.measures if party == stage.id else {}) or msgspec.UNSET,
                 sent={
                     name: Traffic(messages=messages, bytes=Bytes(size))
                     for name, (messages, size) in sorted(sent.items())

@@ -24,7 +24,7 @@ class Engine(ABC):
 
     name: str
     share_checks = True
-    """See `EngineSpec`."""
+    """Whether equal checks of several nodes are computed once: `share_checks` of `EngineSpec`."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[Hashable, Any] = OrderedDict()

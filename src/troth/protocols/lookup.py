@@ -26,6 +26,11 @@ GROUP = "troth.protocols"
 TABLES: tuple[type[Table], ...] = tuple(each.parameters for each in PROTOCOLS)
 """The `[protocol]` tables of the protocols that come with Troth."""
 
+PRIVACY_TABLES: tuple[type[Table], ...] = tuple(
+    dict.fromkeys(table for each in PROTOCOLS for table in each.privacy)
+)
+"""What a charter's `[privacy]` table may be."""
+
 _BY_TABLE: dict[type[Table], Protocol[Any]] = {each.parameters: each for each in PROTOCOLS}
 _NAMES = frozenset(each.name for each in PROTOCOLS)
 
@@ -49,6 +54,12 @@ class Foreign:
 def protocol_of(parameters: Table) -> Protocol[Any]:
     """The record of the protocol whose table this is."""
     return _BY_TABLE[type(parameters)]
+
+
+def protocol_named(name: object) -> Protocol[Any] | None:
+    """The record of a protocol that comes with Troth or was looked up already; None of any other
+    name."""
+    return next((each for each in _BY_TABLE.values() if each.name == name), None)
 
 
 @cache

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from typing import Protocol as Interface
 
 from troth.ids import NodeId, PartyId
+from troth.roles.messages import protocol_messages
 from troth.specification import ShortForm, Table
 
 if TYPE_CHECKING:
@@ -138,11 +139,13 @@ class Account:
     """What one party knows of itself after a run; nobody else is told.
 
     `told` is why it was refused the last time, and `stopped` why it sent no more before the end.
+    `measures` are numbers under names of the protocol's own; reports show whichever there are.
     """
 
     privacy: PartyPrivacy
     told: str | None = None
     stopped: str | None = None
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -200,7 +203,8 @@ class Operation:
     Args:
       launch: starts the nodes of one launch; None: as the topology says.
       verbs: commands of `troth`.
-      readings: records that say what can be read off its runs.
+      readings: what an experiment can read off its runs besides what all runs have: subclasses of
+        `reproduction.readings.Reading`, and `reproduction.curves.RunCurve`s.
       chain: checks a chain file completely, and says what of it can be shown.
       leaves: writes what a finished simulation leaves besides the usual files.
     """
@@ -228,6 +232,8 @@ class Protocol(Generic[P]):
       real_nodes: whether its nodes run as processes of their own.
       brings: what its nodes bring to a run besides their rows; None: nothing.
       keeps: which training rows a coordinator keeps; None: none.
+      privacy: what the `[privacy]` table of its charters may be, by `mechanism`; the first is meant
+        where a charter leaves that out.
       own_privacy: None where each party may add noise of its own; otherwise how an error goes on
         that refuses it, and its hint if it is not the usual one.
       reveals: what whoever looks on learns where no noise is added.
@@ -263,6 +269,7 @@ class Protocol(Generic[P]):
     real_nodes: bool
     brings: Brings | None
     keeps: Keeps | None
+    privacy: tuple[type[Table], ...]
     own_privacy: tuple[str, str | None] | None
     reveals: str
     scenario_tables: tuple[str, ...]
@@ -306,9 +313,12 @@ class Protocol(Generic[P]):
         return cast
 
     def message_types(self) -> tuple[type[Message], ...]:
-        """Every type that its nodes send."""
-        types: tuple[type[Message], ...] = self.find(self.messages) if self.messages else ()
-        return types
+        """Every type that its nodes send.
+
+        Raises:
+          LocalError: one of them does not state what it has to, see `protocol_messages`.
+        """
+        return protocol_messages(*self.find(self.messages)) if self.messages else ()
 
     def messages_per_round(
         self, parameters: P, parties: int, dimension: int

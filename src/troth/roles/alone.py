@@ -15,11 +15,13 @@ from troth.learning.requests import LocalResult, LocalUpdate
 from troth.learning.training import Training
 from troth.roles.messages import RoundMessage
 from troth.roles.node import Node
-from troth.wire import Float32s
+from troth.wire import Channel, Float32s
 
 
 class Silence(RoundMessage, frozen=True):
     """These protocols send nothing; a codec wants at least one type."""
+
+    channel = Channel.AUTHENTICATED
 
 
 class TrainerState(msgspec.Struct, frozen=True):

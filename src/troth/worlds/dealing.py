@@ -23,9 +23,8 @@ from troth.data.split import split_groups, split_rows
 from troth.errors import CharterError
 from troth.ids import NodeId, PartyId, party_id
 from troth.learning.build import build_model
-from troth.learning.losses import LossName, Task
 from troth.learning.models import Model
-from troth.learning.spec import ModelSpec
+from troth.learning.spec import LossName, ModelSpec, TaskKind
 from troth.learning.workbench import Workbench, build_workbench
 from troth.protocols.lookup import protocol_of
 from troth.references import resolve
@@ -143,7 +142,7 @@ def make_bench(
     *,
     features: tuple[int, ...],
     outputs: int,
-    task: Task,
+    task: TaskKind,
     loss: LossName | None,
     base: Path,
     x_NF: torch.Tensor,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from troth.attacks.spec import RandomData, Rejoin, UpdateAttack
-from troth.charter.rules.common import attackers, classes, party_names, sends_messages, tag
+from troth.charter.rules.common import attackers, classes, party_names, sends_messages
 from troth.charter.scenario import Scenario
 from troth.errors import CharterError
 from troth.protocols.tormentor.parameters import Tormentor
+from troth.specification import tag
 
 _ANY_LABEL = 2**63
 

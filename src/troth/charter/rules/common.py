@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from troth.attacks.spec import AttackSpec
 from troth.charter.charter import Charter
-from troth.charter.facts import FACTS, Facts
 from troth.charter.scenario import Scenario
+from troth.data.known import KNOWN, KnownSet
 from troth.data.spec import FileData, NamedData
 from troth.ids import PartyId, party_id
 from troth.protocols.lookup import protocol_of
-from troth.specification import Table
-
-
-def tag(table: Table) -> str:
-    """What a file calls this kind of table: `multi_krum`."""
-    return str(table.__struct_config__.tag)
 
 
 def party_names(scenario: Scenario) -> list[PartyId]:
@@ -67,10 +61,10 @@ def attackers(attack: AttackSpec, count: int) -> int:
     return attackers_wanted(attack.fraction, count)
 
 
-def facts(charter: Charter) -> Facts | None:
+def facts(charter: Charter) -> KnownSet | None:
     """What is known of the data without loading them."""
     data = charter.task.data
-    return FACTS[data.name] if isinstance(data, NamedData) else None
+    return KNOWN[data.name] if isinstance(data, NamedData) else None
 
 
 def classes(charter: Charter) -> int | None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from troth.charter.charter import Charter
-from troth.charter.rules.common import admitted, tag
+from troth.charter.rules.common import admitted
 from troth.charter.scenario import Scenario
+from troth.charter.words import listing
 from troth.charter.world import Cryptography, Puzzles
 from troth.errors import CharterError
 from troth.privacy.spec import NoPrivacy
 from troth.protocols.lookup import protocol_of
 from troth.protocols.protocol import Circumstances
 from troth.protocols.registry import PROTOCOLS
+from troth.specification import tag
 
 
 def _protocol_takes_the_training(charter: Charter) -> None:
@@ -42,6 +44,18 @@ def _tables_mean_something(scenario: Scenario) -> None:
             )
 
 
+def _protocol_knows_the_noise(charter: Charter) -> None:
+    protocol, privacy = protocol_of(charter.protocol), charter.privacy
+    if type(privacy) in protocol.privacy:
+        return
+    raise CharterError(
+        f'does not go with protocol = "{protocol.name}"',
+        key="privacy.mechanism",
+        value=tag(privacy),
+        hint=listing(tag(privacy), [tag(each) for each in protocol.privacy], what="it takes"),
+    )
+
+
 def _protocol_lets_parties_add_noise(scenario: Scenario) -> None:
     privacy, protocol = scenario.parties.privacy, protocol_of(scenario.charter.protocol)
     if isinstance(privacy, NoPrivacy) or protocol.own_privacy is None:
@@ -61,7 +75,7 @@ def _any_of(names: list[str]) -> str:
     return "protocol = " + " or ".join(f'"{name}"' for name in names)
 
 
-CHARTER_RULES = (_protocol_takes_the_training,)
+CHARTER_RULES = (_protocol_knows_the_noise, _protocol_takes_the_training)
 RULES = (
     _protocol_works_with_these_parties,
     _tables_mean_something,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from troth.charter.rules.common import admitted, coordinators, sends_messages, tag
+from troth.charter.rules.common import admitted, coordinators, sends_messages
 from troth.charter.rules.world import least_delay_s
 from troth.charter.scenario import Scenario
 from troth.charter.world import FixedCost
 from troth.errors import CharterError
 from troth.protocols.lookup import protocol_of
 from troth.protocols.protocol import Waiting
+from troth.specification import tag
 
 
 def _waiting(scenario: Scenario) -> Waiting | None:

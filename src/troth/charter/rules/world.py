@@ -5,11 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from troth.charter.keys import dotted
-from troth.charter.rules.common import cost_labels, parties_are_nodes, sends_messages, tag
+from troth.charter.rules.common import cost_labels, parties_are_nodes, sends_messages
 from troth.charter.scenario import Scenario
 from troth.charter.words import listing
 from troth.charter.world import Churn, FixedCost, LatencySpec, Network
 from troth.errors import CharterError
+from troth.specification import tag
 
 
 def _network_carries_something(scenario: Scenario) -> None:

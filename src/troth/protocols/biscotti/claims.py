@@ -29,9 +29,11 @@ from typing import Any
 
 import numpy as np
 
+from troth.chain.block import VerifiedBlock
+from troth.chain.ledger import KeepBlock
 from troth.crypto import signatures
+from troth.crypto.digest import DIGEST_BYTES
 from troth.crypto.group import POINT_BYTES
-from troth.crypto.puzzles import DIGEST_BYTES
 from troth.errors import PeerError
 from troth.ids import NodeId
 from troth.protocols.biscotti.hiding.dealing import SumShares
@@ -42,10 +44,11 @@ from troth.protocols.biscotti.ledger.block import (
     Block,
     CertifiedBlock,
     Contribution,
+    read_kept,
     signed_list,
 )
-from troth.protocols.biscotti.ledger.chain import Head
 from troth.protocols.biscotti.ledger.context import RoundContext
+from troth.protocols.biscotti.ledger.head import Head
 from troth.protocols.biscotti.ledger.link import signers_of
 from troth.protocols.biscotti.messages import (
     Accepted,
@@ -61,7 +64,7 @@ from troth.protocols.biscotti.messages import (
 )
 from troth.protocols.biscotti.roles import Plan
 from troth.protocols.biscotti.state import PeerState
-from troth.roles.effects import Effect, Keep, Perform, Received, Save, Send
+from troth.roles.effects import Access, Effect, Perform, Received, Save, Send
 from troth.roles.interception import intercept
 from troth.roles.messages import RoundMessage
 from troth.roles.node import Node, Role
@@ -120,7 +123,7 @@ class Witness:
         match effect:
             case Send(to=to, message=RoundMessage() as message):
                 self._says(peer, to, message)
-            case Keep(block=block):
+            case Access(request=KeepBlock(block=block)):
                 self._keeps(block)
             case Save(state=PeerState() as state):
                 self.grounds[peer] = state.head
@@ -202,9 +205,10 @@ class Witness:
 
     # ------------------------------------------------------------------ blocks
 
-    def _keeps(self, block: CertifiedBlock) -> None:
-        if block.hash in self.heads:
+    def _keeps(self, kept: VerifiedBlock) -> None:
+        if kept.hash in self.heads:
             return
+        block = read_kept(kept)
         below = self.heads[block.block.content.previous]
         self.heads[block.hash] = self.rules.follow(below, block)
         if block.certificate is not None:
@@ -225,12 +229,12 @@ class Witness:
         for offence in content.evidence:
             accused = offence.accused
             assert accused not in self.honest, f"{accused} is framed: {offence.kind}"
-        for line in content.contributions:
-            self._is_accepted(context, content, line)
+        for part in content.contributions:
+            self._is_accepted(context, content, part)
         if content.aggregate is not None:
             self._is_the_sum(context, content, content.aggregate)
 
-    def _is_accepted(self, context: RoundContext, block: Block, line: Contribution) -> None:
+    def _is_accepted(self, context: RoundContext, block: Block, part: Contribution) -> None:
         """A majority of the round's verifiers has signed for an update."""
         candidates = _entries(block.candidates)
         accepting = set()
@@ -243,21 +247,21 @@ class Witness:
                 signatures.verify(key, VERDICT, text, verdict.signature, signer=verdict.verifier)
             except PeerError:
                 continue
-            if line.update in accepted and verdict.verifier in context.verifiers:
+            if part.update in accepted and verdict.verifier in context.verifiers:
                 accepting.add(verdict.verifier)
         assert 2 * len(accepting) > len(context.verifiers), "an update counts without a majority"
-        assert self._may_have_majority(context, line.update)
-        if line.contributor in self.honest:
-            assert line.update in self.openings, f"{line.contributor} has made no such update"
+        assert self._may_have_majority(context, part.update)
+        if part.contributor in self.honest:
+            assert part.update in self.openings, f"{part.contributor} has made no such update"
 
     def _is_the_sum(self, context: RoundContext, block: Block, aggregate_D: Int64s) -> None:
         """What honest peers have contributed is in it, and no more than fits into the rest."""
         assert len(block.contributions) >= context.fewest
         rest_D = aggregate_D.copy()
         others = 0
-        for line in block.contributions:
-            if line.contributor in self.honest:
-                rest_D -= self.openings[line.update]
+        for part in block.contributions:
+            if part.contributor in self.honest:
+                rest_D -= self.openings[part.update]
             else:
                 others += 1
         assert np.abs(rest_D).max() <= others * self.rules.setting.bound, "not the sum"
@@ -265,10 +269,10 @@ class Witness:
     def _stake_is_earned(self, below: Head, block: CertifiedBlock) -> None:
         content, after = block.block.content, self.heads[block.hash].state.stake
         causes = {
-            "contributed": {line.contributor for line in content.contributions},
-            "verified": {line.verifier for line in content.verdicts},
-            "aggregated": {line.aggregator for line in content.acknowledgements},
-            "penalty": {line.accused for line in content.evidence},
+            "contributed": {part.contributor for part in content.contributions},
+            "verified": {part.verifier for part in content.verdicts},
+            "aggregated": {part.aggregator for part in content.acknowledgements},
+            "penalty": {part.accused for part in content.evidence},
         }
         table = below.state.stake.as_dict()
         for change in content.stake_changes:

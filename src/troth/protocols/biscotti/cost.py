@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from math import ceil
-
 import numpy as np
 
+from troth.crypto.digest import DIGEST_BYTES
 from troth.crypto.group import POINT_BYTES
-from troth.crypto.puzzles import DIGEST_BYTES
 from troth.crypto.sharing import SharingScheme
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.block import (
@@ -58,7 +56,7 @@ def messages_per_round(
     codec = Codec(MESSAGES)
     one = Round(1)
     v, m = protocol.verifiers, protocol.aggregators
-    r = min(ceil(protocol.sampled * parties), parties - v - m)
+    r = protocol.contributors_drawn(parties)
     byzantine = largest_byzantine(protocol.aggregation, r) or 0
     u = max(0, r - byzantine)
     tau, t = protocol.resolved_quorum, protocol.resolved_tolerated

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, comb
+from math import comb
 
 from troth.errors import CharterError, RoundFailedError
 from troth.ids import NodeId
@@ -107,12 +107,6 @@ def run_notes(
     return tuple(notes)
 
 
-def contributors_drawn(protocol: Biscotti, peers: int) -> int:
-    """Peers that are drawn to contribute in a round."""
-    others = peers - protocol.verifiers - protocol.aggregators
-    return max(0, min(ceil(protocol.sampled * peers), others))
-
-
 def _meaning(protocol: Biscotti, name: Property) -> str:
     m, verifiers = protocol.aggregators, protocol.verifiers
     match name:
@@ -189,7 +183,7 @@ def _demand(protocol: Biscotti, peers: int) -> list[str]:
     """A warning if peers are likely to be asked for more noise than they have slots."""
     if isinstance(protocol.noise.mask, NoMask):
         return []
-    noise, drawn = protocol.noise, contributors_drawn(protocol, peers)
+    noise, drawn = protocol.noise, protocol.contributors_drawn(peers)
     slots, chance = noise.slots, min(1.0, noise.noisers / (peers - 1))
     asked = drawn * chance
     served = sum(

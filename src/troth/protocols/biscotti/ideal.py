@@ -17,8 +17,8 @@ from troth.learning.requests import LocalUpdate
 from troth.protocols.biscotti.duties.selecting import SelectUpdates, rule_stream
 from troth.protocols.biscotti.hiding.masking import encode_update, to_wire
 from troth.protocols.biscotti.keys import PeerKeys
-from troth.protocols.biscotti.ledger.chain import Before, Head, Rules, model_digest
 from troth.protocols.biscotti.ledger.context import RoundContext
+from troth.protocols.biscotti.ledger.head import Before, Head, Rules, model_digest
 from troth.protocols.biscotti.ledger.lottery import next_seed, seed_input
 from troth.protocols.biscotti.ledger.stake import StakeTable, apply_changes, stake_changes
 from troth.wire import Float32s, Int64s

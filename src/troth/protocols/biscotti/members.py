@@ -8,6 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from troth.chain.ledger import MemoryLedgers
 from troth.crypto.noise_table import NoiseTable
 from troth.errors import UsageError
 from troth.ids import NodeId, PartyId
@@ -16,8 +17,8 @@ from troth.privacy.own import OwnPrivacy
 from troth.protocols.biscotti.failures import run_notes
 from troth.protocols.biscotti.hiding.released import released_privacy
 from troth.protocols.biscotti.keys import SEED_BYTES, PeerKeys
-from troth.protocols.biscotti.ledger.chain import Rules
-from troth.protocols.biscotti.ledger.setup import (
+from troth.protocols.biscotti.ledger.head import Rules
+from troth.protocols.biscotti.ledger.initializing import (
     entry_of,
     make_genesis,
     noise_requests,
@@ -110,7 +111,7 @@ def make_cast(casting: Casting[Biscotti]) -> Cast:
         party: partial(peer, plan=plan, keys=keys, table=members.tables[party])
         for party, keys in members.keys.items()
     }
-    return Cast(roles, tuple(roles), MESSAGES)
+    return Cast(roles, tuple(roles), MESSAGES, stores=MemoryLedgers)
 
 
 def account_of(
@@ -121,7 +122,7 @@ def account_of(
     training: Training,
     dimension: int,
 ) -> Account:
-    """What a peer's releases have cost."""
+    """What a peer's releases have cost, and what stake it holds."""
     state = load(PeerState)
     return Account(
         released_privacy(
@@ -131,7 +132,8 @@ def account_of(
             dimension=dimension,
             masked=0 if state is None else state.masked,
             contributed=0 if state is None else state.contributed,
-        )
+        ),
+        measures={} if state is None else {"stake": state.head.state.stake.as_dict()[party]},
     )
 
 

@@ -12,8 +12,8 @@ import msgspec
 
 from troth.crypto import vrf
 from troth.crypto.certificates import SIGNATURE_BYTES as CERTIFICATE_SIGNATURE_BYTES
+from troth.crypto.digest import DIGEST_BYTES, Digest
 from troth.crypto.merkle import Path
-from troth.crypto.puzzles import DIGEST_BYTES, Digest
 from troth.protocols.biscotti.ledger.block import (
     DEALING_BYTES,
     MAX_BLOCK_BYTES,
@@ -29,8 +29,8 @@ from troth.protocols.biscotti.ledger.block import (
     Signature,
     Verdict,
 )
-from troth.roles.messages import RoundMessage
-from troth.wire import Message, UInt32s
+from troth.roles.messages import RoundMessage, protocol_messages
+from troth.wire import Channel, Message, UInt32s
 
 MAX_SHARE_BYTES = 2**26
 MAX_LOCATOR = 64
@@ -46,12 +46,16 @@ Rows = Annotated[bytes, msgspec.Meta(max_length=MAX_COMMITMENT_BYTES)]
 class NoiseRequest(RoundMessage, frozen=True):
     """Contributor to noiser: I have drawn you (step 2 of the paper's figure 1)."""
 
+    channel = Channel.CONFIDENTIAL
+
     proof: Proof
     """Of the contributor's VRF, from which its noisers and its slot follow."""
 
 
 class NoiseGrant(RoundMessage, frozen=True):
     """Noiser to contributor: noise for you alone. A secret between the two."""
+
+    channel = Channel.CONFIDENTIAL
 
     slot: Slot
     seed: Digest
@@ -66,6 +70,8 @@ class NoiseGrant(RoundMessage, frozen=True):
 
 class NoNoise(RoundMessage, frozen=True):
     """Noiser to contributor: all my slots of this round are taken."""
+
+    channel = Channel.CONFIDENTIAL
 
 
 class NoiseUse(Part, frozen=True):
@@ -84,6 +90,8 @@ class NoiseUse(Part, frozen=True):
 class Masked(RoundMessage, frozen=True):
     """Contributor to verifiers: the update with noise on it (steps 3 and 4)."""
 
+    channel = Channel.AUTHENTICATED
+
     commitments: Rows
     """COMM(dw); its SHA-256 is the update's id."""
     values: UInt32s
@@ -94,15 +102,19 @@ class Masked(RoundMessage, frozen=True):
     noise: Annotated[tuple[NoiseUse, ...], msgspec.Meta(max_length=MAX_NOISERS)]
     """By noiser, ascending."""
     signature: Signature
-    """For `MASKED`, of `masked_text`."""
+    """For `MASKED_UPDATE`, of `masked_text`."""
 
 
 class NoUpdate(RoundMessage, frozen=True):
     """Contributor to verifiers: do not wait for me, too few noisers had noise left."""
 
+    channel = Channel.AUTHENTICATED
+
 
 class Accepted(RoundMessage, frozen=True):
     """Verifier to contributors and aggregators: the updates that it accepts (step 5)."""
+
+    channel = Channel.BROADCAST
 
     updates: Annotated[bytes, msgspec.Meta(max_length=MAX_PEERS * DIGEST_BYTES)]
     """Their ids, ascending, one after another."""
@@ -114,6 +126,8 @@ class Accepted(RoundMessage, frozen=True):
 
 class Shares(RoundMessage, frozen=True):
     """Contributor to one aggregator: its shares of the update without noise (step 6)."""
+
+    channel = Channel.CONFIDENTIAL
 
     commitments: Rows
     """To the data rows and, unless sharing is optimistic, to the random rows."""
@@ -129,6 +143,8 @@ class Shares(RoundMessage, frozen=True):
 class Held(RoundMessage, frozen=True):
     """Aggregator to the leader: the dealings of which I hold good shares."""
 
+    channel = Channel.AUTHENTICATED
+
     dealings: Annotated[bytes, msgspec.Meta(max_length=MAX_PEERS * DEALING_BYTES)]
     """Ascending, one after another."""
     signature: Signature
@@ -137,6 +153,8 @@ class Held(RoundMessage, frozen=True):
 
 class SumSet(RoundMessage, frozen=True):
     """Leader to aggregators: the agreed set U, and why it may be opened. Fields as in a block."""
+
+    channel = Channel.BROADCAST
 
     contributions: Annotated[tuple[Contribution, ...], msgspec.Meta(max_length=MAX_PEERS)]
     dealings: Annotated[bytes, msgspec.Meta(max_length=2 * MAX_PEERS * DEALING_BYTES)]
@@ -149,6 +167,8 @@ class SumSet(RoundMessage, frozen=True):
 
 class SetVote(RoundMessage, frozen=True):
     """Aggregator to the leader: this is the set that I would sum. One in a round, ever."""
+
+    channel = Channel.AUTHENTICATED
 
     signature: Signature
     """For `SET_VOTE`, of `set_text`."""
@@ -169,11 +189,15 @@ class SetQuorum(RoundMessage, frozen=True):
     missing in the second.
     """
 
+    channel = Channel.BROADCAST
+
     votes: Annotated[tuple[Vote, ...], msgspec.Meta(max_length=MAX_PEERS)]
 
 
 class SumShare(RoundMessage, frozen=True):
     """Aggregator to the leader: the sum of the shares of U (step 7). One in a round, ever."""
+
+    channel = Channel.AUTHENTICATED
 
     share: Annotated[bytes, msgspec.Meta(max_length=MAX_SHARE_BYTES)]
     signature: Signature
@@ -184,9 +208,13 @@ class Doubt(RoundMessage, frozen=True):
     """Leader to contributors: the sum did not hold, and you have not committed to your random rows.
     Commit to them now."""
 
+    channel = Channel.AUTHENTICATED
+
 
 class RandomRows(RoundMessage, frozen=True):
     """Contributor to aggregators: the commitments that were left out. They tell nothing of it."""
+
+    channel = Channel.BROADCAST
 
     rows: Rows
     signature: Signature
@@ -196,17 +224,23 @@ class RandomRows(RoundMessage, frozen=True):
 class Opened(RoundMessage, frozen=True):
     """Peer to the leader: the slot of this round that is audited."""
 
+    channel = Channel.AUTHENTICATED
+
     opening: NoiseOpening
 
 
 class Proposal(RoundMessage, frozen=True):
     """Leader to aggregators: the block of this round, for them to certify (step 8)."""
 
+    channel = Channel.BROADCAST
+
     block: Annotated[bytes, msgspec.Meta(max_length=MAX_BLOCK_BYTES)]
 
 
 class Endorsement(RoundMessage, frozen=True):
     """Aggregator to the leader: its part of the block's certificate."""
+
+    channel = Channel.AUTHENTICATED
 
     block: Digest
     signature: Annotated[
@@ -220,11 +254,15 @@ class Endorsement(RoundMessage, frozen=True):
 class Accusation(RoundMessage, frozen=True):
     """Peer to the leader: somebody's offence, for the block."""
 
+    channel = Channel.AUTHENTICATED
+
     evidence: Evidence
 
 
 class Announce(Message, frozen=True):
     """Peer to its neighbours: the last certified block of the chain that I have."""
+
+    channel = Channel.AUTHENTICATED
 
     anchor: Digest
     """Its hash; the chain's id where there is none."""
@@ -234,6 +272,8 @@ class Announce(Message, frozen=True):
 
 class Want(Message, frozen=True):
     """Send me what comes after the first of these blocks that you have on your chain."""
+
+    channel = Channel.AUTHENTICATED
 
     locator: Annotated[tuple[Digest, ...], msgspec.Meta(min_length=1, max_length=MAX_LOCATOR)]
     """Hashes of one's own chain, the highest first, ever fewer of the older ones."""
@@ -249,12 +289,14 @@ class WireBlock(Part, frozen=True):
 class Blocks(Message, frozen=True):
     """The answer to `Want`: blocks that follow each other, as many as fit."""
 
+    channel = Channel.AUTHENTICATED
+
     blocks: Annotated[tuple[WireBlock, ...], msgspec.Meta(max_length=MAX_BLOCKS)]
     more: bool
     """Whether there are others after them."""
 
 
-MESSAGES = (
+MESSAGES = protocol_messages(
     NoiseRequest,
     NoiseGrant,
     NoNoise,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Annotated, Literal
 
 import msgspec
@@ -191,6 +192,12 @@ class Biscotti(Table, tag_field="name", tag="biscotti", frozen=True, kw_only=Tru
                     value=name,
                     hint=f"set most_failures.{name}, or leave it out",
                 )
+
+    def contributors_drawn(self, peers: int) -> int:
+        """R: peers that are drawn to contribute in a round, of so many in all, as far as the
+        committees leave any."""
+        others = peers - self.verifiers - self.aggregators
+        return max(0, min(ceil(self.sampled * peers), others))
 
     def fewest(self, drawn: int) -> int:
         """The least updates of a sum, of so many that were drawn."""

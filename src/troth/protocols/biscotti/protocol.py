@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from troth.privacy.spec import NoPrivacy
 from troth.protocols.biscotti import rules
 from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.protocol import Brings, Operation, Protocol, Waiting, everybody
@@ -32,6 +33,7 @@ PROTOCOL = Protocol(
         real="operation.peer_files:read_peer",
     ),
     keeps=None,
+    privacy=(NoPrivacy,),
     own_privacy=(
         "in which all parties add the same noise",
         "set [protocol.noise] mask and [protocol.ledger_noise], or remove [parties.privacy]",
@@ -65,7 +67,7 @@ PROTOCOL = Protocol(
     operation=Operation(
         launch=None,
         verbs=("operation.verbs.genesis:genesis", "operation.verbs.chain:chain"),
-        readings=(),
+        readings=("operation.stake_readings:StakeShare", "operation.stake_readings:HONEST_STAKE"),
         chain=None,
         leaves="operation.chain_file:write_chain",
     ),

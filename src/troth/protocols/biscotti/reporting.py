@@ -38,16 +38,14 @@ class Reporter:
         if reported >= self.branch.head.height:
             # As they were on a longer chain that has lost: what was said cannot be taken back.
             return
-        head = await self.branch.head_at(self.branch.line[reported])
+        head = await self.branch.head_at(self.branch.hashes[reported])
         assert head is not None
         refused, self.refused = self.refused, []
         rules = self.branch.rules
-        for block in await self.node.kept_line(
-            self.branch.head.hash, above=reported, most_bytes=MAX_REPORTED_BYTES
-        ):
+        for block in await self.branch.blocks(above=reported, most_bytes=MAX_REPORTED_BYTES):
             head = rules.follow(head, block)
             content = block.block.content
-            accepted = [line.contributor for line in content.contributions]
+            accepted = [part.contributor for part in content.contributions]
             drawn = rules.context(head.recent[-1]).contributors
             await self.node.report(
                 content.round,
@@ -60,8 +58,8 @@ class Reporter:
                         if peer not in accepted
                     ),
                     *(
-                        Rejection(node=line.accused, reason=f"punished for {line.kind}")
-                        for line in content.evidence
+                        Rejection(node=part.accused, reason=f"punished for {part.kind}")
+                        for part in content.evidence
                     ),
                     *refused,
                 ],

@@ -27,7 +27,7 @@ from troth.protocols.biscotti.duties.noiser import Noiser
 from troth.protocols.biscotti.duties.verifier import Verifier
 from troth.protocols.biscotti.keys import PeerKeys
 from troth.protocols.biscotti.ledger.block import CertifiedBlock
-from troth.protocols.biscotti.ledger.chain import Head, Rules
+from troth.protocols.biscotti.ledger.head import Head, Rules
 from troth.protocols.biscotti.ledger.link import empty_block
 from troth.protocols.biscotti.messages import MESSAGES, Announce, Blocks, Want
 from troth.protocols.biscotti.reporting import Reporter
@@ -124,7 +124,7 @@ class Peer:
     def _compose(self, first: Head) -> None:
         """Our parts, as they were when our state was saved."""
         node, rules, state = self.node, self.rules, self.state
-        self.branch = Branch(node, rules, first, state.head, list(state.line))
+        self.branch = Branch(node, rules, first, state.head, list(state.branch))
         self.accuser = Accuser(state.pending)
         checker = Checker(node, rules, self.branch, self.accuser)
         self.catching_up = CatchingUp(
@@ -150,7 +150,7 @@ class Peer:
             self.state,
             head=self.head,
             begun=self.state.begun if over else max(round, self.state.begun),
-            line=tuple(self.branch.line),
+            branch=tuple(self.branch.hashes),
             forgot=self.state.forgot and not takes_part,
             since_s=now_s,
             takes_part=takes_part,

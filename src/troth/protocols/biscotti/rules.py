@@ -69,9 +69,7 @@ def _seats_are_filled(protocol: Biscotti, count: int) -> None:
 
 def _sums_are_opened(protocol: Biscotti, count: int) -> None:
     """As many contribute, and as many updates are accepted, as the smallest sum has."""
-    from troth.protocols.biscotti.failures import contributors_drawn
-
-    drawn = contributors_drawn(protocol, count)
+    drawn = protocol.contributors_drawn(count)
     fewest = protocol.fewest(drawn)
     if drawn < fewest:
         raise CharterError(
@@ -97,10 +95,9 @@ def _sums_are_opened(protocol: Biscotti, count: int) -> None:
 
 
 def _rule_works_with_those_drawn(protocol: Biscotti, count: int) -> None:
-    from troth.protocols.biscotti.failures import contributors_drawn
     from troth.robustness.bounds import check_aggregation
 
-    drawn, prefix = contributors_drawn(protocol, count), "protocol.aggregation"
+    drawn, prefix = protocol.contributors_drawn(count), "protocol.aggregation"
     try:
         check_aggregation(protocol.aggregation, drawn, prefix)
     except CharterError as error:

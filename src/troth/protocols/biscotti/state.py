@@ -6,7 +6,7 @@ import msgspec
 
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.block import Evidence
-from troth.protocols.biscotti.ledger.chain import Head
+from troth.protocols.biscotti.ledger.head import Head
 from troth.protocols.biscotti.messages import Announce
 from troth.records import Rejection
 from troth.wire import Float32s
@@ -25,8 +25,8 @@ class PeerState(msgspec.Struct, frozen=True):
     """The chain as it was then."""
     begun: Round
     """The last round that it has begun."""
-    line: tuple[bytes, ...]
-    """Hashes of the chain by height, from the genesis on."""
+    branch: tuple[bytes, ...] = msgspec.field(name="line")
+    """Hashes of the chain by height, from the genesis on. It is saved as `line`."""
     forgot: bool = False
     """Whether it may have begun rounds that it does not know of, as what it saved in them was lost.
     It listens until it begins a round that it cannot have begun then."""

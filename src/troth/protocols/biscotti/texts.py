@@ -18,7 +18,7 @@ from troth.protocols.biscotti.messages import Masked, NoiseUse, SumSet
 from troth.wire import Codec
 
 GRANT = "biscotti grant"
-MASKED = "biscotti masked"
+MASKED_UPDATE = "biscotti masked"
 SUM_SET = "biscotti sum set"
 SET_VOTE = "biscotti set vote"
 SUM_SHARE = "biscotti sum share"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from troth.ids import NodeId
+from troth.privacy.spec import NoPrivacy
 from troth.protocols.centralised.parameters import Centralised
 from troth.protocols.protocol import NOISELESS, Operation, Protocol, nobody_waits
 
@@ -24,6 +25,7 @@ PROTOCOL = Protocol(
     real_nodes=False,
     brings=None,
     keeps=None,
+    privacy=(NoPrivacy,),
     own_privacy=NOISELESS,
     reveals="the trainer is given everybody's data",
     scenario_tables=(),

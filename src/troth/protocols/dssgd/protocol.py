@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from troth.ids import NodeId
+from troth.privacy.spec import NoPrivacy
 from troth.protocols.dssgd import rules
 from troth.protocols.dssgd.parameters import DSSGD
 from troth.protocols.protocol import NOISELESS, Operation, Protocol, Waiting, everybody
@@ -23,6 +24,7 @@ PROTOCOL = Protocol(
     real_nodes=True,
     brings=None,
     keeps=None,
+    privacy=(NoPrivacy,),
     own_privacy=NOISELESS,
     reveals="parties send updates in the clear: whoever receives them learns what updates reveal",
     scenario_tables=(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from troth.privacy.spec import NoPrivacy
 from troth.protocols.protocol import NOISELESS, Operation, Protocol, everybody, nobody_waits
 from troth.protocols.standalone.parameters import Standalone
 
@@ -16,6 +17,7 @@ PROTOCOL = Protocol(
     real_nodes=False,
     brings=None,
     keeps=None,
+    privacy=(NoPrivacy,),
     own_privacy=NOISELESS,
     reveals="nothing leaves a party",
     scenario_tables=(),

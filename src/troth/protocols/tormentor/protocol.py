@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from troth.ids import NodeId
+from troth.privacy.spec import NoPrivacy
 from troth.protocols.protocol import Keeps, Operation, Protocol, Waiting, everybody
 from troth.protocols.tormentor import rules
 from troth.protocols.tormentor.parameters import Tormentor
@@ -28,6 +29,7 @@ PROTOCOL = Protocol(
     real_nodes=True,
     brings=None,
     keeps=Keeps(node=CURATOR, key="validation_fraction"),
+    privacy=(NoPrivacy,),
     own_privacy=None,
     reveals="parties send updates in the clear: whoever receives them learns what updates reveal",
     scenario_tables=("puzzles",),

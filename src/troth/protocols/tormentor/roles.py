@@ -16,7 +16,6 @@ from troth.protocols.tormentor import joining, rounds, steps
 from troth.protocols.tormentor import provider as provider_steps
 from troth.protocols.tormentor.messages import (
     Admission,
-    Answer,
     Curate,
     Curated,
     Delivered,
@@ -30,7 +29,6 @@ from troth.protocols.tormentor.messages import (
     Left,
     Next,
     Progress,
-    Question,
     Refused,
     Solve,
     Status,
@@ -50,6 +48,7 @@ from troth.protocols.tormentor.state import (
 from troth.protocols.tormentor.verification import examinations, judge
 from troth.records import Rejection
 from troth.roles.effects import Received
+from troth.roles.messages import Answer, Question
 from troth.roles.node import Node
 from troth.wire import Float32s
 
@@ -458,7 +457,7 @@ async def _ask(node: Node, plan: Plan, asked: Asked) -> Reply | Finished:
     while True:
         await node.send(BROKER, asked)
         while received := await node.receive(
-            Answer, Finished, sender=BROKER, deadline_s=plan.parameters.deadline_s
+            Answer, sender=BROKER, deadline_s=plan.parameters.deadline_s
         ):
             message = received.message
             if isinstance(message, Finished):

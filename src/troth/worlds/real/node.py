@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from troth import streams
-from troth.chain.ledger import Ledger
 from troth.crypto.identity import Identity, PublicId
 from troth.errors import UsageError
 from troth.ids import NodeId
@@ -65,7 +65,7 @@ async def run_node(
     observer: Observer,
     addresses: Mapping[NodeId, str] | None = None,
     limits: Limits | None = None,
-    ledger: Ledger | None = None,
+    store: Any = None,
 ) -> Outcome:
     """Play a node's role over TLS until it returns and its peers have what it sent.
 
@@ -73,7 +73,7 @@ async def run_node(
       peers: at least the public ids of all nodes that it has a link to.
       where: `Listen` for a hub and in a mesh, `Connect` for whoever connects to a hub.
       addresses: in a mesh, where those peers listen that the node connects to.
-      ledger: where blocks are kept, if the protocol has any.
+      store: what the role's `Access` requests are carried out on; None if it has none.
 
     Raises:
       UsageError: `peers` lacks one, or contradicts `identity`; `where` or `addresses` does not fit
@@ -105,7 +105,7 @@ async def run_node(
         journal=journal,
         observer=observer,
         limits=limits,
-        ledger=ledger,
+        store=store,
         lossy=mesh,
     )
     spokes = {

@@ -1,11 +1,16 @@
-"""How a curator or a provider reaches a broker: straight, or by Tor and no other way."""
+"""How whoever asks a broker reaches it: straight, or by Tor and no other way."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+from troth.errors import CharterError
+from troth.protocols.protocol import Protocol
+from troth.protocols.registry import PROTOCOLS
+from troth.wire import Channel, Message
 from troth.worlds.real.api.address import Address
 from troth.worlds.real.tor.authorisation import ClientKey
 from troth.worlds.real.tor.onion import check_transport
@@ -59,3 +64,29 @@ def through_socks(host: str, port: int) -> Reach:
         yield await running_socks(host, port)
 
     return reach
+
+
+def reachable_by_tor(messages: Sequence[type[Message]]) -> bool:
+    """Whether nodes that exchange these messages can do so by Tor: all of them are anonymous.
+
+    Other messages need a receiver that knows its sender, and travel over links between nodes that
+    know each other's addresses.
+    """
+    return bool(messages) and all(kind.channel is Channel.ANONYMOUS for kind in messages)
+
+
+def check_reachable_by_tor(protocol: Protocol[Any]) -> None:
+    """Check that a protocol's nodes can reach each other by Tor.
+
+    Raises:
+      CharterError: they cannot.
+    """
+    if not reachable_by_tor(protocol.message_types()):
+        able = [each for each in PROTOCOLS if reachable_by_tor(each.message_types())]
+        names = " or ".join(f'"{each.name}"' for each in able)
+        raise CharterError(
+            "has nodes that know each other, which are not reached by Tor",
+            key="protocol.name",
+            value=protocol.name,
+            hint=f"leave --tor out, or take name = {names}",
+        )

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from troth.charter.charter import Charter
 from troth.charter.loading import LoadedScenario
-from troth.data.examples import Examples, TaskKind
+from troth.data.examples import Examples
 from troth.data.own_files import read_rows
 from troth.data.root import data_root
 from troth.data.spec import FileData
 from troth.errors import CharterError, UsageError
 from troth.ids import NodeId, PartyId
+from troth.learning.spec import TaskKind
 from troth.worlds.dealing import Dealt, deal_rows
 from troth.worlds.real.honest import check_honest
 

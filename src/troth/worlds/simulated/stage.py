@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -245,7 +245,7 @@ def _corrupted(
             attackers=sum(other in attackers for other in parties),
             base=base,
         )
-    return Cast(roles, cast.leading, cast.messages, cast.own_models)
+    return replace(cast, roles=roles)
 
 
 def _shared(array: Float32s | Targets, scenario: Scenario) -> torch.Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from troth.protocols.biscotti.blaming.offences import fits
 from troth.protocols.biscotti.duties.desk import Desk
 from troth.protocols.biscotti.ledger.block import Evidence
-from troth.protocols.biscotti.ledger.chain import EVIDENCE_ROUNDS, Head
+from troth.protocols.biscotti.ledger.head import EVIDENCE_ROUNDS, Head
 
 MAX_PENDING = 16
 """Offences that a peer keeps in mind until a block punishes them."""
@@ -22,8 +22,8 @@ class Accuser:
 
     async def accuse(self, desk: Desk) -> None:
         """Tell the leader of a round that begins."""
-        for line in self.pending:
-            await desk.accuse(line)
+        for part in self.pending:
+            await desk.accuse(part)
         desk.accusations.clear()
 
     def add(self, evidence: Evidence) -> None:
@@ -38,8 +38,8 @@ class Accuser:
           head: the chain after the round.
         """
         self.pending = tuple(
-            line
-            for line in (*self.pending, *found)
-            if (line.accused, line.kind, line.round) not in head.state.punished
-            and line.round + EVIDENCE_ROUNDS > head.height
+            part
+            for part in (*self.pending, *found)
+            if (part.accused, part.kind, part.round) not in head.state.punished
+            and part.round + EVIDENCE_ROUNDS > head.height
         )[:MAX_PENDING]

@@ -24,10 +24,10 @@ import msgspec
 
 from troth.crypto import signatures
 from troth.crypto.commitments import add_commitments
+from troth.crypto.digest import DIGEST_BYTES
 from troth.crypto.group import POINT_BYTES, Point
 from troth.crypto.merkle import check_path
 from troth.crypto.noise_table import Seeds, check_seeds
-from troth.crypto.puzzles import DIGEST_BYTES
 from troth.crypto.seeded_bits import SeededBits
 from troth.crypto.sharing import ShareClaim, check_shares, parse_share
 from troth.errors import PeerError, RoundFailedError
@@ -48,8 +48,8 @@ from troth.protocols.biscotti.ledger.block import (
     read_block,
     read_certificate,
 )
-from troth.protocols.biscotti.ledger.chain import Rules
 from troth.protocols.biscotti.ledger.context import RoundContext
+from troth.protocols.biscotti.ledger.head import Rules
 from troth.protocols.biscotti.ledger.link import check_certificate, double_signers
 from troth.protocols.biscotti.messages import (
     Masked,
@@ -62,7 +62,7 @@ from troth.protocols.biscotti.messages import (
 )
 from troth.protocols.biscotti.texts import (
     GRANT,
-    MASKED,
+    MASKED_UPDATE,
     SET_VOTE,
     SUM_SET,
     SUM_SHARE,
@@ -77,7 +77,7 @@ from troth.protocols.biscotti.texts import (
 )
 from troth.wire import Codec, Message
 
-ONCE_A_ROUND = (VERDICT, ACKNOWLEDGEMENT, DEALING, MASKED, SUM_SET, SET_VOTE, SUM_SHARE)
+ONCE_A_ROUND = (VERDICT, ACKNOWLEDGEMENT, DEALING, MASKED_UPDATE, SUM_SET, SET_VOTE, SUM_SHARE)
 """Purposes for which an honest peer signs one text in a round."""
 
 _MESSAGES = Codec([Masked, NoiseGrant, RandomRows, Shares, SumSet, SumShare])
@@ -302,7 +302,7 @@ def _bad_noise(case: _Case, parts: list[bytes]) -> None:
 
 def _bad_update(case: _Case, parts: list[bytes]) -> None:
     message: Masked = case.message(_only(parts), Masked)
-    case.signed(MASKED, masked_text(case.context, message), message.signature)
+    case.signed(MASKED_UPDATE, masked_text(case.context, message), message.signature)
     _refuses(lambda: check_masked(case.setting, case.context, case.accused, message, case.seed))
 
 
@@ -362,9 +362,9 @@ def _bad_sum(case: _Case, parts: list[bytes]) -> None:
     if not len(commitments) == len(roots) == len(agreed.contributions):
         raise NotProvenError("does not hold what all of the set have dealt")
     points = []
-    for line, encoded, root in zip(agreed.contributions, commitments, roots, strict=True):
-        if line.dealing != dealing_of(context, encoded, root):
-            raise NotProvenError(f"holds something else than {line.contributor} has dealt")
+    for part, encoded, root in zip(agreed.contributions, commitments, roots, strict=True):
+        if part.dealing != dealing_of(context, encoded, root):
+            raise NotProvenError(f"holds something else than {part.contributor} has dealt")
         points.append(setting.points(encoded, setting.scheme.rows, sender=_JUDGE))
     _refuses(lambda: _check_sum(case, number, message.share, add_commitments(points)))
 

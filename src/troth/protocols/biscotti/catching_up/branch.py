@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from troth.chain.block import VerifiedBlock
+from troth.chain.ledger import KeepBlock, ReadBranch
 from troth.protocols.biscotti.catching_up.gossip import MAX_ANSWER_BYTES
-from troth.protocols.biscotti.ledger.block import CertifiedBlock, VerifiedBlock
-from troth.protocols.biscotti.ledger.chain import Head, Rules
+from troth.protocols.biscotti.ledger.block import CertifiedBlock, read_kept
+from troth.protocols.biscotti.ledger.head import Head, Rules
 from troth.roles.node import Node
 
 KEPT_HEADS = 8
@@ -23,7 +25,7 @@ class Branch:
     """Before the first block."""
     head: Head
     """Our last block."""
-    line: list[bytes]
+    hashes: list[bytes]
     """Hashes of our chain by height, from the genesis on."""
     heads: dict[bytes, Head] = field(init=False)
     """The last states of the chain, by hash; older ones are computed again when they are needed."""
@@ -39,13 +41,28 @@ class Branch:
           blocks: each with the chain after it, ascending.
         """
         for block, _ in blocks:
-            await self.node.keep(VerifiedBlock(block))
-        self.line = [*self.line[: below + 1], *(block.hash for block, _ in blocks)]
+            await self.keep(block)
+        self.hashes = [*self.hashes[: below + 1], *(block.hash for block, _ in blocks)]
         self.head = blocks[-1][1]
         for _, after in blocks:
             self.heads[after.hash] = after
         for _ in range(len(self.heads) - KEPT_HEADS):
             del self.heads[next(iter(self.heads))]
+
+    async def keep(self, block: CertifiedBlock) -> None:
+        """Have our ledger keep a block that holds, whether or not we go on from it."""
+        await self.node.access(KeepBlock(VerifiedBlock(block.sealed)))
+
+    async def blocks(
+        self, *, above: int, most_bytes: int, tip: bytes | None = None
+    ) -> list[CertifiedBlock]:
+        """The first blocks above a height that our ledger has, as `Ledger.branch` gives them.
+
+        Args:
+          tip: hash of the block that the branch ends with; None is our last block.
+        """
+        request = ReadBranch(tip or self.head.hash, above, most_bytes)
+        return [read_kept(block) for block in await self.node.access(request)]
 
     async def head_at(self, block_hash: bytes) -> Head | None:
         """The chain after a block that we have; None if we do not have it. What is not at hand is
@@ -54,9 +71,7 @@ class Branch:
             return self.heads[block_hash]
         head = self.first
         while head.hash != block_hash:
-            kept = await self.node.kept_line(
-                block_hash, above=head.height, most_bytes=MAX_ANSWER_BYTES
-            )
+            kept = await self.blocks(above=head.height, most_bytes=MAX_ANSWER_BYTES, tip=block_hash)
             if not kept:
                 return None
             for block in kept:

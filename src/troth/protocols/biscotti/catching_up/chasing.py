@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from troth.chain.forks import preference
+from troth.chain.ledger import ReadBranch
 from troth.errors import PeerError
 from troth.ids import NodeId
 from troth.protocols.biscotti.catching_up.branch import Branch
@@ -21,12 +22,10 @@ from troth.protocols.biscotti.catching_up.gossip import (
 )
 from troth.protocols.biscotti.ledger.block import (
     CertifiedBlock,
-    VerifiedBlock,
-    encode_certificate,
     read_block,
     read_certificate,
 )
-from troth.protocols.biscotti.ledger.chain import Head, Rules
+from troth.protocols.biscotti.ledger.head import Head, Rules
 from troth.protocols.biscotti.messages import MAX_BLOCKS, Announce, Blocks, Want, WireBlock
 from troth.roles.node import Node
 from troth.wire import Message
@@ -115,7 +114,7 @@ class CatchingUp:
                 ),
             )
             self.asked, self.reached = (best, now_s + self.rules.parameters.phase_s), 0
-            await self.node.send(best, locator(self.branch.line))
+            await self.node.send(best, locator(self.branch.hashes))
 
     def _give_up(self, peer: NodeId) -> None:
         self.failed[peer] += 1
@@ -124,24 +123,16 @@ class CatchingUp:
     async def serve(self, sender: NodeId, message: Want) -> None:
         """Send what comes after the first block of theirs that is on our chain."""
         head = self.branch.head
-        heights = {block_hash: height for height, block_hash in enumerate(self.branch.line)}
+        heights = {block_hash: height for height, block_hash in enumerate(self.branch.hashes)}
         above = next((heights[hash] for hash in message.locator if hash in heights), None)
         if above is None or self.answers[sender] >= MAX_ANSWERS:
             return
-        kept = await self.node.kept_line(head.hash, above=above, most_bytes=MAX_ANSWER_BYTES)
+        kept = await self.node.access(ReadBranch(head.hash, above, MAX_ANSWER_BYTES))
         blocks = kept[:MAX_BLOCKS]
         await self._answer(
             sender,
             Blocks(
-                tuple(
-                    WireBlock(
-                        block.block.data,
-                        None
-                        if block.certificate is None
-                        else encode_certificate(block.certificate),
-                    )
-                    for block in blocks
-                ),
+                tuple(WireBlock(block.data, block.certificate) for block in blocks),
                 more=bool(blocks) and blocks[-1].hash != head.hash,
             ),
         )
@@ -182,7 +173,7 @@ class CatchingUp:
             self._give_up(sender)
             return
         for block, _ in checked:
-            await self.node.keep(VerifiedBlock(block))
+            await self.branch.keep(block)
         top = checked[-1][1]
         # Empty blocks at the end are the sender's own affair.
         while checked and checked[-1][0].certificate is None:
@@ -194,7 +185,7 @@ class CatchingUp:
         if message.more and top.height > self.reached:
             self.reached = top.height
             self.asked = sender, await self.node.now() + self.rules.parameters.phase_s
-            await self.node.send(sender, Want((top.hash, self.branch.line[0])))
+            await self.node.send(sender, Want((top.hash, self.branch.hashes[0])))
 
 
 def _read(sent: WireBlock, sender: NodeId) -> CertifiedBlock:

@@ -10,9 +10,9 @@ from troth.protocols.biscotti.blaming.accusing import Accuser
 from troth.protocols.biscotti.blaming.offences import two_blocks
 from troth.protocols.biscotti.catching_up.branch import Branch
 from troth.protocols.biscotti.ledger.block import CertifiedBlock, encode_certificate
-from troth.protocols.biscotti.ledger.blocks import VerifyBlock, check_signers
-from troth.protocols.biscotti.ledger.chain import Head, Rules
+from troth.protocols.biscotti.ledger.head import Head, Rules
 from troth.protocols.biscotti.ledger.link import check_certificate, double_signers, empty_block
+from troth.protocols.biscotti.ledger.verifying import VerifyBlock, check_signers
 from troth.roles.node import Node
 
 
@@ -61,7 +61,7 @@ class Checker:
     async def _witness(self, block: CertifiedBlock) -> None:
         """Find out who has certified two blocks of one round: this one, and one on our chain."""
         height = block.block.content.height
-        ours = await self.node.kept_line(self.branch.head.hash, above=height - 1, most_bytes=1)
+        ours = await self.branch.blocks(above=height - 1, most_bytes=1)
         if not ours or ours[0].certificate is None:
             return
         for liar in double_signers(self.rules.genesis, ours[0], block):

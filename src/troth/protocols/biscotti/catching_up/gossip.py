@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from troth.chain.forks import preference
 from troth.ids import NodeId
-from troth.protocols.biscotti.ledger.chain import Head
+from troth.protocols.biscotti.ledger.head import Head
 from troth.protocols.biscotti.messages import MAX_LOCATOR, Announce, Want
 
 MAX_ANSWER_BYTES = 2**23
@@ -50,17 +50,17 @@ def is_better(message: Announce, head: Head) -> bool:
     return preference(message.certified, message.anchor) > head.preference()
 
 
-def locator(line: Sequence[bytes]) -> Want:
+def locator(branch: Sequence[bytes]) -> Want:
     """A request for what follows our chain.
 
     Args:
-      line: the hashes of our chain, from the genesis on.
+      branch: the hashes of our chain, from the genesis on.
     """
     hashes: list[bytes] = []
-    step, place = 1, len(line) - 1
+    step, place = 1, len(branch) - 1
     while place > 0 and len(hashes) < MAX_LOCATOR - 1:
-        hashes.append(line[place])
+        hashes.append(branch[place])
         if len(hashes) >= _CLOSE:
             step *= 2
         place -= step
-    return Want((*hashes, line[0]))
+    return Want((*hashes, branch[0]))

@@ -10,7 +10,7 @@ import msgspec
 
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.block import CertifiedBlock
-from troth.protocols.biscotti.ledger.chain import Head, Rules
+from troth.protocols.biscotti.ledger.head import Head, Rules
 from troth.protocols.biscotti.state import PeerState
 
 
@@ -19,7 +19,7 @@ class Past:
     """A chain up to its last certified block: empty ones on top are their maker's own affair."""
 
     head: Head
-    line: tuple[bytes, ...]
+    branch: tuple[bytes, ...]
     """Hashes by height, from the genesis on."""
     drawn: int
     """Rounds up to the one on top of it that drew the peer as a contributor."""
@@ -27,7 +27,7 @@ class Past:
     @property
     def certified_height(self) -> int:
         """Of the last certified block; 0 if there is none."""
-        return self.line.index(self.head.anchor)
+        return self.branch.index(self.head.anchor)
 
 
 def past_of(rules: Rules, first: Head, blocks: Iterable[CertifiedBlock], me: NodeId) -> Past:
@@ -37,17 +37,17 @@ def past_of(rules: Rules, first: Head, blocks: Iterable[CertifiedBlock], me: Nod
       first: before the first block.
       blocks: ascending, from the first.
     """
-    head, line = first, [first.hash]
+    head, branch = first, [first.hash]
     drawn = int(_drawn(rules, head, me))
-    last = (head, len(line), drawn)
+    last = (head, len(branch), drawn)
     for block in blocks:
         head = rules.follow(head, block)
-        line.append(block.hash)
+        branch.append(block.hash)
         drawn += _drawn(rules, head, me)
         if block.certificate is not None:
-            last = (head, len(line), drawn)
+            last = (head, len(branch), drawn)
     head, length, drawn = last
-    return Past(head, tuple(line[:length]), drawn)
+    return Past(head, tuple(branch[:length]), drawn)
 
 
 def state_on(
@@ -66,7 +66,7 @@ def state_on(
         return PeerState(
             past.head,
             begun,
-            past.line,
+            past.branch,
             forgot=True,
             checkpoint=checkpoint,
             masked=past.drawn,
@@ -76,7 +76,7 @@ def state_on(
         before,
         head=past.head,
         begun=max(before.begun, begun),
-        line=past.line,
+        branch=past.branch,
         checkpoint=checkpoint or before.checkpoint,
         since_s=-1.0,
         takes_part=False,

@@ -7,7 +7,7 @@ from collections import Counter
 
 from troth.chain import bitmap
 from troth.crypto import signatures
-from troth.crypto.puzzles import DIGEST_BYTES
+from troth.crypto.digest import DIGEST_BYTES
 from troth.errors import PeerError
 from troth.ids import NodeId
 from troth.protocols.biscotti.blaming.auditing import CheckOpening
@@ -21,6 +21,7 @@ from troth.protocols.biscotti.hiding.dealing import (
     check_rows_of,
     update_of,
 )
+from troth.protocols.biscotti.ledger.agreed_set import FieldError, Statement, check_set
 from troth.protocols.biscotti.ledger.block import (
     ACKNOWLEDGEMENT,
     DEALING_BYTES,
@@ -31,8 +32,8 @@ from troth.protocols.biscotti.ledger.block import (
     read_block,
     signed_list,
 )
-from troth.protocols.biscotti.ledger.blocks import FieldError, Statement, VerifyBlock, check_set
 from troth.protocols.biscotti.ledger.context import RoundContext
+from troth.protocols.biscotti.ledger.verifying import VerifyBlock
 from troth.protocols.biscotti.messages import (
     Accepted,
     Endorsement,
@@ -232,8 +233,8 @@ class Aggregator:
             return
         for verdict in agreed.verdicts:
             await self._compare(verdict, agreed.candidates)
-        lines = {line.update + line.dealing: line.contributor for line in agreed.contributions}
-        if any(self.dealt.get(entry) != contributor for entry, contributor in lines.items()):
+        parts = {part.update + part.dealing: part.contributor for part in agreed.contributions}
+        if any(self.dealt.get(entry) != contributor for entry, contributor in parts.items()):
             return
         self._voted = digest
         signature = desk.keys.signing.sign(SET_VOTE, set_text(context, digest))
@@ -255,7 +256,7 @@ class Aggregator:
                 voters.add(vote.aggregator)
         if len(voters) < context.parameters.resolved_quorum:
             return
-        members = sorted(line.contributor for line in self._set.contributions)
+        members = sorted(part.contributor for part in self._set.contributions)
         summed = await desk.node.compute(
             SumShares(desk.setting, tuple(self.shares[peer].share for peer in members))
         )
@@ -356,11 +357,11 @@ def check_set_signatures(context: RoundContext, agreed: SumSet) -> None:
         text = signed_list(context.chain, context.round, entries)
         key = context.entries[verdict.verifier].signing
         signatures.verify(key, VERDICT, text, verdict.signature, signer=verdict.verifier)
-    for line in agreed.acknowledgements:
-        entries = chosen(line.held, agreed.dealings, width=DEALING_BYTES)
+    for part in agreed.acknowledgements:
+        entries = chosen(part.held, agreed.dealings, width=DEALING_BYTES)
         text = signed_list(context.chain, context.round, entries)
-        key = context.entries[line.aggregator].signing
-        signatures.verify(key, ACKNOWLEDGEMENT, text, line.signature, signer=line.aggregator)
+        key = context.entries[part.aggregator].signing
+        signatures.verify(key, ACKNOWLEDGEMENT, text, part.signature, signer=part.aggregator)
 
 
 def chosen(bits: bytes, table: bytes, *, width: int = DIGEST_BYTES) -> bytes:

@@ -30,7 +30,7 @@ from troth.protocols.biscotti.messages import (
 )
 from troth.protocols.biscotti.texts import (
     GRANT,
-    MASKED,
+    MASKED_UPDATE,
     ROWS,
     dealing_of,
     dealing_text,
@@ -184,7 +184,7 @@ class Contributor:
             tuple(uses),
             bytes(64),
         )
-        signature = desk.keys.signing.sign(MASKED, masked_text(context, unsigned))
+        signature = desk.keys.signing.sign(MASKED_UPDATE, masked_text(context, unsigned))
         self.shown = True
         await desk.send(context.verifiers, msgspec.structs.replace(unsigned, signature=signature))
 

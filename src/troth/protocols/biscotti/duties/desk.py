@@ -12,8 +12,8 @@ from troth.learning.training import Training
 from troth.protocols.biscotti.blaming.offences import fits, judge
 from troth.protocols.biscotti.keys import PeerKeys
 from troth.protocols.biscotti.ledger.block import Evidence
-from troth.protocols.biscotti.ledger.chain import Head, Rules
 from troth.protocols.biscotti.ledger.context import RoundContext
+from troth.protocols.biscotti.ledger.head import Head, Rules
 from troth.protocols.biscotti.messages import Accusation
 from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.biscotti.setting import Setting

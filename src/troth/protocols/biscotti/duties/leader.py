@@ -20,6 +20,7 @@ from troth.protocols.biscotti.duties.aggregator import Aggregator, check_vote
 from troth.protocols.biscotti.duties.desk import DOUBTED, HELD, SUMMED, Desk
 from troth.protocols.biscotti.duties.verifier import split
 from troth.protocols.biscotti.hiding.dealing import OpenedSum, OpenSum
+from troth.protocols.biscotti.ledger.agreed_set import Statement, choose_set, sum_set
 from troth.protocols.biscotti.ledger.block import (
     ACKNOWLEDGEMENT,
     DEALING_BYTES,
@@ -34,14 +35,8 @@ from troth.protocols.biscotti.ledger.block import (
     seal_block,
     signed_list,
 )
-from troth.protocols.biscotti.ledger.blocks import (
-    MAX_JUDGED,
-    Statement,
-    build_block,
-    certify,
-    choose_set,
-    sum_set,
-)
+from troth.protocols.biscotti.ledger.building import build_block, certify
+from troth.protocols.biscotti.ledger.verifying import MAX_JUDGED
 from troth.protocols.biscotti.messages import (
     Accusation,
     Doubt,
@@ -212,7 +207,7 @@ class Leader:
             return
         if context.optimistic and enough:
             self._doubts = True
-            contributors = [line.contributor for line in agreed.contributions]
+            contributors = [part.contributor for part in agreed.contributions]
             await self._desk.send(contributors, Doubt(context.round))
         else:
             await self._propose(None, None)
@@ -225,7 +220,7 @@ class Leader:
         """
         agreed, rows = self._set, self._aggregator.rows
         assert agreed is not None
-        everything = all(line.contributor in rows for line in agreed.contributions)
+        everything = all(part.contributor in rows for part in agreed.contributions)
         if everything and not self._knows:
             self._knows = True
             opened = await self._opened_sum(agreed, doubted=True)
@@ -238,13 +233,13 @@ class Leader:
     async def _opened_sum(self, agreed: SumSet, *, doubted: bool = False) -> OpenedSum:
         desk, context = self._desk, self._desk.context
         senders = sorted(self._sums)
-        dealt = [self._aggregator.shares[line.contributor] for line in agreed.contributions]
+        dealt = [self._aggregator.shares[part.contributor] for part in agreed.contributions]
         commitments = [message.commitments for message in dealt]
         if doubted:
             rows = self._aggregator.rows
             commitments = [
-                encoded + rows[line.contributor].rows
-                for encoded, line in zip(commitments, agreed.contributions, strict=True)
+                encoded + rows[part.contributor].rows
+                for encoded, part in zip(commitments, agreed.contributions, strict=True)
             ]
         opened = await desk.node.compute(
             OpenSum(
@@ -282,12 +277,12 @@ class Leader:
     def _proven(self) -> list[Evidence]:
         """The evidence that holds and was not used yet."""
         desk = self._desk
-        for line in self._unproven:
-            offence = (line.accused, line.kind, line.round)
+        for part in self._unproven:
+            offence = (part.accused, part.kind, part.round)
             known = offence in self._evidence or offence in desk.head.state.punished
-            room = len(self._evidence) < MAX_JUDGED and fits(line)
-            if not known and room and desk.proves(line):
-                self._evidence[offence] = line
+            room = len(self._evidence) < MAX_JUDGED and fits(part)
+            if not known and room and desk.proves(part):
+                self._evidence[offence] = part
         return list(self._evidence.values())
 
     async def _certify(self) -> None:

@@ -6,15 +6,15 @@ from __future__ import annotations
 from itertools import pairwise
 
 from troth.crypto import signatures
-from troth.crypto.puzzles import DIGEST_BYTES
+from troth.crypto.digest import DIGEST_BYTES
 from troth.errors import PeerError
 from troth.ids import NodeId
 from troth.protocols.biscotti.blaming.offences import bad_update, reused_slot
 from troth.protocols.biscotti.duties.desk import MASKED, Desk
 from troth.protocols.biscotti.duties.selecting import SelectUpdates, rule_stream
 from troth.protocols.biscotti.hiding.masking import CheckMasked, check_sizes
+from troth.protocols.biscotti.ledger.agreed_set import Statement
 from troth.protocols.biscotti.ledger.block import VERDICT, signed_list
-from troth.protocols.biscotti.ledger.blocks import Statement
 from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.messages import Accepted, Masked, NoiseUse, NoUpdate
 from troth.protocols.biscotti.texts import update_id

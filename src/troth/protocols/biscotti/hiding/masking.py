@@ -51,7 +51,7 @@ from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.ledger.genesis import PublicEntry
 from troth.protocols.biscotti.messages import Masked, NoiseUse
 from troth.protocols.biscotti.setting import Setting
-from troth.protocols.biscotti.texts import GRANT, MASKED, grant_text, masked_text
+from troth.protocols.biscotti.texts import GRANT, MASKED_UPDATE, grant_text, masked_text
 from troth.wire import Float32s, Int64s, UInt32s
 
 _OFFSET = 2**31
@@ -265,7 +265,7 @@ def opening_claim(
         raise PeerError("is no contributor of this round", culprits=(sender,))
     signatures.verify(
         context.entries[sender].signing,
-        MASKED,
+        MASKED_UPDATE,
         masked_text(context, message),
         message.signature,
         signer=sender,

@@ -16,15 +16,18 @@ majorities may certify the same block.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, NewType
+from typing import Annotated, Literal
 
 import msgspec
 
+from troth.chain.block import SealedBlock
+from troth.chain.errors import BlockError
 from troth.chain.sealed import Sealed, seal, unseal
 from troth.crypto import certificates
+from troth.crypto.digest import DIGEST_BYTES, Digest
 from troth.crypto.merkle import MAX_PATH
-from troth.crypto.puzzles import DIGEST_BYTES, Digest
 from troth.crypto.signatures import SIGNATURE_BYTES
+from troth.errors import PeerError, VerificationError
 from troth.ids import NodeId, Round
 from troth.specification import NAME_PATTERN
 from troth.wire import Codec, Int64s, Message
@@ -61,7 +64,7 @@ Reason = Literal["contributed", "verified", "aggregated", "penalty"]
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A line of a block."""
+    """A part of a block."""
 
 
 class Contribution(Part, frozen=True):
@@ -199,6 +202,7 @@ class Certificate(Message, frozen=True):
 
 _BLOCKS = Codec([Block], max_bytes=MAX_BLOCK_BYTES)
 _CERTIFICATES = Codec([Certificate], max_bytes=MAX_CERTIFICATE_BYTES)
+_OURSELVES = NodeId("ourselves")
 
 
 @dataclass(frozen=True)
@@ -214,12 +218,18 @@ class CertifiedBlock:
         """The block's."""
         return self.block.digest
 
-
-VerifiedBlock = NewType("VerifiedBlock", CertifiedBlock)
-"""One that a peer may keep and build on. It comes from one of two sources, and from nowhere else:
-all its checks, the structure's and the protocol's, have passed here; or somebody whom this peer's
-owner trusts has named it, or a block above it, by its hash (`chain.audit.Trusted`), and what is
-left of the checks has passed."""
+    @property
+    def sealed(self) -> SealedBlock:
+        """The same as bytes, as a chain keeps it."""
+        block, certificate = self.block, self.certificate
+        return SealedBlock(
+            hash=block.digest,
+            height=block.content.height,
+            previous=block.content.previous,
+            index=block.index,
+            data=block.data,
+            certificate=None if certificate is None else encode_certificate(certificate),
+        )
 
 
 def seal_block(block: Block) -> Sealed[Block]:
@@ -247,6 +257,37 @@ def read_certificate(data: bytes, *, sender: NodeId) -> Certificate:
       PeerError: `data` is no certificate in its canonical encoding; the culprit is `sender`.
     """
     return unseal(_CERTIFICATES, Certificate, data, sender=sender).content
+
+
+def read_sealed(block: SealedBlock, sender: NodeId) -> CertifiedBlock:
+    """The block that somebody's chain holds, not verified.
+
+    Raises:
+      BlockError: its `encoding` or its `certificate` is wrong; the culprit is `sender`.
+    """
+    field = "encoding"
+    try:
+        record = read_block(block.data, sender=sender)
+        field = "certificate"
+        certificate = block.certificate
+        return CertifiedBlock(
+            record, None if certificate is None else read_certificate(certificate, sender=sender)
+        )
+    except PeerError as error:
+        problem = f"is wrong: {error.message}"
+        raise BlockError(block.height, field, problem, sender=sender) from None
+
+
+def read_kept(block: SealedBlock) -> CertifiedBlock:
+    """One of a node's own blocks, which was verified before its ledger took it.
+
+    Raises:
+      VerificationError: it was altered since.
+    """
+    try:
+        return read_sealed(block, _OURSELVES)
+    except BlockError as error:
+        raise VerificationError(f"block {block.height}: {error.field} {error.problem}") from None
 
 
 def encode_certificate(certificate: Certificate) -> bytes:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha512
-from math import ceil
 
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.genesis import PublicEntry
@@ -102,7 +101,7 @@ class RoundContext:
         or uses up noise, for an update that verifiers would leave out."""
         seated = {*self.verifiers, *self.aggregators}
         others = [peer for peer in self.stake.peers if peer not in seated]
-        wanted = ceil(self.parameters.sampled * len(self.stake.peers))
+        wanted = self.parameters.contributors_drawn(len(self.stake.peers))
         return tuple(sorted(self._shuffled(b"contributor", others)[:wanted]))
 
     @cached_property

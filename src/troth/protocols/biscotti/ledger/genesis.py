@@ -21,12 +21,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from troth.chain.errors import GenesisError
 from troth.chain.sealed import Sealed, seal, unseal
 from troth.crypto import certificates, vrf
 from troth.crypto.certificates import PossessedKey
-from troth.crypto.puzzles import Digest
+from troth.crypto.digest import Digest
 from troth.crypto.signatures import PUBLIC_KEY_BYTES, SigningKey, verify
-from troth.errors import PeerError, UsageError, VerificationError
+from troth.errors import PeerError, UsageError, VerificationError, reason_of
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.block import MAX_PEERS, Part, PeerName, RoundNumber, Signature
 from troth.wire import Codec, Message, shown
@@ -52,19 +53,6 @@ BlsSignature = Annotated[
 ]
 CharterDigest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$(?!\n)")]
 Stake = Annotated[int, msgspec.Meta(ge=0, le=MAX_STAKE)]
-
-
-class GenesisError(VerificationError):
-    """A genesis is not what it should be.
-
-    Args:
-      field: the first of its fields that is wrong.
-      problem: what is wrong with it, and whose it is.
-    """
-
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"genesis: {field}: {problem}")
-        self.field, self.problem = field, problem
 
 
 class PublicEntry(Part, frozen=True):
@@ -316,9 +304,7 @@ def write_public_file(path: Path, entry: PublicEntry) -> None:
     try:
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be written: {(error.strerror or str(error)).lower()}"
-        ) from None
+        raise UsageError(f"{path}: cannot be written: {reason_of(error)}") from None
 
 
 def read_public_file(path: Path) -> PublicEntry:
@@ -332,9 +318,7 @@ def read_public_file(path: Path) -> PublicEntry:
         with path.open("rb") as file:
             data = file.read(MAX_PUBLIC_FILE_BYTES + 1)
     except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read: {(error.strerror or str(error)).lower()}"
-        ) from None
+        raise UsageError(f"{path}: cannot be read: {reason_of(error)}") from None
     try:
         if len(data) > MAX_PUBLIC_FILE_BYTES:
             raise ValueError(f"more than {MAX_PUBLIC_FILE_BYTES} bytes")

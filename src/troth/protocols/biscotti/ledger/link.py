@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from troth.chain import bitmap
+from troth.chain.errors import BlockError
 from troth.chain.sealed import Sealed
 from troth.crypto import signatures, vrf
 from troth.crypto.certificates import verify_aggregate
-from troth.crypto.puzzles import DIGEST_BYTES
+from troth.crypto.digest import DIGEST_BYTES
 from troth.errors import PeerError
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.block import (
@@ -42,19 +43,6 @@ from troth.protocols.biscotti.ledger.lottery import first_seed, next_seed, seed_
 from troth.protocols.biscotti.ledger.stake import StakeTable, apply_changes, stake_changes
 
 _PASSED = NodeId("a block that was checked")
-
-
-class BlockError(PeerError):
-    """A block that somebody sent is wrong.
-
-    Args:
-      field: the first of its fields that is wrong, or `certificate`.
-      problem: what is wrong with it.
-    """
-
-    def __init__(self, height: int, field: str, problem: str, *, sender: NodeId) -> None:
-        super().__init__(f"sent block {height} whose {field} {problem}", culprits=(sender,))
-        self.height, self.field, self.problem = height, field, problem
 
 
 @dataclass(frozen=True)
@@ -287,13 +275,13 @@ class _Check:
 
     def lists(self) -> None:
         block = self.block
-        self._ascend("contributions", [line.contributor for line in block.contributions])
-        self._ascend("acknowledgements", [line.aggregator for line in block.acknowledgements])
-        self._ascend("verdicts", [line.verifier for line in block.verdicts])
+        self._ascend("contributions", [part.contributor for part in block.contributions])
+        self._ascend("acknowledgements", [part.aggregator for part in block.acknowledgements])
+        self._ascend("verdicts", [part.verifier for part in block.verdicts])
         self._ascend("dealings", _entries(block.dealings, DEALING_BYTES))
         self._ascend("candidates", _entries(block.candidates, DIGEST_BYTES))
-        self._ascend("openings", [(line.noiser, line.slot) for line in block.openings])
-        self._ascend("evidence", [_offence(line) for line in block.evidence])
+        self._ascend("openings", [(part.noiser, part.slot) for part in block.openings])
+        self._ascend("evidence", [_offence(part) for part in block.evidence])
         for name, table, width in (
             ("dealings", block.dealings, DEALING_BYTES),
             ("candidates", block.candidates, DIGEST_BYTES),
@@ -301,29 +289,29 @@ class _Check:
             if len(table) % width:
                 raise self.fault(name, f"are {len(table)} bytes, not {width} for each")
         for name, peers in (
-            ("contributions", [line.contributor for line in block.contributions]),
-            ("openings", [line.noiser for line in block.openings]),
-            ("evidence", [line.accused for line in block.evidence]),
+            ("contributions", [part.contributor for part in block.contributions]),
+            ("openings", [part.noiser for part in block.openings]),
+            ("evidence", [part.accused for part in block.evidence]),
         ):
             odd = set(peers) - self.genesis.by_name.keys()
             if odd:
                 raise self.fault(name, f"name {min(odd)}, who is no peer")
         accepted = set(_entries(block.candidates, DIGEST_BYTES))
         dealt = set(_entries(block.dealings, DEALING_BYTES))
-        for line in block.contributions:
-            if line.update != sha256(line.commitments).digest():
-                raise self.fault("contributions", f"of {line.contributor} have another id")
-            if line.update not in accepted:
-                raise self.fault("contributions", f"of {line.contributor} are no candidate")
-            if line.update + line.dealing not in dealt:
-                raise self.fault("contributions", f"of {line.contributor} were not dealt so")
+        for part in block.contributions:
+            if part.update != sha256(part.commitments).digest():
+                raise self.fault("contributions", f"of {part.contributor} have another id")
+            if part.update not in accepted:
+                raise self.fault("contributions", f"of {part.contributor} are no candidate")
+            if part.update + part.dealing not in dealt:
+                raise self.fault("contributions", f"of {part.contributor} were not dealt so")
 
     def signatures(self) -> None:
         block = self.block
-        for line in block.contributions:
+        for part in block.contributions:
             self._by(
-                "contributions", DEALING, line.contributor,
-                signed_list(block.chain, block.round, line.update + line.dealing), line.signature,
+                "contributions", DEALING, part.contributor,
+                signed_list(block.chain, block.round, part.update + part.dealing), part.signature,
             )  # fmt: skip
         for opening in block.openings:
             text = opening_text(
@@ -362,11 +350,11 @@ class _Check:
 
     def evidence(self) -> frozenset[tuple[NodeId, str, Round]]:
         block, punished = self.block, self.below.punished
-        for line in block.evidence:
-            if line.round > block.round:
-                raise self.fault("evidence", f"against {line.accused} is of a later round")
-            if _offence(line) in punished:
-                raise self.fault("evidence", f"against {line.accused} was used before")
+        for part in block.evidence:
+            if part.round > block.round:
+                raise self.fault("evidence", f"against {part.accused} is of a later round")
+            if _offence(part) in punished:
+                raise self.fault("evidence", f"against {part.accused} was used before")
         return punished | set(map(_offence, block.evidence))
 
     def stake(self) -> StakeTable:
@@ -375,10 +363,10 @@ class _Check:
         expected = stake_changes(
             self.genesis.content.stake_update,
             below.stake,
-            contributors=[line.contributor for line in block.contributions],
-            verifiers=[line.verifier for line in block.verdicts if rewarded],
-            aggregators=[line.aggregator for line in block.acknowledgements if rewarded],
-            blamed={line.accused for line in block.evidence},
+            contributors=[part.contributor for part in block.contributions],
+            verifiers=[part.verifier for part in block.verdicts if rewarded],
+            aggregators=[part.aggregator for part in block.acknowledgements if rewarded],
+            blamed={part.accused for part in block.evidence},
         )
         if block.stake_changes != expected:
             raise self.fault("stake_changes", "are not what the update function gives")
@@ -422,8 +410,8 @@ class _Check:
             raise self.fault(field, f"of {signer} do not hold: {error}") from None
 
 
-def _offence(line: Evidence) -> tuple[NodeId, str, Round]:
-    return line.accused, line.kind, line.round
+def _offence(part: Evidence) -> tuple[NodeId, str, Round]:
+    return part.accused, part.kind, part.round
 
 
 def _entries(table: bytes, width: int) -> list[bytes]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from troth.chain.block import VerifiedBlock
 from troth.chain.ledger import MemoryLedger
-from troth.chain.store import ChainStore
 from troth.charter.digest import canonical_json
-from troth.protocols.biscotti.ledger.block import VerifiedBlock
-from troth.protocols.biscotti.ledger.chain import model_bytes
+from troth.protocols.biscotti.ledger.head import model_bytes
+from troth.protocols.biscotti.ledger.kind import open_chain
 from troth.protocols.biscotti.members import Members
 from troth.report.read import CHAIN
 from troth.worlds.simulated.stage import Stage
@@ -25,7 +25,7 @@ def write_chain(folder: Path, stage: Stage, ledger: MemoryLedger) -> None:
     path = folder / CHAIN
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)
-    with ChainStore(
+    with open_chain(
         partial,
         stage.brought.rules.genesis,
         charter=canonical_json(stage.scenario.charter),

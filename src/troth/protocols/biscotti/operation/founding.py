@@ -16,13 +16,14 @@ from pathlib import Path
 
 import msgspec
 
+from troth.chain.errors import GenesisError
 from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario
 from troth.charter.model import initial_model
-from troth.charter.rules.common import admitted, tag
+from troth.charter.rules.common import admitted
 from troth.crypto.noise_table import NoiseTable
 from troth.crypto.secret_file import read_secret, write_secret
-from troth.errors import CharterError, UsageError, VerificationError
+from troth.errors import CharterError, UsageError, VerificationError, reason_of
 from troth.ids import NodeId, PartyId
 from troth.learning.training import Training
 from troth.protocols.biscotti.failures import run_notes
@@ -30,11 +31,10 @@ from troth.protocols.biscotti.keys import SEED_BYTES, PeerKeys
 from troth.protocols.biscotti.ledger.genesis import (
     MAX_GENESIS_BYTES,
     CheckedGenesis,
-    GenesisError,
     PublicEntry,
     read_genesis,
 )
-from troth.protocols.biscotti.ledger.setup import (
+from troth.protocols.biscotti.ledger.initializing import (
     check_genesis_of,
     entry_of,
     make_genesis,
@@ -47,6 +47,7 @@ from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.biscotti.rules import check_peers
 from troth.protocols.biscotti.setting import Setting, setting_of
 from troth.report.atomic import replace_file
+from troth.specification import tag
 from troth.wire import Float32s, shown
 
 MAX_NOISE_BYTES = 2**31
@@ -326,7 +327,7 @@ def _read(path: Path, most_bytes: int, *, maker: str) -> bytes:
             return file.read(most_bytes + 1)
     except OSError as error:
         raise UsageError(
-            f"{path}: cannot be read: {(error.strerror or str(error)).lower()}",
+            f"{path}: cannot be read: {reason_of(error)}",
             hint=f"{maker} makes it",
         ) from None
 

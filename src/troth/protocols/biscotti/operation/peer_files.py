@@ -9,8 +9,8 @@ from troth.chain.store import ChainStore
 from troth.charter.digest import canonical_json
 from troth.charter.loading import LoadedScenario
 from troth.ids import NodeId, PartyId
-from troth.protocols.biscotti.ledger.chain import Rules, model_bytes
-from troth.protocols.biscotti.ledger.genesis import CheckedGenesis
+from troth.protocols.biscotti.ledger.head import Rules, model_bytes
+from troth.protocols.biscotti.ledger.kind import open_chain
 from troth.protocols.biscotti.members import Members
 from troth.protocols.biscotti.operation.founding import (
     check,
@@ -60,10 +60,9 @@ class LedgerPeer:
         Raises:
           UsageError, VerificationError: as `ChainStore`.
         """
-        genesis: CheckedGenesis = self.members.rules.genesis
-        return ChainStore(
-            folder / CHAIN, genesis, charter=self.charter, model=model_bytes(self.initial_D)
-        )
+        genesis = self.members.rules.genesis
+        model = model_bytes(self.initial_D)
+        return open_chain(folder / CHAIN, genesis, charter=self.charter, model=model)
 
 
 def read_peer(loaded: LoadedScenario, id: NodeId, files: PeerFiles) -> LedgerPeer:

@@ -14,13 +14,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from troth.chain.audit import Audit
+from troth.chain.block import VerifiedBlock
 from troth.chain.export import blocks_of
 from troth.chain.store import ChainFile, ChainStore
 from troth.errors import VerificationError
 from troth.protocols.biscotti.catching_up.gossip import MAX_ANSWER_BYTES
 from troth.protocols.biscotti.catching_up.returning import Past, past_of, state_on
-from troth.protocols.biscotti.ledger.block import CertifiedBlock, VerifiedBlock
-from troth.protocols.biscotti.ledger.chain import Head
+from troth.protocols.biscotti.ledger.block import CertifiedBlock, read_kept
+from troth.protocols.biscotti.ledger.genesis import CheckedGenesis
+from troth.protocols.biscotti.ledger.head import Head
 from troth.protocols.biscotti.ledger.replay import replay_own
 from troth.protocols.biscotti.operation.peer_files import LedgerPeer
 from troth.protocols.biscotti.state import PeerState
@@ -40,7 +42,7 @@ class Brought:
     """
 
     file: ChainFile
-    audit: Audit[Head]
+    audit: Audit[CheckedGenesis, CertifiedBlock, Head]
     trusted: bytes | None
 
 
@@ -79,11 +81,11 @@ def settle_start(
     if kept.finished or (state is None and brought is None and not store.tip().height):
         return _notes(state)
     if state is not None and _holds(store, state.head):
-        own = Past(state.head, state.line, drawn=0)
+        own = Past(state.head, state.branch, drawn=0)
         if brought is None:
             return _notes(state)
     else:
-        own = past_of(rules, first, _line_of(store), peer.id)
+        own = past_of(rules, first, _branch_of(store), peer.id)
     chosen, checkpoint = own, None
     if brought is not None:
         theirs = past_of(rules, first, blocks_of(brought.file, brought.audit), peer.id)
@@ -102,7 +104,7 @@ def settle_start(
     if brought is not None and chosen is not own:
         for block in blocks_of(brought.file, brought.audit):
             # Both sources are here: `checked_file` says which.
-            store.keep(VerifiedBlock(block))
+            store.keep(VerifiedBlock(block.sealed))
     return _notes(state)
 
 
@@ -110,19 +112,19 @@ def _holds(store: ChainStore, head: Head) -> bool:
     return head.height == 0 or store.get(head.hash) is not None
 
 
-def _line_of(store: ChainStore) -> Iterator[CertifiedBlock]:
+def _branch_of(store: ChainStore) -> Iterator[CertifiedBlock]:
     """The store's winning chain, ascending, a few blocks in memory at a time."""
     tip, above = store.tip(), 0
     while above < tip.height:
-        blocks = store.line(tip.hash, above=above, most_bytes=MAX_ANSWER_BYTES)
-        yield from blocks
+        blocks = store.branch(tip.hash, above=above, most_bytes=MAX_ANSWER_BYTES)
+        yield from map(read_kept, blocks)
         above += len(blocks)
 
 
 def _check_agrees(path: Path, own: Past, theirs: Past, trusted: bytes, *, wins: bool) -> None:
-    if trusted in own.line:
+    if trusted in own.branch:
         return
-    height = theirs.line.index(trusted)
+    height = theirs.branch.index(trusted)
     if own.certified_height >= height or not wins:
         raise VerificationError(
             f"{path}: holds another chain than block {height} of hash {trusted.hex()} is on",

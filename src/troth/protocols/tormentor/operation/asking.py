@@ -22,6 +22,7 @@ from troth.learning.device import repeatable
 from troth.privacy.own import own_privacy
 from troth.privacy.spec import NoPrivacy, PrivacySpec
 from troth.protocols.tormentor.messages import MESSAGES, GradientUpdate
+from troth.protocols.tormentor.operation.face import CURATE_BYTES
 from troth.protocols.tormentor.operation.rows import deposit_of
 from troth.protocols.tormentor.operation.staging import brokered_stage
 from troth.protocols.tormentor.operation.terms import (
@@ -42,9 +43,9 @@ from troth.worlds.real.api.caller import Caller
 from troth.worlds.real.api.fetch import fetch_charter
 from troth.worlds.real.carrying import while_carried
 from troth.worlds.real.host import Host
+from troth.worlds.real.inquiry import Inquiry
 from troth.worlds.real.journal import Journal
-from troth.worlds.real.limits import CURATE_BYTES, Limits, body_bytes
-from troth.worlds.real.line import Line
+from troth.worlds.real.limits import Limits, body_bytes
 from troth.worlds.real.node import Outcome
 from troth.worlds.real.reach import Reach, straight
 from troth.worlds.real.rows import Rows
@@ -231,7 +232,7 @@ async def _ask(
         journal=journal,
         observer=play.recorder,
         limits=limits,
-        line=Line(BROKER),
+        inquiry=Inquiry(BROKER),
     )
     caller = Caller(host, broker, socks=socks)
 

@@ -21,6 +21,7 @@ from troth.ids import NodeId
 from troth.learning.device import repeatable
 from troth.protocols.tormentor import joining
 from troth.protocols.tormentor.messages import MESSAGES, Curate
+from troth.protocols.tormentor.operation.face import CURATE_BYTES, FACE
 from troth.protocols.tormentor.operation.rows import rows_of_deposit
 from troth.protocols.tormentor.operation.staging import brokered_stage, check_size
 from troth.protocols.tormentor.operation.terms import check_code, read_charter, scenario_text
@@ -35,8 +36,8 @@ from troth.worlds.real.api.address import Address
 from troth.worlds.real.api.server import BrokerServer, Deployed
 from troth.worlds.real.host import Host
 from troth.worlds.real.journal import Journal
-from troth.worlds.real.limits import CURATE_BYTES, Limits, body_bytes
-from troth.worlds.real.link import Refused
+from troth.worlds.real.limits import Limits, body_bytes
+from troth.worlds.real.link import Refusal
 from troth.worlds.real.node import Listen, Outcome
 from troth.worlds.real.stage import NodeStage
 
@@ -119,7 +120,7 @@ class _Broker:
     async def run(self, where: Listen, publish: Publish) -> NodeResult:
         kept = self._kept()
         server = BrokerServer(
-            self._identity, self._limits, deploy=self._deploy, resuming=kept is not None
+            FACE, self._identity, self._limits, deploy=self._deploy, resuming=kept is not None
         )
         port = await server.open(where.address, where.port)
         try:
@@ -162,19 +163,19 @@ class _Broker:
         """Table 1, deployment verifier, and a broker for the model.
 
         Raises:
-          Refused: this charter is not deployed here.
+          Refusal: this charter is not deployed here.
           PeerError: it is not signed.
         """
         allowed = self._options.curators
         if allowed and curate.curator.hex() not in allowed:
-            raise Refused(403, "this broker deploys charters of curators on its list only")
+            raise Refusal(403, "this broker deploys charters of curators on its list only")
         joining.check_signed(curate, sender=CURATOR_ASKS)
         try:
             model = await asyncio.to_thread(self._model, curate)
         except VerificationError as error:
-            raise Refused(400, error.message) from None
+            raise Refusal(400, error.message) from None
         except LocalError as error:
-            raise Refused(400, f"the charter cannot be deployed: {error}") from None
+            raise Refusal(400, f"the charter cannot be deployed: {error}") from None
         self._curated.set_result(model)
         self._tell(model)
         return model.deployed

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import Any
 
 import msgspec
-import tomlkit
 from msgspec.structs import replace
 
 from troth.charter.charter import Charter
 from troth.charter.digest import canonical_json
+from troth.charter.loading import charter_of
 from troth.charter.scenario import Parties, Scenario
-from troth.charter.validate import validate_charter
+from troth.charter.writing import toml_text
 from troth.data.spec import CallableData
 from troth.errors import CharterError, VerificationError
-from troth.protocols.tormentor.messages import MAX_CHARTER_BYTES
 from troth.protocols.tormentor.parameters import Tormentor
+from troth.roles.messages import MAX_CHARTER_BYTES
 
 CALLABLE = "callable"
 """The key by which tables of a charter name code."""
@@ -43,11 +42,7 @@ def read_charter(text: bytes, model_id: str) -> Charter:
             "the charter is not the one that the model id names",
             hint="compare the model id with what the curator gave you",
         )
-    try:
-        charter = msgspec.json.decode(text, type=Charter)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise CharterError(f"is none that this version knows: {error}") from None
-    validate_charter(charter)
+    charter = charter_of(text)
     check_brokered(charter)
     return charter
 
@@ -130,21 +125,7 @@ def as_scenario(charter: Charter, seed: int) -> Scenario:
 
 def scenario_text(scenario: Scenario) -> str:
     """The same as TOML, for the folder."""
-    said = {
-        **_without_none(msgspec.to_builtins(scenario.charter)),
-        "seed": scenario.seed,
-        "parties": {"count": scenario.parties.count},
-    }
-    # TOML wants plain keys before tables.
-    ordered = sorted(said.items(), key=lambda item: isinstance(item[1], dict))
-    return tomlkit.dumps(dict(ordered))
-
-
-def _without_none(value: Any) -> Any:
-    match value:
-        case dict():
-            return {n: _without_none(inner) for n, inner in value.items() if inner is not None}
-        case list():
-            return [_without_none(inner) for inner in value]
-        case _:
-            return value
+    charter = msgspec.to_builtins(scenario.charter)
+    return toml_text(
+        charter | {"seed": scenario.seed, "parties": {"count": scenario.parties.count}}
+    )

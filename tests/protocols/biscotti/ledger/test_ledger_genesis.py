@@ -19,6 +19,7 @@ from small_chain import (
     small_genesis,
 )
 
+from troth.chain.errors import GenesisError
 from troth.crypto.signatures import SigningKey
 from troth.errors import ExitCode, LocalError, UsageError, VerificationError
 from troth.ids import NodeId, Round
@@ -27,7 +28,6 @@ from troth.protocols.biscotti.ledger.genesis import (
     MAX_BOUND,
     MAX_PUBLIC_FILE_BYTES,
     Genesis,
-    GenesisError,
     PublicEntry,
     StakeUpdate,
     check_entry,

@@ -11,19 +11,15 @@ import msgspec
 import numpy as np
 import pytest
 
+from troth.chain.errors import GenesisError
 from troth.crypto.noise_table import check_seeds
 from troth.engines.local import BatchedEngine
 from troth.errors import VerificationError
 from troth.ids import NodeId, Round
 from troth.learning.training import Training
 from troth.protocols.biscotti.keys import PeerKeys
-from troth.protocols.biscotti.ledger.genesis import (
-    CheckedGenesis,
-    GenesisError,
-    PublicEntry,
-    read_genesis,
-)
-from troth.protocols.biscotti.ledger.setup import (
+from troth.protocols.biscotti.ledger.genesis import CheckedGenesis, PublicEntry, read_genesis
+from troth.protocols.biscotti.ledger.initializing import (
     CommitNoise,
     check_genesis_of,
     entry_of,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,11 +27,12 @@ from small_chain import (
     write_chain,
 )
 
-from troth.chain.audit import audit_structure
+from troth.chain.block import SealedBlock, VerifiedBlock
 from troth.chain.store import ChainFile, ChainStore, Tip
 from troth.errors import LocalError, UsageError, VerificationError
 from troth.ids import Round
-from troth.protocols.biscotti.ledger.block import CertifiedBlock, VerifiedBlock, read_block
+from troth.protocols.biscotti.ledger.block import CertifiedBlock, read_sealed
+from troth.protocols.biscotti.ledger.kind import audit_structure, open_chain
 from troth.protocols.biscotti.ledger.link import ChainState, check_link, empty_block, first_state
 
 pytestmark = pytest.mark.filterwarnings(
@@ -50,15 +51,26 @@ def path(tmp_path: Path) -> Path:
 def grow(store: ChainStore, state: ChainState, *blocks: CertifiedBlock) -> ChainState:
     for block in blocks:
         state = follow(state, block)
-        store.append(VerifiedBlock(block))
+        store.append(VerifiedBlock(block.sealed))
     return state
+
+
+def sealed(blocks: Sequence[CertifiedBlock]) -> tuple[SealedBlock, ...]:
+    return tuple(block.sealed for block in blocks)
+
+
+def winning(
+    store: ChainStore, *, above: int = 0, most_bytes: int = 2**30
+) -> tuple[SealedBlock, ...]:
+    """The winning chain above a height: what a peer that comes back asks for."""
+    return store.branch(store.tip().hash, above=above, most_bytes=most_bytes)
 
 
 def test_a_new_chain_is_its_genesis(path: Path) -> None:
     with open_store(path) as store:
         assert store.tip() == Tip(small_genesis().id, 0, 0, anchor=small_genesis().id)
         assert store.tips() == (store.tip(),)
-        assert store.blocks(above=0, most=10) == ()
+        assert winning(store) == ()
         assert store.get(small_genesis().id) is None
 
 
@@ -68,23 +80,21 @@ def test_blocks_come_back_after_a_restart(path: Path) -> None:
     assert sorted(path.parent.iterdir()) == [path], "nothing lies beside a closed chain"
     with open_store(path) as store:
         assert store.tip() == Tip(blocks[-1].hash, 3, 2, anchor=blocks[-1].hash)
-        assert store.blocks(above=0, most=10) == tuple(blocks)
-        assert store.blocks(above=1, most=1) == (blocks[1],)
-        assert store.blocks(above=3, most=10) == ()
-        assert store.get(blocks[1].hash) == blocks[1]
-        assert store.at_height(2) == (blocks[1],)
-        assert store.at_height(4) == ()
+        assert winning(store) == sealed(blocks)
+        assert winning(store, above=1) == sealed(blocks[1:])
+        assert winning(store, above=3) == ()
+        assert store.get(blocks[1].hash) == blocks[1].sealed
         assert store.hashes(blocks[1].hash) == (blocks[0].hash, blocks[1].hash)
         assert store.hashes(blocks[1].hash, above=1) == (blocks[1].hash,)
-        assert store.append(VerifiedBlock(blocks[0])) == store.tip(), "again is nothing new"
-        assert store.blocks(above=0, most=10) == tuple(blocks)
+        assert store.append(VerifiedBlock(blocks[0].sealed)) == store.tip(), "again is nothing new"
+        assert winning(store) == sealed(blocks)
 
 
 def test_other_threads_may_use_it(path: Path) -> None:
     with open_store(path) as store, ThreadPoolExecutor(4) as threads:
-        store.append(VerifiedBlock(small_blocks()[0]))
+        store.append(VerifiedBlock(small_blocks()[0].sealed))
         assert set(threads.map(lambda _: store.tip(), range(20))) == {store.tip()}
-        last = threads.submit(store.append, VerifiedBlock(small_blocks()[1])).result()
+        last = threads.submit(store.append, VerifiedBlock(small_blocks()[1].sealed)).result()
     assert last.height == 2
 
 
@@ -92,25 +102,22 @@ def test_a_block_needs_the_one_below_it(path: Path) -> None:
     blocks = small_blocks()
     with open_store(path) as store:
         with pytest.raises(LocalError, match="no block below it"):
-            store.append(VerifiedBlock(blocks[1]))
+            store.append(VerifiedBlock(blocks[1].sealed))
         raised = certify(changed(blocks[0].block.content, height=2))
         with pytest.raises(LocalError, match="no block below it"):
-            store.append(VerifiedBlock(raised))
+            store.append(VerifiedBlock(raised.sealed))
         assert store.tip().height == 0
 
 
 def test_a_peer_that_comes_back_catches_up(path: Path, tmp_path: Path) -> None:
     with open_store(write_chain(path)) as ahead, open_store(tmp_path / "behind.sqlite") as behind:
         state = grow(behind, FIRST, small_blocks()[0])
-        while missing := ahead.blocks(above=behind.tip().height, most=1):
+        while missing := winning(ahead, above=behind.tip().height, most_bytes=1):
             # As it would come over the network.
-            received = [
-                CertifiedBlock(read_block(block.block.data, sender=SENDER), block.certificate)
-                for block in missing
-            ]
+            received = [read_sealed(block, SENDER) for block in missing]
             state = grow(behind, state, *received)
         assert behind.tip() == ahead.tip()
-        assert behind.blocks(above=0, most=9) == ahead.blocks(above=0, most=9)
+        assert winning(behind) == winning(ahead)
 
 
 def test_a_certified_block_beats_an_empty_one_and_what_stands_on_it(path: Path) -> None:
@@ -122,8 +129,7 @@ def test_a_certified_block_beats_an_empty_one_and_what_stands_on_it(path: Path) 
         grow(store, FIRST, late)
         assert store.tip() == Tip(late.hash, 1, 1, anchor=late.hash)
         assert {tip.hash for tip in store.tips()} == {late.hash, lonely.hash}
-        assert len(store.at_height(1)) == 2
-        assert store.blocks(above=0, most=9) == (late,)
+        assert winning(store) == (late.sealed,)
         higher = certify(full_block(lonely))
         grow(store, lonely, higher)
         smaller = min(late, higher, key=lambda block: block.hash)
@@ -179,9 +185,9 @@ def test_a_chain_goes_on_with_its_own_genesis_only(path: Path) -> None:
     with pytest.raises(VerificationError, match="another genesis"):
         open_store(path, make_genesis(rounds=Round(11)))
     with pytest.raises(VerificationError, match="charter"):
-        ChainStore(path, small_genesis(), charter=b"{}", model=MODEL)
+        open_chain(path, small_genesis(), charter=b"{}", model=MODEL)
     with pytest.raises(VerificationError, match="model"):
-        ChainStore(path, small_genesis(), charter=CHARTER, model=b"")
+        open_chain(path, small_genesis(), charter=CHARTER, model=b"")
     with open_store(path) as store:
         assert store.tip().height == 3
 
@@ -233,9 +239,9 @@ def test_a_damaged_block_of_ones_own_is_noticed(path: Path) -> None:
                          "WHERE height = 2")  # fmt: skip
     database.close()
     with open_store(path) as store:
-        for height in (1, 2):
+        for height, block in enumerate(small_blocks()[:2], 1):
             with pytest.raises(VerificationError, match=f"block {height}"):
-                store.at_height(height)
+                store.get(block.hash)
 
 
 def killed_after(path: Path, instructions: int) -> bool:
@@ -262,7 +268,7 @@ def killed_after(path: Path, instructions: int) -> bool:
             sqlite3.connect = watched  # type: ignore[assignment]  # in the child only
             store = open_store(path)
             for block in blocks:
-                store.append(VerifiedBlock(block))
+                store.append(VerifiedBlock(block.sealed))
                 os.write(write, b".")
             store.close()
         finally:
@@ -283,9 +289,9 @@ def check_sound(path: Path, reported: int) -> None:
     with open_store(path) as store:
         height = store.tip().height
         assert reported <= height <= reported + 1
-        assert store.blocks(above=0, most=9) == tuple(blocks[:height])
+        assert winning(store) == sealed(blocks[:height])
         for block in blocks[height:]:
-            store.append(VerifiedBlock(block))
+            store.append(VerifiedBlock(block.sealed))
     with ChainFile(path) as file:
         assert audit_structure(file).tip.height == 3
 
@@ -306,7 +312,7 @@ def test_a_kill_at_any_moment_loses_nothing(path: Path, heard: int) -> None:
             store, state = open_store(path, LONG), first_state(LONG)
             while True:
                 block = empty_of_long(state)
-                store.append(VerifiedBlock(block))
+                store.append(VerifiedBlock(block.sealed))
                 os.write(write, b".")
                 state = follow_long(state, block)
         finally:
@@ -326,7 +332,7 @@ def test_a_kill_at_any_moment_loses_nothing(path: Path, heard: int) -> None:
         assert len(reported) <= store.tip().height <= len(reported) + 1
     with ChainFile(path) as file:
         audit = audit_structure(file)
-        assert len(audit.line) == audit.tip.height == audit.blocks
+        assert len(audit.branch) == audit.tip.height == audit.blocks
 
 
 LONG = make_genesis(rounds=Round(2**32 - 1))

@@ -25,6 +25,7 @@ from small_chain import (
 )
 
 from troth.chain import bitmap
+from troth.chain.errors import BlockError
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.block import (
     VERDICT,
@@ -38,7 +39,6 @@ from troth.protocols.biscotti.ledger.block import (
     signed_list,
 )
 from troth.protocols.biscotti.ledger.link import (
-    BlockError,
     check_certificate,
     check_link,
     double_signers,

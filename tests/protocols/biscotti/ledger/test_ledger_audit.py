@@ -25,7 +25,7 @@ from small_chain import (
     write_chain,
 )
 
-from troth.chain.audit import Audit, BadChainError, DoubleSignature, audit, audit_structure
+from troth.chain.audit import Audit, BadChainError, DoubleSignature, audit
 from troth.chain.sealed import ENTRY_BYTES, field_names, index_digest
 from troth.chain.store import ChainFile, Facts
 from troth.errors import ExitCode, PeerError, VerificationError
@@ -37,6 +37,7 @@ from troth.protocols.biscotti.ledger.block import (
     seal_block,
 )
 from troth.protocols.biscotti.ledger.genesis import CheckedGenesis, Genesis
+from troth.protocols.biscotti.ledger.kind import KIND, audit_structure
 from troth.protocols.biscotti.ledger.link import ChainState, first_state
 
 FIRST = first_state(small_genesis())
@@ -54,7 +55,7 @@ def path(tmp_path: Path) -> Path:
     return write_chain(tmp_path / "chain.sqlite")
 
 
-def audited(path: Path) -> Audit[None]:
+def audited(path: Path) -> Audit[CheckedGenesis, CertifiedBlock, ChainState]:
     with ChainFile(path) as file:
         return audit_structure(file)
 
@@ -69,13 +70,13 @@ def test_a_sound_chain(sound: Path) -> None:
     assert found.genesis.id == small_genesis().id
     assert (found.tip.hash, found.tip.height, found.tip.certified) == (BLOCKS[-1].hash, 3, 2)
     assert found.state.stake.stake == (20, 20, 20, 10)
-    assert found.line == tuple(block.hash for block in BLOCKS)
+    assert found.branch == tuple(block.hash for block in BLOCKS)
     assert (found.blocks, found.branches, found.double_signatures) == (3, 1, ())
 
 
 def test_a_chain_of_nothing_is_sound(tmp_path: Path) -> None:
     found = audited(write_chain(tmp_path / "chain.sqlite", []))
-    assert (found.tip.height, found.line, found.branches) == (0, (), 1)
+    assert (found.tip.height, found.branch, found.branches) == (0, (), 1)
     assert found.state == FIRST
 
 
@@ -320,9 +321,9 @@ def test_all_branches_are_checked_and_double_signers_named(tmp_path: Path) -> No
     one, other, nothing, above = branches()
     found = audited(write_chain(tmp_path / "chain.sqlite", [one, other, nothing, above]))
     assert (found.tip.hash, found.tip.height, found.blocks, found.branches) == (above.hash, 2, 4, 3)
-    assert found.line == (one.hash, above.hash)
+    assert found.branch == (one.hash, above.hash)
     pair = tuple(sorted((one.hash, other.hash)))
-    assert found.double_signatures == (DoubleSignature(Round(1), pair, (PEERS[1], PEERS[2])),)
+    assert found.double_signatures == (DoubleSignature(1, pair, (PEERS[1], PEERS[2])),)
 
 
 Heights = tuple[int, ...]
@@ -337,30 +338,34 @@ def test_the_protocols_own_checks_follow_every_branch(tmp_path: Path) -> None:
     one, other, nothing, above = branches()
     seen: list[tuple[bytes, Heights]] = []
 
-    def verify(block: CertifiedBlock, below: ChainState, state: Heights) -> Heights:
-        assert below.hash == block.block.content.previous
-        seen.append((block.hash, state))
-        return (*state, block.block.content.height)
+    def follow(
+        _: CheckedGenesis, below: Heights, block: CertifiedBlock, /, *, sender: NodeId
+    ) -> Heights:
+        assert sender == "chain.sqlite"
+        seen.append((block.hash, below))
+        return (*below, block.block.content.height)
 
     path = write_chain(tmp_path / "chain.sqlite", [one, other, nothing, above])
     with ChainFile(path) as file:
-        found = audit(file, begin=begin, verify=verify)
-    assert found.protocol_state == (1, 2)
+        found = audit(file, KIND, begin=begin, follow=follow)
+    assert found.state == (1, 2)
     assert sorted(seen[:3]) == sorted((block.hash, ()) for block in (one, other, nothing))
     assert seen[3:] == [(above.hash, (1,))]
 
 
 def test_what_the_protocol_refuses_is_named(path: Path) -> None:
-    def verify(block: CertifiedBlock, below: ChainState, state: Heights) -> Heights:
+    def follow(
+        _: CheckedGenesis, below: Heights, block: CertifiedBlock, /, *, sender: NodeId
+    ) -> Heights:
         if block.block.content.height == 3:
             raise PeerError("has no majority of verifiers", culprits=(NodeId("party-2"),))
-        return state
+        return below
 
     with (
         ChainFile(path) as file,
         pytest.raises(BadChainError, match="no majority of verifiers") as caught,
     ):
-        audit(file, begin=begin, verify=verify)
+        audit(file, KIND, begin=begin, follow=follow)
     assert (caught.value.height, caught.value.field) == (3, "contents")
 
 

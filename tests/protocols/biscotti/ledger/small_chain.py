@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from troth.chain import bitmap
+from troth.chain.block import VerifiedBlock
 from troth.chain.store import ChainStore
 from troth.crypto import certificates, vrf
 from troth.crypto.certificates import CertificateKey
@@ -32,7 +33,6 @@ from troth.protocols.biscotti.ledger.block import (
     Evidence,
     NoiseOpening,
     Verdict,
-    VerifiedBlock,
     certified_text,
     opening_text,
     seal_block,
@@ -45,6 +45,7 @@ from troth.protocols.biscotti.ledger.genesis import (
     build_genesis,
     public_entry,
 )
+from troth.protocols.biscotti.ledger.kind import open_chain
 from troth.protocols.biscotti.ledger.link import ChainState, check_link, empty_block, first_state
 from troth.protocols.biscotti.ledger.lottery import next_seed, seed_input
 from troth.protocols.biscotti.ledger.stake import apply_changes, stake_changes
@@ -224,13 +225,13 @@ def small_blocks() -> list[CertifiedBlock]:
 
 
 def open_store(path: Path, genesis: CheckedGenesis | None = None) -> ChainStore:
-    return ChainStore(path, genesis or small_genesis(), charter=CHARTER, model=MODEL)
+    return open_chain(path, genesis or small_genesis(), charter=CHARTER, model=MODEL)
 
 
 def write_chain(path: Path, blocks: Sequence[CertifiedBlock] | None = None) -> Path:
     with open_store(path) as store:
         for block in small_blocks() if blocks is None else blocks:
-            store.append(VerifiedBlock(block))
+            store.append(VerifiedBlock(block.sealed))
     return path
 
 

@@ -13,6 +13,7 @@ from typing import ClassVar, TypedDict
 
 import msgspec
 
+from troth.chain.errors import GenesisError
 from troth.compute import Compute
 from troth.crypto.group import POINT_BYTES
 from troth.crypto.noise_table import NoiseTable, Seeds
@@ -20,15 +21,14 @@ from troth.errors import VerificationError
 from troth.ids import NodeId, Round
 from troth.learning.training import Training
 from troth.protocols.biscotti.keys import PeerKeys
-from troth.protocols.biscotti.ledger.chain import model_digest
 from troth.protocols.biscotti.ledger.genesis import (
     CheckedGenesis,
-    GenesisError,
     PublicEntry,
     StakeUpdate,
     build_genesis,
     public_entry,
 )
+from troth.protocols.biscotti.ledger.head import model_digest
 from troth.protocols.biscotti.parameters import Biscotti, StakeSpec
 from troth.protocols.biscotti.setting import Setting
 from troth.wire import Float32s
