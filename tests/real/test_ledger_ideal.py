@@ -4,7 +4,7 @@ bit for bit.
 Keys, and the noise that masks updates, follow from secrets of the operating system, so they are
 read from the files that the peers had. What blinds commitments and shares comes from another
 secret of each peer, and the outcome does not depend on it. With `ledger_noise` it would, so that is
-compared in simulations only (`tests/simulation/test_ideal_biscotti.py`).
+compared in simulations only (`tests/simulation/test_conformance.py`).
 """
 
 from __future__ import annotations

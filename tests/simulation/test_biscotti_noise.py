@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import permutations
+from typing import Any
 
 import biscotti_attackers as attackers
 import biscotti_noise_attackers as cheats
@@ -309,3 +310,17 @@ def test_a_thief_does_not_hide_a_noiser_that_gives_one_slot_to_all() -> None:
     blamed = run.punished()
     assert blamed.pop(thief) == {"bad-update"}
     assert list(blamed.values()) == [{"reused-slot"}]
+
+
+def test_a_contributor_that_finds_no_noise_says_so(scenario_file: Any, simulated: Any) -> None:
+    """Or verifiers would wait for it until the time for updates is over."""
+    noise = (
+        "noise = { noisers = 6, needed = 6, slots = 2, mask = { kind = 'gaussian', sigma = 1 } }"
+    )
+    run = simulated(
+        scenario_file('name = "biscotti"\nsampled = 0.5\n' + noise, parties=12),
+        ['engine.name="inline"'],
+    ).go()
+    window_s, rounds = 1.0, 4
+    assert run.world.traffic["NoUpdate"] > 0
+    assert run.records[-1].simulated_s < 2 * window_s * rounds

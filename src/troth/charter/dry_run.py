@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from troth import streams
-from troth.charter.charter import Charter
+from troth.charter.charter import Charter, Extension
 from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario
 from troth.charter.model import model_of
@@ -30,6 +30,8 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     protocol: str
+    extension: Extension | None
+    """The code of the protocol, where it does not come with Troth."""
     charter_digest: str
     seed: int
     rounds: int
@@ -81,6 +83,7 @@ def dry_run(loaded: LoadedScenario) -> DryRun:
     return DryRun(
         name=charter.name,
         protocol=tag(charter.protocol),
+        extension=charter.extension,
         charter_digest=charter_digest(charter),
         seed=scenario.seed,
         rounds=charter.training.rounds,
