@@ -12,7 +12,12 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEMO := runs/demo
 
-.PHONY: help install demo test lint claims fuzz bench clean
+# Said before anything is installed.
+ifeq ($(MAKECMDGOALS)$(BASE),same)
+$(error BASE is missing, the commit to compare with: make same BASE=COMMIT)
+endif
+
+.PHONY: help install demo test lint claims same fuzz bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -41,6 +46,9 @@ lint: $(VENV)/.dev  ## check style and types
 
 claims: $(VENV)/.dev  ## watch biscotti under faults and attackers with SEEDS seeds more than `make test`
 	cd tests/simulation && OMP_NUM_THREADS=1 $(abspath $(BIN))/python test_biscotti_claims.py $(SEEDS)
+
+same: $(VENV)/.installed  ## compare the working tree's runs with those of the commit BASE, bit by bit
+	$(BIN)/python benchmarks/same.py $(BASE)
 
 fuzz: $(VENV)/.fuzz  ## fuzz wire codec, broker, blocks and ledger peers, for FUZZ_S seconds in all
 	mkdir -p build/fuzz/wire build/fuzz/broker build/fuzz/block build/fuzz/biscotti

@@ -38,6 +38,7 @@ from troth.errors import PeerError
 from troth.ids import NodeId, SimulatedSeconds
 from troth.privacy.noise import SimulatedSecret
 from troth.protocols.biscotti.ledger.context import MAX_AUDITED
+from troth.protocols.biscotti.members import Members
 from troth.protocols.biscotti.setting import Setting
 from troth.protocols.biscotti.state import PeerState
 from troth.roles.effects import Effect, Perform, Report, Save
@@ -203,8 +204,8 @@ def measure_roles(size: Size) -> list[Row]:
     # A node computes in threads, where no table of multiples is made. Here all would share one.
     with ThreadPoolExecutor(1) as pool:
         pool.submit(world.run).result()
-    assert stage.members is not None
-    points = points_of(stage.members.rules.setting, size)
+    assert isinstance(stage.brought, Members)
+    points = points_of(stage.brought.rules.setting, size)
     checks = checks_of(size)
     sides = {f"points of {role}": work for role, work in points.items()}
     sides |= {f"checks of {role}": work for role, work in checks.items()}

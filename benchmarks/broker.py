@@ -46,17 +46,19 @@ from troth.errors import LocalError
 from troth.learning.spec import Logistic, Softmax
 from troth.learning.training import Training
 from troth.protocols.tormentor.joining import JOIN
-from troth.protocols.tormentor.messages import MESSAGES, GradientUpdate, Join, Question, Solve
+from troth.protocols.tormentor.messages import MESSAGES, GradientUpdate, Join, Solve
 from troth.protocols.tormentor.operation.asking import run_curator
-from troth.protocols.tormentor.operation.rows import Rows
 from troth.protocols.tormentor.parameters import RONI, Tormentor
 from troth.report.progress import QuietProgress
+from troth.roles.messages import Question
 from troth.wire import Codec, Message
+from troth.worlds.real.answers import read_answer
 from troth.worlds.real.api.address import Address, parse_address
-from troth.worlds.real.api.client import make_client, read_answer
+from troth.worlds.real.api.client import make_client
 from troth.worlds.real.api.forms import MSGPACK
 from troth.worlds.real.api.paths import path_of
 from troth.worlds.real.limits import Limits, body_bytes
+from troth.worlds.real.rows import Rows
 from troth.worlds.real.serving import Server, TimedProtocol
 from troth.worlds.real.tls import open_server_context
 

@@ -6,11 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 
 # One thread: tests run side by side, and results then do not depend on the machine's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same examples on every machine, and no test that fails because a machine is busy.
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.load_profile("suite")
 
 
 @pytest.fixture

@@ -128,5 +128,10 @@ class PeerError(Exception):
         return _peer_error, (self.message, self.culprits)
 
 
+def reason_of(error: OSError) -> str:
+    """Why the system refused, in the lower case of our messages: `permission denied`."""
+    return (error.strerror or str(error)).lower()
+
+
 def _peer_error(message: str, culprits: tuple[NodeId, ...]) -> PeerError:
     return PeerError(message, culprits=culprits)

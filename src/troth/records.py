@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from troth.ids import Bytes, MeasuredSeconds, NodeId, Round, SimulatedSeconds
 
@@ -69,9 +70,9 @@ class PartyRecord(Record, frozen=True, kw_only=True):
     attacker: str | None = None
     """The attack it carried out, where the scenario made it an attacker."""
     own: Metrics | None = None
-    """The final model (`standalone`: the party's own) on this party's own data."""
+    """The final model, or the party's own where each has one, on this party's own data."""
     test: Metrics | None = None
-    """The party's own final model on the test set, where it has one (`standalone`, `dssgd`)."""
+    """The party's own final model on the test set, where each party has one."""
     accepted: int = 0
     rejected: int = 0
     missing: int = 0
@@ -89,6 +90,13 @@ class PartyRecord(Record, frozen=True, kw_only=True):
     one computation. Simulated runs only."""
     work_s: dict[str, float] = {}
     """Simulated seconds that this took, by label."""
+    measures: dict[str, float] | UnsetType = UNSET
+    """What else the protocol says of the party in numbers, by names of its own: `stake`. The key is
+    absent where the protocol says nothing."""
+
+    def measure(self, name: str) -> float | None:
+        """The measure of this name; None where the party has none."""
+        return None if self.measures is UNSET else self.measures.get(name)
 
 
 class ReleasePrivacy(Record, frozen=True, kw_only=True):
@@ -188,3 +196,7 @@ class Summary(Record, frozen=True, kw_only=True):
     privacy: PrivacyRecord | None = None
     notes: list[str] = []
     """What a reader must know: what the loader did to the data, what stands in for what."""
+
+    def measure_names(self) -> list[str]:
+        """The measures that any party has, ascending."""
+        return sorted({name for party in self.parties for name in party.measures or ()})

@@ -18,7 +18,8 @@ its bytes were.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from enum import Enum
+from typing import Any, ClassVar, get_args
 
 import msgspec
 import numpy as np
@@ -51,8 +52,31 @@ _EXTENSIONS: dict[int, np.dtype[Any]] = {
 _CODES = {dtype: code for code, dtype in _EXTENSIONS.items()}
 
 
+class Channel(Enum):
+    """What a message needs of the way that it travels."""
+
+    BROADCAST = "broadcast"
+    """Whoever gets it knows who sent it, every node of the run may read it, and all are meant to
+    get the same. That they did get the same is for the protocol to check where it matters."""
+    AUTHENTICATED = "authenticated"
+    """It is for one node, or some, and whoever gets it knows who sent it. Nothing is lost if others
+    read it."""
+    CONFIDENTIAL = "confidential"
+    """As `AUTHENTICATED`, and nobody may read it but its sender and its receiver."""
+    ANONYMOUS = "anonymous"
+    """Nobody may read it but its sender and its receiver. Whoever asks shows no name and cannot be
+    found by an address; whoever answers proves who it is. Only such messages travel by Tor."""
+
+
 class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=True):
-    """What nodes send to each other. Subclasses declare their fields; the class name is the tag."""
+    """What nodes send to each other. Subclasses declare their fields; the class name is the tag.
+
+    Facts about a message stand on its class as class variables. They are no fields, so they are
+    never sent, and leave encodings and digests alone.
+    """
+
+    channel: ClassVar[Channel]
+    """Stated by every class that is sent, or by a base of it."""
 
 
 # What follows each of msgpack's 256 first bytes (msgpack specification, "Formats"): so many bytes

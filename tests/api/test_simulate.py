@@ -10,9 +10,9 @@ import pytest
 
 import troth
 from troth.charter.loading import load_scenario
+from troth.charter.writing import scenario_text
 from troth.errors import CharterError, RoundFailedError, UsageError
 from troth.report.read import load_run
-from troth.simulation import scenario_text
 
 
 def test_a_result_holds_model_rounds_and_summary(scenario_file):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
-from small_chain import empty, follow, open_store, small_blocks, small_genesis
+from notes_chain import ANN, BOB, CHAIN, note, notes, open_notes
 
-from troth.chain.ledger import Ledger, MemoryLedger
-from troth.protocols.biscotti.ledger.block import CertifiedBlock, VerifiedBlock
-from troth.protocols.biscotti.ledger.link import first_state
+from troth.chain.ledger import KeepBlock, Ledger, MemoryLedger, MemoryLedgers, ReadBranch
 
 
 @pytest.fixture(params=["memory", "disk"])
@@ -18,43 +17,70 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     if request.param == "memory":
         yield MemoryLedger({})
         return
-    with open_store(tmp_path / "chain.sqlite") as store:
+    with open_notes(tmp_path / "chain.sqlite") as store:
         yield store
 
 
-def line(ledger: Ledger, tip: bytes, above: int = 0, most_bytes: int = 2**30) -> list[bytes]:
-    return [block.hash for block in ledger.line(tip, above=above, most_bytes=most_bytes)]
+def branch(ledger: Ledger, tip: bytes, above: int = 0, most_bytes: int = 2**30) -> list[bytes]:
+    return [block.hash for block in ReadBranch(tip, above, most_bytes).run(ledger)]
 
 
-def test_a_line_is_a_branch_from_above_a_height(ledger: Ledger) -> None:
-    blocks = small_blocks()
+def test_a_branch_is_read_from_above_a_height(ledger: Ledger) -> None:
+    blocks = notes(b"one", b"two", b"three")
     hashes = [block.hash for block in blocks]
     for block in blocks:
-        ledger.keep(VerifiedBlock(block))
-    ledger.keep(VerifiedBlock(blocks[0]))
-    assert len(hashes) > 2
+        KeepBlock(block).run(ledger)
+    ledger.keep(blocks[0])
     for above in range(len(hashes) + 1):
-        assert line(ledger, hashes[-1], above) == hashes[above:]
-    assert line(ledger, hashes[1]) == hashes[:2]
-    assert line(ledger, bytes(32)) == line(ledger, small_genesis().id) == []
+        assert branch(ledger, hashes[-1], above) == hashes[above:]
+    assert branch(ledger, hashes[1]) == hashes[:2]
+    assert branch(ledger, bytes(32)) == branch(ledger, CHAIN) == []
 
 
-def test_a_line_ends_where_its_bytes_do(ledger: Ledger) -> None:
-    blocks = small_blocks()
+def test_a_block_comes_back_as_it_was_kept(ledger: Ledger) -> None:
+    first, second = notes(b"one", b"two")
+    third = note(b"nobody signs this", second, by=())
+    for block in (first, second, third):
+        ledger.keep(block)
+    assert ledger.branch(third.hash, above=0, most_bytes=2**30) == (first, second, third)
+
+
+def test_reading_ends_where_the_bytes_do(ledger: Ledger) -> None:
+    blocks = notes(b"one", b"two", b"three")
     for block in blocks:
-        ledger.keep(VerifiedBlock(block))
-    hashes, sizes = [block.hash for block in blocks], [len(block.block.data) for block in blocks]
-    assert line(ledger, hashes[-1], most_bytes=0) == hashes[:1]
-    assert line(ledger, hashes[-1], most_bytes=sizes[0] + sizes[1]) == hashes[:2]
-    assert line(ledger, hashes[-1], most_bytes=sizes[0] + sizes[1] - 1) == hashes[:1]
+        ledger.keep(block)
+    hashes, sizes = [block.hash for block in blocks], [len(block.data) for block in blocks]
+    assert branch(ledger, hashes[-1], most_bytes=0) == hashes[:1]
+    assert branch(ledger, hashes[-1], most_bytes=sizes[0] + sizes[1]) == hashes[:2]
+    assert branch(ledger, hashes[-1], most_bytes=sizes[0] + sizes[1] - 1) == hashes[:1]
 
 
 def test_branches_are_told_apart(ledger: Ledger) -> None:
-    first, *_ = small_blocks()
-    state = first_state(small_genesis())
-    other: CertifiedBlock = empty(state)
-    above = empty(follow(state, other))
+    first, other = note(b"one"), note(b"another", by=())
+    above = note(b"two", other, by=())
     for block in (first, other, above):
-        ledger.keep(VerifiedBlock(block))
-    assert line(ledger, first.hash) == [first.hash]
-    assert line(ledger, above.hash) == [other.hash, above.hash]
+        ledger.keep(block)
+    assert branch(ledger, first.hash) == [first.hash]
+    assert branch(ledger, above.hash) == [other.hash, above.hash]
+
+
+def test_only_keeping_changes_a_ledger() -> None:
+    block = note(b"one")
+    assert KeepBlock(block).change() == (b"keep", block.hash)
+    assert ReadBranch(block.hash, 0, 1).change() is None
+
+
+def test_the_ledgers_of_a_world_come_back_from_a_snapshot_and_hold_equal_blocks_once() -> None:
+    first, second = notes(b"one", b"two")
+    ledgers = MemoryLedgers()
+    for node in (ANN, BOB):
+        ledgers.of(node).keep(first)
+    ledgers.of(BOB).keep(second)
+    written = msgspec.msgpack.encode(ledgers.contents())
+    assert written.count(first.data) == 1
+    restored = MemoryLedgers()
+    restored.restore(msgspec.msgpack.decode(written))
+    assert restored.of(ANN).blocks() == [first]
+    assert restored.of(BOB).blocks() == [first, second]
+    assert restored.of(BOB).blocks()[0] is restored.of(ANN).blocks()[0]
+    assert msgspec.msgpack.encode(restored.contents()) == written

@@ -12,14 +12,11 @@ import pytest
 from troth import streams
 from troth.charter.digest import charter_digest
 from troth.charter.dry_run import dry_run
-from troth.charter.facts import FACTS
 from troth.charter.loading import LoadedScenario, load_scenario
 from troth.charter.rules.common import cost_labels
 from troth.charter.scaffold import scaffold
 from troth.charter.validate import validate
 from troth.data.loading import load as load_data
-from troth.data.loading import read_named
-from troth.data.spec import BUNDLED, PUBLISHED
 from troth.errors import CharterError, UsageError
 from troth.ids import Round
 from troth.learning.local import LocalUpdate
@@ -151,19 +148,6 @@ def test_other_protocols(
 def test_cost_labels_are_those_of_the_requests(load: Load, base: str) -> None:
     labels = cost_labels(load(base).scenario.charter)
     assert labels == [LocalUpdate.label, AggregateUpdates.label]
-
-
-@pytest.mark.parametrize("name", BUNDLED)
-def test_facts_agree_with_the_loader(name: str) -> None:
-    data, facts = read_named(name, None), FACTS[name]
-    assert facts.kind == data.task
-    assert facts.train_rows == len(data.train)
-    assert facts.classes == (len(data.classes) or None)
-    assert facts.shape == data.features
-
-
-def test_facts_cover_every_named_set() -> None:
-    assert set(FACTS) == {*BUNDLED, *PUBLISHED}
 
 
 def test_validation_of_a_scenario_made_in_python(load: Load, base: str) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
-from conftest import Load
 from troth.attacks.registry import OWN, own_attacks
 from troth.attacks.spec import GENERAL, Attack
 from troth.charter.dry_run import dry_run
+from troth.charter.loading import LoadedScenario
 from troth.charter.schema import json_schema
 from troth.errors import CharterError, ExitCode
+
+Load = Callable[..., LoadedScenario]
 
 ATTACK = '[[attacks]]\nkind = "{}"\nfraction = 0.3\n'
 

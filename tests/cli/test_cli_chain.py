@@ -16,7 +16,7 @@ from command_lines import Troth
 from troth.errors import ExitCode
 
 TESTS = Path(__file__).parent.parent
-CHAINS = TESTS / "chain"
+CHAINS = TESTS / "protocols/biscotti/ledger"
 MAKE = (
     "from pathlib import Path; from small_chain import write_chain; write_chain(Path('c.sqlite'))"
 )

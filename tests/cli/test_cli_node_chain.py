@@ -14,14 +14,15 @@ import pytest
 from command_lines import Outcome, Troth
 from ledger_parties import PEERS, make_parties
 
-from troth.chain.store import ChainStore
+from troth.chain.block import VerifiedBlock
 from troth.charter.digest import canonical_json
 from troth.charter.loading import load_scenario
 from troth.crypto.identity import Identity
 from troth.errors import ExitCode
 from troth.ids import NodeId
-from troth.protocols.biscotti.ledger.block import CertifiedBlock, VerifiedBlock
-from troth.protocols.biscotti.ledger.chain import model_bytes
+from troth.protocols.biscotti.ledger.block import CertifiedBlock
+from troth.protocols.biscotti.ledger.head import model_bytes
+from troth.protocols.biscotti.ledger.kind import open_chain
 from troth.protocols.biscotti.ledger.link import empty_block, first_state
 from troth.protocols.biscotti.operation.founding import read_genesis_file, terms_of
 from troth.worlds.real.peers import peers_text
@@ -39,14 +40,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     loaded = load_scenario(folder / "small.toml")
     genesis = read_genesis_file(folder / "genesis.bin")
     block = CertifiedBlock(empty_block(genesis, first_state(genesis)), certificate=None)
-    with ChainStore(
+    with open_chain(
         folder / "c.sqlite",
         genesis,
         charter=canonical_json(loaded.scenario.charter),
         model=model_bytes(terms_of(loaded).initial_D),
     ) as store:
-        store.append(VerifiedBlock(block))
-    chains = str(Path(__file__).parent.parent / "chain")
+        store.append(VerifiedBlock(block.sealed))
+    chains = str(Path(__file__).parent.parent / "protocols/biscotti/ledger")
     subprocess.run(
         [sys.executable, "-c", OTHER], cwd=folder, env={"PYTHONPATH": chains}, check=True
     )

@@ -31,7 +31,7 @@ PRESENT = [
 @pytest.mark.parametrize("name", NAMES)
 def test_an_experiment_loads_and_is_listed(name: str) -> None:
     loaded = load_experiment(name, FOLDER)
-    assert len(loaded.scenarios) == len(loaded.experiment.variants)
+    assert list(loaded.work()) == [variant.name for variant in loaded.experiment.variants]
     assert f"`{name}`" in (FOLDER / "README.md").read_text()
 
 
@@ -59,6 +59,24 @@ def test_the_wide_area_runs_small(tmp_path: Path) -> None:
     assert slow is not None
     assert quick is not None
     assert 4 < slow / quick < 7
+
+
+def test_committees_fail_as_the_documentation_says(tmp_path: Path) -> None:
+    """Its numbers are those of docs/protocols/biscotti.md, and the lottery agrees with them."""
+    loaded = load_experiment("biscotti/committees", FOLDER)
+    done = reproduce(loaded, tmp_path, progress=QuietProgress())
+    read = {
+        row.name: {name: pair.measured for name, pair in row.readings.items()}
+        for row in done.results.rows
+    }
+    assert read["26"]["privacy"] == pytest.approx(0.018, abs=0.001)
+    assert read["26"]["privacy_training"] == pytest.approx(0.83, abs=0.01)
+    assert read["3"]["privacy"] == pytest.approx(0.215, abs=0.001)
+    for values in read.values():
+        chance, counted = values["privacy"], values["counted"]
+        assert chance is not None
+        # Four standard deviations of 2,000 draws.
+        assert counted == pytest.approx(chance, abs=4 * (chance * (1 - chance) / 2000) ** 0.5)
 
 
 @pytest.mark.parametrize("name", PRESENT)

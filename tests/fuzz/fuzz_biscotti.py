@@ -44,9 +44,8 @@ from troth.protocols.biscotti.ledger.block import Evidence
 from troth.protocols.biscotti.messages import MESSAGES
 from troth.protocols.biscotti.reporting import MAX_REFUSED
 from troth.roles.effects import (
+    Access,
     Effect,
-    Keep,
-    KeptLine,
     Load,
     Now,
     Perform,
@@ -91,7 +90,7 @@ class Listening:
 
     def __init__(self, me: NodeId) -> None:
         runtime = RUN.world.nodes[me]
-        self.shelf = MemoryLedger({})
+        self.ledger = MemoryLedger({})
         self.state: bytes | None = None
         self.now_s = 0.0
         self.ended = False
@@ -130,10 +129,8 @@ class Listening:
                 self.state = encode_state(state)
             case Load(type=type_):
                 return None if self.state is None else decode_state(type_, self.state)
-            case Keep(block=block):
-                self.shelf.keep(block)
-            case KeptLine(tip=tip, above=above, most_bytes=most_bytes):
-                return self.shelf.line(tip, above=above, most_bytes=most_bytes)
+            case Access(request=request):
+                return request.run(self.ledger)
             case Send(message=message):
                 CODEC.encode(message)
             case Report():

@@ -28,7 +28,7 @@ with atheris.instrument_imports(include=["troth.chain", "troth.wire"]):
     from troth import wire
     from troth.protocols.biscotti.ledger import block, link
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "chain"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "protocols/biscotti/ledger"))
 
 from small_chain import SENDER, small_blocks, small_genesis
 

@@ -28,7 +28,7 @@ with atheris.instrument_imports(
     include=["troth.wire", "troth.crypto", "troth.protocols.tormentor", "troth.worlds.real.api"]
 ):
     from troth.protocols.tormentor import joining, roles, rounds
-    from troth.worlds.real.api import forms, statuses
+    from troth.worlds.real.api import forms
 
 import msgspec
 import numpy as np
@@ -47,13 +47,13 @@ from troth.protocols.tormentor.messages import (
     GradientUpdate,
     Join,
     Leave,
-    Question,
     Solve,
     Status,
 )
 from troth.protocols.tormentor.parameters import Tormentor
 from troth.protocols.tormentor.state import BROKER, BrokerState, Deposit, Plan, Secret
 from troth.roles.effects import Load, Now, Receive, Received, Report, Save, Send
+from troth.roles.messages import Answer, Question
 from troth.roles.node import Node
 from troth.wire import Codec, Message
 from troth.worlds.states import decode_state, encode_state
@@ -179,7 +179,8 @@ def one_input(data: bytes) -> None:
         assert str(blamed).isprintable()
         return
     for message in answered(question):
-        assert statuses.status_of(message) in statuses.TYPED
+        assert isinstance(message, Answer)
+        assert question.answered_by[message.status] is type(message)
         for form in forms.MEDIA_TYPES:
             assert forms.encode(message, form, CODEC)
 

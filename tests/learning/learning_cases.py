@@ -12,7 +12,6 @@ from troth.errors import CharterError
 from troth.ids import NodeId
 from troth.learning import spec
 from troth.learning.build import build_model
-from troth.learning.losses import LossName
 from troth.learning.models import Model
 from troth.learning.workbench import Workbench, build_workbench
 from troth.streams import Stream, learning
@@ -43,7 +42,7 @@ def make_model(
 def named_models() -> dict[str, Model]:
     """One model of every kind and loss, small."""
 
-    def squared(table: spec.ModelSpec, outputs: int, loss: LossName = "squared") -> Model:
+    def squared(table: spec.ModelSpec, outputs: int, loss: spec.LossName = "squared") -> Model:
         return build_model(
             table, features=FEATURES, outputs=outputs, task="classification", loss=loss
         )

@@ -12,7 +12,6 @@ from learning_cases import make_model
 from troth.errors import CharterError
 from troth.learning import spec
 from troth.learning.build import build_model
-from troth.learning.losses import LossName, Task
 from troth.streams import learning
 
 
@@ -20,20 +19,20 @@ from troth.streams import learning
     ("table", "task", "outputs", "loss", "key", "message"),
     [
         (spec.Logistic(), "classification", 10, None, "task.model.name", "2 classes apart"),
-        (spec.Logistic(), "regression", 1, None, "task.model.name", "classification only"),
-        (spec.Softmax(), "regression", 1, None, "task.model.name", "classification only"),
-        (spec.Linear(), "classification", 2, None, "task.model.name", "regression only"),
+        (spec.Logistic(), "regression", 1, None, "task.model.name", "for classification"),
+        (spec.Softmax(), "regression", 1, None, "task.model.name", "for classification"),
+        (spec.Linear(), "classification", 2, None, "task.model.name", "for regression"),
         (spec.Softmax(), "classification", 1, None, "task.kind", "at least 2 classes"),
         (spec.MLP(hidden=[3]), "regression", 4, None, "task.kind", "4 classes"),
-        (spec.Linear(), "regression", 1, "cross_entropy", "task.loss", "no classes"),
+        (spec.Linear(), "regression", 1, "cross_entropy", "task.loss", "needs classes"),
         (spec.ShokriCNN(), "classification", 10, None, "task.model.name", "needs images"),
     ],
 )
 def test_a_model_that_does_not_fit_the_task_is_refused(
     table: spec.ModelSpec,
-    task: Task,
+    task: spec.TaskKind,
     outputs: int,
-    loss: LossName | None,
+    loss: spec.LossName | None,
     key: str,
     message: str,
 ) -> None:

@@ -11,8 +11,8 @@ from troth.ids import NodeId
 from troth.learning.training import Training
 from troth.protocols.federated.messages import TrainRequest, Update
 from troth.protocols.federated.parameters import Federated
-from troth.protocols.federated.roles import Plan, server
-from troth.protocols.registry import make_cast
+from troth.protocols.federated.roles import Plan, make_cast, server
+from troth.protocols.protocol import Agreed, Casting
 from troth.robustness.spec import Mean
 from troth.robustness.updates import Aggregate
 from troth.roles.effects import Collect, Collected, Perform, Report, Send
@@ -63,11 +63,15 @@ def test_more_updates_than_parties_admitted_are_refused_before_the_run(deadline_
         CharterError, match=r"protocol.at_least = 5 .* 3 parties admitted"
     ) as caught:
         make_cast(
-            Federated(at_least=5, deadline_s=deadline_s),
-            parties=PARTIES[:3],
-            initial_D=np.zeros(3, np.float32),
-            training=Training(rounds=1, learning_rate=0.1),
-            base=None,
-            model_id="test",
+            Casting(
+                agreed=Agreed(
+                    parameters=Federated(at_least=5, deadline_s=deadline_s),
+                    training=Training(rounds=1, learning_rate=0.1),
+                    parties=PARTIES[:3],
+                    initial_D=np.zeros(3, np.float32),
+                    charter="sha256:test",
+                    base=None,
+                )
+            )
         )
     assert caught.value.hint is not None

@@ -27,11 +27,12 @@ from troth.protocols.tormentor.messages import (
     GradientUpdate,
     Join,
     Joined,
-    Question,
     Solve,
 )
+from troth.protocols.tormentor.operation.face import FACE
 from troth.protocols.tormentor.parameters import Tormentor
 from troth.protocols.tormentor.state import BROKER, Deposit, Plan
+from troth.roles.messages import Question
 from troth.roles.node import Node, Role
 from troth.wire import Codec, Message
 from troth.worlds.real.api.address import Address
@@ -117,7 +118,7 @@ async def running_broker(
     host = make_host(folder, role or partial(roles.broker, plan=plan or make_plan()), limits)
     running = asyncio.create_task(host.run())
     identity = identity or Identity.create()
-    server = BrokerServer(identity, limits, deployed=Deployed(host, MODEL_ID, CHARTER))
+    server = BrokerServer(FACE, identity, limits, deployed=Deployed(host, MODEL_ID, CHARTER))
     try:
         broker = RunningBroker(server, identity, await server.open("127.0.0.1", port), host)
         if curated:

@@ -15,8 +15,8 @@ import numpy as np
 
 from troth.ids import NodeId
 from troth.protocols.tormentor.messages import MESSAGES
+from troth.protocols.tormentor.operation.face import CURATE_BYTES
 from troth.wire import Codec, Message
-from troth.worlds.real.limits import CURATE_BYTES
 
 CODEC = Codec(MESSAGES, max_bytes=CURATE_BYTES)
 MSGPACK = b"application/msgpack"

@@ -27,24 +27,24 @@ from troth.ids import NodeId
 from troth.protocols.tormentor.messages import (
     MESSAGES,
     Admission,
-    Answer,
     Delivery,
     Finished,
     Join,
     Progress,
-    Question,
     Status,
 )
+from troth.protocols.tormentor.operation.face import fetch_status
 from troth.protocols.tormentor.state import BROKER
+from troth.roles.messages import Answer, Question
 from troth.roles.node import Node
 from troth.wire import Codec, Message
 from troth.worlds.real.api.address import Address, parse_address
 from troth.worlds.real.api.caller import PIECE_BYTES, Caller, _pieces
-from troth.worlds.real.api.fetch import fetch_charter, fetch_status
+from troth.worlds.real.api.fetch import fetch_charter
 from troth.worlds.real.host import Host
+from troth.worlds.real.inquiry import Inquiry
 from troth.worlds.real.journal import Journal
 from troth.worlds.real.limits import Limits
-from troth.worlds.real.line import Line
 
 JOIN = Join(MODEL_ID, provider_key().public)
 
@@ -66,7 +66,7 @@ class Asker:
             Node(NodeId("asker"), stream, stream.child("secret")),
             self._role,
             peers=(),
-            line=Line(BROKER),
+            inquiry=Inquiry(BROKER),
             codec=Codec(MESSAGES, max_bytes=limits.body_bytes),
             engine=InlineEngine(None),
             journal=self.journal,
@@ -254,10 +254,10 @@ def test_a_model_that_has_arrived_need_not_be_confirmed_for_ever(tmp_path: Path)
         assert broker.host is not None
         asker = Asker(tmp_path)
         await asker.host.run()
-        asker.host.line.ask(CODEC.encode(Delivery(MODEL_ID, bytes(64))))
+        asker.host.inquiry.ask(CODEC.encode(Delivery(MODEL_ID, bytes(64))))
         calling = asyncio.create_task(Caller(asker.host, broker.address).run())
         async with asyncio.timeout(20.0):
-            while asker.host.line.question is not None:
+            while asker.host.inquiry.question is not None:
                 await asyncio.sleep(0.01)
                 assert not calling.done()
         calling.cancel()

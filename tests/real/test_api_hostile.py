@@ -37,9 +37,9 @@ from troth.protocols.tormentor.messages import (
     Leave,
     Next,
     Progress,
-    Question,
     Status,
 )
+from troth.roles.messages import Question
 from troth.roles.node import Node
 from troth.wire import MAX_ELEMENTS
 from troth.worlds.real.api.forms import decode

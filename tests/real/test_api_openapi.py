@@ -14,8 +14,9 @@ from brokers import JSON, MODEL_ID, RunningBroker, with_broker
 from openapi_spec_validator import validate
 
 from troth.crypto.puzzles import Puzzle
-from troth.protocols.tormentor.messages import MESSAGES, QUESTIONS, Answer
-from troth.worlds.real.api import paths
+from troth.protocols.tormentor.messages import MESSAGES, QUESTIONS
+from troth.protocols.tormentor.operation.face import FACE
+from troth.roles.messages import Answer
 from troth.worlds.real.api.openapi import openapi, openapi_json
 from troth.worlds.real.api.page import page_html
 from troth.worlds.real.limits import Limits
@@ -25,18 +26,18 @@ EXAMPLES = 8
 
 
 def test_the_document_is_valid() -> None:
-    validate(json.loads(openapi_json()))
+    validate(json.loads(openapi_json(FACE)))
 
 
 def test_every_question_has_its_path() -> None:
-    asked = {path for path, item in openapi()["paths"].items() if "post" in item}
-    assert asked == {f"/v1/models/{{model_id}}/{action}" for action in paths.ACTIONS}
-    assert set(paths.ACTIONS.values()) == set(QUESTIONS)
-    assert paths.ACTIONS.keys() >= {"curate", "join", "solve", "update", "leave", "status"}
+    asked = {path for path, item in openapi(FACE)["paths"].items() if "post" in item}
+    assert asked == {f"/v1/models/{{model_id}}/{action}" for action in FACE.actions}
+    assert set(FACE.actions.values()) == set(QUESTIONS)
+    assert FACE.actions.keys() >= {"curate", "join", "solve", "update", "leave", "status"}
 
 
 def test_every_field_of_every_message_is_described() -> None:
-    schemas = openapi()["components"]["schemas"]
+    schemas = openapi(FACE)["components"]["schemas"]
     for kind in (*MESSAGES, Puzzle):
         assert kind is not Answer
         named = set(schemas[kind.__name__]["properties"]) - {"type"}
@@ -48,11 +49,11 @@ def test_every_field_of_every_message_is_described() -> None:
 
 
 def test_the_page_says_the_same() -> None:
-    page = page_html().decode()
-    for path, item in openapi()["paths"].items():
+    page = page_html(FACE).decode()
+    for path, item in openapi(FACE)["paths"].items():
         for method in item.keys() - {"parameters"}:
             assert f"{method.upper()} {path}" in page
-    for name in openapi()["components"]["schemas"]:
+    for name in openapi(FACE)["components"]["schemas"]:
         assert f'<h3 id="{name}">' in page
 
 
@@ -61,7 +62,7 @@ def test_the_document_is_served(tmp_path: Path) -> None:
         async with broker.client() as client:
             served = await client.get("/openapi.json")
             assert served.headers["content-type"] == JSON
-            assert served.json() == json.loads(openapi_json())
+            assert served.json() == json.loads(openapi_json(FACE))
 
     with_broker(tmp_path, test)
 
@@ -70,7 +71,7 @@ def test_the_document_is_served(tmp_path: Path) -> None:
 def test_a_live_broker_does_what_the_document_says(tmp_path: Path) -> None:
     """Schemathesis asks what fits the document, and what does not: no answer is a server error, all
     have a documented status, form and content, and what does not fit is turned away."""
-    document = json.loads(openapi_json())
+    document = json.loads(openapi_json(FACE))
     # Of this broker's model; any other is a 404, and shows little.
     document["components"]["parameters"]["model_id"]["schema"] = {"enum": [MODEL_ID]}
     for kind in QUESTIONS:

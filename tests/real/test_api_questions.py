@@ -52,6 +52,7 @@ from troth.protocols.tormentor.messages import (
     Progress,
     Status,
 )
+from troth.protocols.tormentor.operation.face import FACE
 from troth.protocols.tormentor.state import BROKER
 from troth.worlds.real.api.forms import with_names
 from troth.worlds.real.api.paths import path_of
@@ -366,7 +367,7 @@ def test_the_first_charter_makes_the_broker(tmp_path: Path) -> None:
             return Deployed(host, MODEL_ID, CHARTER)
 
         identity = Identity.create()
-        server = BrokerServer(identity, Limits(), deploy=deploy)
+        server = BrokerServer(FACE, identity, Limits(), deploy=deploy)
         broker = RunningBroker(server, identity, await server.open("127.0.0.1", 0), None)
         try:
             async with broker.client() as client, broker.client() as other:

@@ -4,7 +4,7 @@ bit for bit.
 Keys, and the noise that masks updates, follow from secrets of the operating system, so they are
 read from the files that the peers had. What blinds commitments and shares comes from another
 secret of each peer, and the outcome does not depend on it. With `ledger_noise` it would, so that is
-compared in simulations only (`tests/simulation/test_ideal_biscotti.py`).
+compared in simulations only (`tests/simulation/test_conformance.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from troth.compute import Compute
 from troth.engines.local import BatchedEngine
 from troth.ids import NodeId, PartyId, party_id
 from troth.protocols.biscotti.ideal import IdealRound, ideal
+from troth.protocols.biscotti.ledger.block import read_kept
 from troth.protocols.biscotti.operation.peer_files import LedgerPeer, read_peer
+from troth.report.read import read_summary
 from troth.worlds.simulated.stage import prepare
 
 PARTIES, ROUNDS = 7, 3
@@ -58,14 +60,16 @@ def test_a_fault_free_run_between_processes(scenario_file, tmp_path: Path) -> No
     assert all(len(round.contributors) == 2 for round in expected)
     for name, peer in peers.items():
         with peer.open_chain(tmp_path / name) as chain:
-            blocks = chain.blocks(above=0, most=ROUNDS + 1)
+            blocks = chain.branch(chain.tip().hash, above=0, most_bytes=2**40)
         assert len(blocks) == ROUNDS, name
         for block, round in zip(blocks, expected, strict=True):
-            content = block.block.content
-            assert tuple(line.contributor for line in content.contributions) == round.contributors
+            content = read_kept(block).block.content
+            assert tuple(part.contributor for part in content.contributions) == round.contributors
             np.testing.assert_array_equal(content.aggregate, round.aggregate_D)
             assert content.stake == round.stake.digest()
         np.testing.assert_array_equal(model(tmp_path / name), expected[-1].params_D)
+        (record,) = read_summary(tmp_path / name).parties
+        assert record.measure("stake") == expected[-1].stake.as_dict()[name]
 
 
 def ideal_of(loaded: LoadedScenario, peers: dict[PartyId, LedgerPeer]) -> list[IdealRound]:

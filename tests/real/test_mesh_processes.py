@@ -46,37 +46,6 @@ def verified(chain: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, objec
     return said
 
 
-@pytest.mark.slow
-def test_launched_peers_end_with_one_model_and_one_chain(
-    ledger_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "launched"
-    code = run(["launch", str(ledger_file), "--into", str(folder), "--format", "json"])
-    written = capsys.readouterr()
-    assert code == 0, written.err
-    summary = json.loads(written.out)
-    assert summary["status"] == "finished"
-    assert summary["rounds"] == ROUNDS
-    assert not [note for note in summary["notes"] if "did not end" in note]
-    audited = verified(folder / "chain.sqlite", capsys)
-    assert audited["height"] == ROUNDS
-    launched = load_run(folder)
-    for name in NAMES:
-        own = folder / "nodes" / name
-        np.testing.assert_array_equal(model(own), model(folder))
-        assert verified(own / "chain.sqlite", capsys)["hash"] == audited["hash"]
-    rounds = [record.round for record in launched.rounds]
-    assert rounds == list(range(1, ROUNDS + 1))
-    accepted = sum(len(record.accepted) for record in launched.rounds)
-    assert accepted > 0
-    assert sum(party.accepted for party in launched.summary.parties) == accepted
-    assert [party.party for party in launched.summary.parties] == list(NAMES)
-    sent = sum(party.messages_sent for party in launched.summary.parties)
-    assert sum(kind.messages for kind in launched.summary.traffic.values()) == sent > 0
-    # Keys and secrets were for this run only.
-    assert not [*folder.rglob("*.pem"), *folder.rglob("*.secret*")]
-
-
 class Peers(LedgerPeers):
     """All parties of `ledger_file`."""
 

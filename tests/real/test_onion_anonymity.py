@@ -21,6 +21,7 @@ from test_brokered_command_line import free_port
 
 from troth.crypto.identity import Identity
 from troth.protocols.tormentor.messages import NOTHING, Curated, GradientUpdate
+from troth.protocols.tormentor.operation.face import fetch_status
 from troth.protocols.tormentor.operation.terms import charter_text
 from troth.protocols.tormentor.state import BROKER, CURATOR
 from troth.report.folder import RunFolder
@@ -28,7 +29,6 @@ from troth.report.read import load_run
 from troth.wire import Codec
 from troth.worlds.real.api.address import Address, parse_address
 from troth.worlds.real.api.client import make_client
-from troth.worlds.real.api.fetch import fetch_status
 from troth.worlds.real.api.paths import path_of
 from troth.worlds.real.journal import Journal
 from troth.worlds.real.limits import Limits

@@ -18,7 +18,7 @@ from troth.wire import encode_array
 from troth.worlds.real.deadline import AdaptiveDeadline
 from troth.worlds.real.journal import Checkpoint, Journal
 from troth.worlds.real.limits import Limits
-from troth.worlds.real.link import Link, Refused
+from troth.worlds.real.link import Link, Refusal
 from troth.worlds.real.peers import peers_text, read_addresses, read_peers
 
 ANN, BOB = NodeId("ann"), NodeId("bob")
@@ -212,7 +212,7 @@ def test_messages_arrive_once_and_in_order_whatever_the_network_and_crashes_do(
                 receiver.received = receiver.durable
                 taken = list(durable)
             case "replay" if receiver.received:
-                with pytest.raises(Refused, match="already"):
+                with pytest.raises(Refusal, match="already"):
                     receiver.check(receiver.received, 0)
             case action:
                 message = sender.next_after(sender.delivered)
@@ -220,7 +220,7 @@ def test_messages_arrive_once_and_in_order_whatever_the_network_and_crashes_do(
                     number, previous, body = message
                     try:
                         receiver.check(number, previous)
-                    except Refused:
+                    except Refusal:
                         pass
                     else:
                         receiver.received = number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -16,7 +15,6 @@ import pytest
 from node_processes import Node, ended, model
 
 import troth
-from troth.cli import run
 from troth.crypto.identity import Identity
 from troth.ids import NodeId
 from troth.report.read import load_run
@@ -67,35 +65,6 @@ def test_processes_that_are_killed_come_to_the_model_of_the_simulation(
         assert record.rejected == []
     assert [party.accepted for party in run.summary.parties] == [ROUNDS] * 4
     assert load_run(tmp_path / "party-1").summary.parties[0].examples == 60
-
-
-@pytest.mark.slow
-def test_launch_leaves_what_a_simulation_leaves(
-    small_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "launched"
-    code = run(["launch", str(small_file), "--into", str(folder), "--format", "json"])
-    written = capsys.readouterr()
-    assert code == 0, written.err
-    simulated = troth.simulate(small_file, progress=False)
-    np.testing.assert_allclose(model(folder), simulated.parameters, atol=1e-6, rtol=0)
-    summary = json.loads(written.out)
-    assert summary["world"] == "real"
-    assert summary["final"]["error"] == simulated.final.error
-    assert f"round {ROUNDS}/{ROUNDS}" in written.err
-    launched, expected = load_run(folder), simulated.summary
-    assert (folder / "report.html").is_file()
-    for party, other in zip(launched.summary.parties, expected.parties, strict=True):
-        assert (party.party, party.examples, party.accepted, party.sent) == (
-            other.party, other.examples, other.accepted, other.sent,
-        )  # fmt: skip
-        assert party.own.error == other.own.error
-    assert launched.summary.traffic == expected.traffic
-    assert [record.metrics.error for record in launched.rounds] == [
-        record.metrics.error for record in simulated.rounds
-    ]
-    # The identities were for this run only.
-    assert not list(folder.rglob("*.pem"))
 
 
 LAUNCH = """

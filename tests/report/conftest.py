@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -122,6 +123,21 @@ def make_run(record: Callable[[int], RoundRecord]) -> Callable[..., Run]:
         )
         final = msgspec.structs.replace(final, **fields)
         return Run(Path("runs") / name, scenario, final, tuple(records))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_measured(make_run: Callable[..., Run]) -> Callable[..., Run]:
+    """A run of one party for each table of measures; one with an empty table has none."""
+
+    def make(*measures: dict[str, float]) -> Run:
+        run = make_run()
+        parties = [
+            PartyRecord(party=NodeId(f"party-{i}"), examples=1, measures=each or msgspec.UNSET)
+            for i, each in enumerate(measures)
+        ]
+        return replace(run, summary=msgspec.structs.replace(run.summary, parties=parties))
 
     return make
 

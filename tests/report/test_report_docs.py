@@ -19,7 +19,7 @@ from troth.records import (
     Summary,
     Traffic,
 )
-from troth.report import curves, folder, participation, read, view
+from troth.report import curves, folder, participation, read, rows, view
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reports.md").read_text(encoding="utf-8")
 
@@ -52,5 +52,6 @@ def test_every_file_is_described() -> None:
 
 def test_caps_are_those_of_the_code() -> None:
     assert f"{view.MAX_PARTIES:,} parties and {view.MAX_REJECTIONS} rejections" in TEXT
+    assert f"by name, {rows.MAX_MEASURES} at most" in TEXT
     assert f"above {participation.MAX_ROWS} parties" in TEXT
     assert f"factor of {curves.LOG_FROM:.0f}" in TEXT

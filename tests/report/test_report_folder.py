@@ -22,7 +22,7 @@ from troth.ids import Bytes, MeasuredSeconds, NodeId, Round, SimulatedSeconds
 from troth.records import Metrics, PrivacyRecord, Rejection, RoundRecord, Summary
 from troth.report.atomic import append_line, replace_file
 from troth.report.folder import RunFolder
-from troth.report.read import load_run
+from troth.report.read import Run, load_run
 
 MakeRecord = Callable[[int], RoundRecord]
 
@@ -301,6 +301,16 @@ def test_metrics_that_are_not_finite_are_null_and_come_back_as_nan(
         assert math.isnan(metrics.loss)
         assert math.isnan(metrics.error)
         assert metrics.attack_rate is None
+
+
+def test_measures_that_are_not_finite_are_null_and_come_back_as_nan(
+    folder: RunFolder, make_measured: Callable[..., Run]
+) -> None:
+    folder.write_summary(make_measured({"a": 1.5, "b": math.nan}).summary)
+    (party,) = folder.summary().parties
+    assert party.measure("a") == 1.5
+    assert math.isnan(party.measure("b") or 0.0)
+    assert party.measure("c") is None
 
 
 def test_null_elsewhere_is_still_refused(folder: RunFolder) -> None:

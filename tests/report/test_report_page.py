@@ -28,6 +28,7 @@ from troth.report.folder import RunFolder
 from troth.report.page import render, write_report
 from troth.report.privacy import own_privacy_record, simulated_privacy_record
 from troth.report.read import Run
+from troth.report.rows import MAX_HEADING, MAX_MEASURES
 from troth.report.table import summary_table
 
 MakeRun = Callable[..., Run]
@@ -315,6 +316,25 @@ def test_the_party_table_leaves_out_empty_columns(pages: dict[str, str]) -> None
     ]  # fmt: skip
     assert first == ["party-0", "100", "10", "0", "8.00 %", "31.5 kB", "31.4 kB"]
     assert second[0] == "party-1 label_flip"
+
+
+def test_each_measure_is_a_column_of_the_party_table(make_measured: MakeRun) -> None:
+    run = make_measured({"stake": 1_200, "trust": 0.25}, {"stake": 5}, {})
+    assert table(parse(render([run])), "Every party") == [
+        ["Party", "Examples", "Stake", "Trust"],
+        ["party-0", "1", "1,200", "0.25"],
+        ["party-1", "1", "5", "–"],
+        ["party-2", "1", "–", "–"],
+    ]
+
+
+def test_measures_of_any_number_and_name_leave_the_page_readable(make_measured: MakeRun) -> None:
+    names = [f"m{i:02}" for i in range(14)] + ["<b>" + "long" * 100]
+    html = render([make_measured(dict.fromkeys(names, 1.0))])
+    head, _ = table(parse(html), "Every party")
+    assert len(head) == 2 + MAX_MEASURES
+    assert max(map(len, head)) == MAX_HEADING
+    assert f"The first {MAX_MEASURES} of 15 measures, by name. All are in summary.json." in html
 
 
 def test_traffic_is_sorted_by_bytes_with_its_share(pages: dict[str, str]) -> None:

@@ -155,3 +155,23 @@ def test_the_report_does_not_import_what_only_plots_need() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_table_says_how_far_each_measure_spreads(make_measured: MakeRun) -> None:
+    shown = rows(make_measured({"stake": 5, "trust": 0.25}, {"stake": 1_200}, {}, {"stake": 25}))
+    assert shown["stake"] == "5 to 1,200, mean 410"
+    assert shown["trust"] == "0.25"
+
+
+def test_measures_of_any_number_and_name_leave_the_table_readable(make_measured: MakeRun) -> None:
+    names = [f"m{i:02}" for i in range(14)] + ["\x1b[31m" + "long" * 100]
+    lines = summary_table(make_measured(dict.fromkeys(names, 1.0))).splitlines()
+    assert "\x1b" not in "".join(lines)
+    assert max(map(len, lines)) < 200
+    assert any(line.strip() == "and 3 more measures in summary.json" for line in lines)
+
+
+def test_json_has_measures_only_of_parties_that_have_some(make_measured: MakeRun) -> None:
+    parties = json.loads(summary_json(make_measured({"stake": 5}, {})))["parties"]
+    assert parties[0]["measures"] == {"stake": 5}
+    assert "measures" not in parties[1]

@@ -75,3 +75,72 @@ def write_experiment(folder: Path, text: str = EXPERIMENT, scenario: str = SCENA
     (paper / "scenarios" / "tiny.toml").write_text(scenario)
     (paper / "small.toml").write_text(text)
     return paper.parent
+
+
+COMPUTED = """\
+title = "Two sums"
+source = "A paper, table 1"
+compute = "small_sums:draw"
+about = "The mean of so many draws."
+differences = "None."
+
+[readings.mean]
+kind = "value"
+name = "mean"
+label = "mean of the draws"
+
+[readings.draws]
+kind = "value"
+name = "draws"
+label = "draws"
+unit = "count"
+
+[plot]
+kind = "points"
+curve = "so far"
+x = "draws"
+y = "mean so far"
+
+[[variants]]
+name = "few"
+label = "few draws"
+arguments = { draws = 3, scale = 2.0 }
+paper = { mean = 1.0 }
+
+[[variants]]
+name = "many"
+label = "many draws"
+arguments = { draws = 5, scale = 2, parts = ["a", "b"], strict = true, name = "x" }
+
+[[ratios]]
+label = "many over few"
+reading = "draws"
+over = "many"
+under = "few"
+"""
+
+SUMS = """\
+import numpy as np
+
+CALLS = []
+
+def draw(stream, *, draws, scale, parts=(), strict=False, name=""):
+    CALLS.append((draws, scale, parts, strict, name))
+    drawn = scale * stream.generator().random(draws)
+    means = np.cumsum(drawn) / np.arange(1, draws + 1)
+    return {
+        "mean": drawn.mean(),
+        "draws": draws,
+        "never": None,
+        "so far": list(enumerate(means, start=1)),
+    }
+"""
+
+
+def write_computed(folder: Path, text: str = COMPUTED, code: str = SUMS) -> Path:
+    """`experiments/paper/sums.toml` with its callable beside it; gives `experiments`."""
+    paper = folder / "experiments" / "paper"
+    paper.mkdir(parents=True, exist_ok=True)
+    (paper / "sums.toml").write_text(text)
+    (paper / "small_sums.py").write_text(code)
+    return paper.parent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_experiment import EXPERIMENT, write_experiment
+from small_experiment import COMPUTED, EXPERIMENT, write_computed, write_experiment
 
 from troth.errors import CharterError, ExitCode, UsageError
 from troth.reproduction.loading import list_experiments, load_experiment
@@ -39,6 +39,25 @@ def test_scenarios_are_no_experiments(tmp_path: Path) -> None:
         ("tiny.toml", "huge.toml", 'scenario = "scenarios/huge.toml" does not exist'),
         ("parties.count=4", "parties.count=0", "parties.count = 0 is below 1"),
         ("[readings.time]", "[readings.time", "is not TOML"),
+        ('scenario = "scenarios/tiny.toml"', "", "scenario is missing"),
+        ("about =", 'compute = "a:b"\nabout =', "stands beside compute"),
+        ("about =", "seed = 1\nabout =", "seed = 1 does not go with a scenario"),
+        ("paper = {", "arguments = { a = 1 }\npaper = {", "variants[0].arguments"),
+        (
+            'kind = "duration"',
+            'kind = "value"\nname = "x"',
+            'readings.time.kind = "value" does not go with a scenario',
+        ),
+        (
+            "[[statements]]",
+            '[plot]\nkind = "points"\ncurve = "c"\nx = "x"\ny = "y"\n\n[[statements]]',
+            'plot.kind = "points" does not go with a scenario',
+        ),
+        (
+            "[[statements]]",
+            '[plot]\nkind = "curves"\ny = "loss"\n\n[[statements]]',
+            'plot.y = "loss" is not',
+        ),
         (
             "[[statements]]",
             '[plot]\nkind = "bars"\nreading = "loss"\n\n[[statements]]',
@@ -64,6 +83,32 @@ def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, says: str) -> No
     assert says in caught.value.message
     assert str(folder / "paper") in caught.value.message
     assert caught.value.exit_code == ExitCode.CHARTER
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('kind = "value"\nname = "mean"', 'kind = "duration"', 'readings.mean.kind = "duration"'),
+        ("paper = {", 'set = ["seed=2"]\npaper = {', "variants[0].set"),
+        ('kind = "points"', 'kind = "curves"', "plot.curve is not a known key"),
+        ("small_sums:draw", "small sums", "compute"),
+    ],
+)
+def test_a_mistake_in_an_experiment_that_computes_is_named(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    assert old in COMPUTED
+    folder = write_computed(tmp_path, COMPUTED.replace(old, new, 1))
+    with pytest.raises(CharterError) as caught:
+        load_experiment("paper/sums", folder)
+    assert says in caught.value.message
+
+
+def test_an_experiment_that_computes_needs_a_plot_of_what_it_computes(tmp_path: Path) -> None:
+    start, end = COMPUTED.index("[plot]"), COMPUTED.index("[[variants]]")
+    folder = write_computed(tmp_path, COMPUTED[:start] + COMPUTED[end:])
+    with pytest.raises(CharterError, match=r'plot\.kind = "curves" does not go with compute'):
+        load_experiment("paper/sums", folder)
 
 
 def test_an_unknown_name_and_folder_are_named(tmp_path: Path) -> None:

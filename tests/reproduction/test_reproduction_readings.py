@@ -7,27 +7,28 @@ from pathlib import Path
 import pytest
 
 from troth.ids import Bytes, MeasuredSeconds, NodeId, Round, SimulatedSeconds
+from troth.protocols.biscotti.operation.stake_readings import StakeShare
 from troth.records import Metrics, PartyRecord, RoundRecord, Summary, Traffic
 from troth.report.read import Run
-from troth.reproduction.readings import curve, mean_curve, read_off, unit_of
-from troth.reproduction.spec import (
+from troth.reproduction.plots import curve
+from troth.reproduction.readings import (
     AcceptedShare,
     ComputingTime,
     Contributions,
-    Curves,
     Duration,
     ErrorAt,
     FinalAttackRate,
     FinalError,
     MeanError,
-    ReadingSpec,
+    Measure,
+    Reading,
     RoundTime,
     SentBytes,
-    StakeShare,
     TimeToError,
     WorkPerAccepted,
     WorstError,
 )
+from troth.reproduction.spec import Curves
 
 
 def metrics(error: float) -> Metrics:
@@ -67,8 +68,16 @@ def run() -> Run:
                 accepted=7,
                 work={"solve_puzzle": 21.0, "y": 2.0, "z": 1.0},
                 work_s={"solve_puzzle": 0.0, "y": 3.0, "z": 0.25},
+                measures={"stake": 5.0},
             ),
-            PartyRecord(party=NodeId("b"), examples=1, accepted=3, rejected=4, attacker="x"),
+            PartyRecord(
+                party=NodeId("b"),
+                examples=1,
+                accepted=3,
+                rejected=4,
+                attacker="x",
+                measures={"stake": 1.0, "trust": 0.5},
+            ),
             PartyRecord(
                 party=NodeId("c"),
                 examples=1,
@@ -76,6 +85,7 @@ def run() -> Run:
                 attacker="x",
                 work={"y": 6.0},
                 work_s={"y": 1.0},
+                measures={"stake": 3.0},
             ),
         ],
     )
@@ -111,20 +121,27 @@ def run() -> Run:
         (WorkPerAccepted(label="x", of="honest"), 3.0, "count"),
         (WorkPerAccepted(label="x", of="attackers"), 0.0, "count"),
         (WorkPerAccepted(label="x", of="attackers", work="y"), 2.0, "count"),
+        (Measure(label="x", name="stake", of="honest"), 5.0, "number"),
+        (Measure(label="x", name="stake", of="attackers", unit="count"), 2.0, "count"),
+        (Measure(label="x", name="stake", of="attackers", take="min"), 1.0, "number"),
+        (Measure(label="x", name="stake", of="attackers", take="max"), 3.0, "number"),
+        (Measure(label="x", name="stake", of="attackers", take="sum"), 4.0, "number"),
+        (Measure(label="x", name="trust", of="attackers", take="sum"), 0.5, "number"),
+        (Measure(label="x", name="trust", of="honest"), None, "number"),
     ],
 )
-def test_a_reading(run: Run, reading: ReadingSpec, value: float | None, unit: str) -> None:
-    assert read_off(run, reading) == value
-    assert unit_of(reading) == unit
+def test_a_reading(run: Run, reading: Reading, value: float | None, unit: str) -> None:
+    assert reading.read_off(run) == value
+    assert reading.unit == unit
 
 
 def test_a_mean_curve_leaves_out_spans_without_a_round(run: Run) -> None:
-    assert mean_curve(run, 2.0) == [(1.0, 0.5), (3.0, 0.3), (5.0, pytest.approx(0.4))]
-    assert mean_curve(run, 0.25)[0] == (1.125, 0.5)
+    means = curve(run, Curves(mean_over_s=2.0))
+    assert means == [(1.0, 0.5), (3.0, 0.3), (5.0, pytest.approx(0.4))]
+    assert curve(run, Curves(mean_over_s=0.25))[0] == (1.125, 0.5)
 
 
 def test_a_curve_is_what_the_plot_asks_for(run: Run) -> None:
     assert curve(run, Curves())[:3] == [(1.0, 0.5), (2.0, 0.3), (4.0, 0.6)]
     assert curve(run, Curves(y="attack_rate", x="rounds"))[-1] == (5.0, 0.1)
-    assert curve(run, Curves(mean_over_s=2.0)) == mean_curve(run, 2.0)
     assert curve(run, Curves(y="honest_stake")) == []

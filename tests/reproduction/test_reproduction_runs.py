@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from small_experiment import EXPERIMENT, SCENARIO, write_experiment
 
-from troth.chain.audit import audit_structure
 from troth.chain.export import blocks_of
 from troth.chain.store import ChainFile
 from troth.errors import DataError, UsageError
 from troth.protocols.biscotti.ledger.block import CertifiedBlock
+from troth.protocols.biscotti.ledger.kind import audit_structure
 from troth.report.progress import QuietProgress
 from troth.report.read import load_run
 from troth.reproduction.loading import load_experiment

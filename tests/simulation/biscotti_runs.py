@@ -12,15 +12,19 @@ from troth import streams
 from troth.attacks.biscotti.casting import given_to, with_attackers
 from troth.attacks.biscotti.malice import Attack, Attacker
 from troth.attacks.biscotti.zero_noise import with_tables
+from troth.chain.block import SealedBlock
+from troth.chain.ledger import MemoryLedgers
 from troth.charter.loading import load_text
 from troth.crypto.noise_table import NoiseTable
 from troth.errors import PeerError
 from troth.ids import NodeId, PartyId
 from troth.protocols.biscotti.claims import Witness
 from troth.protocols.biscotti.keys import PeerKeys
-from troth.protocols.biscotti.ledger.chain import Head
+from troth.protocols.biscotti.ledger.block import read_kept
 from troth.protocols.biscotti.ledger.context import RoundContext
-from troth.protocols.biscotti.roles import Members, Plan, peer
+from troth.protocols.biscotti.ledger.head import Head
+from troth.protocols.biscotti.members import Members
+from troth.protocols.biscotti.roles import Plan, peer
 from troth.roles.effects import Effect, Report, Send
 from troth.roles.interception import intercept
 from troth.roles.node import Node, Role
@@ -108,18 +112,24 @@ class Run:
         self.witness.check_end({peer: self.world.nodes[peer].result for peer in self.honest})
         return self
 
+    @property
+    def shelf(self) -> dict[bytes, SealedBlock]:
+        """Every block that a node has kept, by hash."""
+        assert isinstance(self.world.stores, MemoryLedgers)
+        return self.world.stores.shelf
+
     def heads(self) -> list[Head]:
         """The chain after each block of the branch that all agree on, from the genesis on."""
         head = max(self.witness.heads.values(), key=lambda head: (head.preference(), head.height))
         heads = [head]
         while head.height:
-            head = self.witness.heads[self.world.shelf[head.hash].block.content.previous]
+            head = self.witness.heads[self.shelf[head.hash].previous]
             heads.append(head)
         return heads[::-1]
 
     def blocks(self) -> list[Any]:
         """Their contents."""
-        return [self.world.shelf[head.hash].block.content for head in self.heads()[1:]]
+        return [read_kept(self.shelf[head.hash]).block.content for head in self.heads()[1:]]
 
     def stake(self) -> dict[NodeId, int]:
         """After all rounds."""
@@ -165,11 +175,11 @@ def set_up(
     )  # fmt: skip
     scenario = load_text(text, path=Path("watched.toml"), base=Path()).scenario
     stage = prepare(scenario, base=Path(), root=None)
-    assert stage.members is not None
+    assert isinstance(stage.brought, Members)
     given = {id: given_to(role) for id, role in stage.cast.roles.items()}
     keys = {id: arguments["keys"] for id, arguments in given.items()}
     plan = given[NodeId(stage.parties[0])]["plan"]
-    members = with_tables(stage.members, staged(stage.members), plan.initial_D)
+    members = with_tables(stage.brought, staged(stage.brought), plan.initial_D)
     plan = replace(plan, rules=members.rules)
     attacking = attacks(plan.rules.context(plan.rules.first(plan.initial_D).before))
     acted: set[NodeId] = set()

@@ -29,7 +29,7 @@ from troth.ids import NodeId
 from troth.protocols.biscotti.blaming import offences
 from troth.protocols.biscotti.catching_up import chasing
 from troth.protocols.biscotti.duties import aggregator
-from troth.protocols.biscotti.ledger import blocks, link
+from troth.protocols.biscotti.ledger import agreed_set, building, link
 from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.messages import SetQuorum, SumSet, Vote
 from troth.roles.effects import Send
@@ -163,7 +163,7 @@ def test_a_reporter_that_takes_a_shorter_chain_goes_on(seed: int) -> None:
 
 
 def test_the_witness_notices_a_sum_of_one_update(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "_ascend", lambda *_: None)
+    monkeypatch.setattr(agreed_set, "_ascend", lambda *_: None)
     run = set_up(attacks=lambda context: {context.leader: leaders.one_twice})
     with pytest.raises(AssertionError, match="a sum of too few"):
         run.go()
@@ -222,7 +222,7 @@ def test_the_witness_notices_stake_from_nowhere(monkeypatch: pytest.MonkeyPatch)
         first, *others = changes(*args, **keys)
         return (msgspec.structs.replace(first, reason="verified"), *others)
 
-    for module in (link, blocks):
+    for module in (link, building):
         monkeypatch.setattr(module, "stake_changes", more)
     with pytest.raises(AssertionError, match="stake"):
         set_up(rounds=2).go()

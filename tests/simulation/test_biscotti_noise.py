@@ -27,9 +27,15 @@ from troth.protocols.biscotti.hiding.masking import (
 )
 from troth.protocols.biscotti.ledger.block import Evidence
 from troth.protocols.biscotti.ledger.context import RoundContext
+from troth.protocols.biscotti.members import Members
 from troth.protocols.biscotti.messages import Masked, NoiseGrant, NoiseUse, Opened
-from troth.protocols.biscotti.roles import Members
-from troth.protocols.biscotti.texts import GRANT, MASKED, grant_text, masked_text, seeds_digest
+from troth.protocols.biscotti.texts import (
+    GRANT,
+    MASKED_UPDATE,
+    grant_text,
+    masked_text,
+    seeds_digest,
+)
 from troth.roles.effects import Effect, Perform
 from troth.roles.node import Role
 
@@ -178,7 +184,7 @@ class Table:
             context.round, result.commitments, result.values, result.blindings, proof,
             tuple(uses), bytes(64),
         )  # fmt: skip
-        signature = keys[contributor].signing.sign(MASKED, masked_text(context, message))
+        signature = keys[contributor].signing.sign(MASKED_UPDATE, masked_text(context, message))
         return msgspec.structs.replace(message, signature=signature)
 
     def checked(self, messages: Mapping[NodeId, Masked]) -> CheckedUpdates:
@@ -338,3 +344,17 @@ def test_a_thief_does_not_hide_a_noiser_that_gives_one_slot_to_all() -> None:
     blamed = run.punished()
     assert blamed.pop(thief) == {"bad-update"}
     assert list(blamed.values()) == [{"reused-slot"}]
+
+
+def test_a_contributor_that_finds_no_noise_says_so(scenario_file: Any, simulated: Any) -> None:
+    """Or verifiers would wait for it until the time for updates is over."""
+    noise = (
+        "noise = { noisers = 6, needed = 6, slots = 2, mask = { kind = 'gaussian', sigma = 1 } }"
+    )
+    run = simulated(
+        scenario_file('name = "biscotti"\nsampled = 0.5\n' + noise, parties=12),
+        ['engine.name="inline"'],
+    ).go()
+    window_s, rounds = 1.0, 4
+    assert run.world.traffic["NoUpdate"] > 0
+    assert run.records[-1].simulated_s < 2 * window_s * rounds

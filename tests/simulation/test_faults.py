@@ -1,73 +1,22 @@
-"""Seeds x faults, watched by the checkers written from the protocols' promises."""
+"""What faults do to a run of `federated`, and what time things take in the simulated world."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from troth import streams
 from troth.errors import RoundFailedError
-from troth.protocols.dssgd import claims as dssgd_claims
-from troth.protocols.dssgd.roles import Plan as DSSGDPlan
-from troth.protocols.federated import claims as federated_claims
-from troth.protocols.federated.roles import Plan
 
 LATENCY = 'latency = { kind = "normal", mean_s = 0.1, std_s = 0.05 }'
 FAULTS = {
     "calm": f"[network]\n{LATENCY}",
     "loss": f"[network]\n{LATENCY}\nloss = 0.2",
     "copies": f"[network]\n{LATENCY}\nduplication = 0.5\nreordering = 0.5",
-    "narrow": f"[network]\n{LATENCY}\nupload_bytes_per_s = 20000\ndownload_bytes_per_s = 50000",
-    "cut": f"[network]\n{LATENCY}\npartitions = "
-    '[{ from_s = 0.3, until_s = 2.5, groups = [["party-0", "party-1"]] }]',
-    "churn": f"[network]\n{LATENCY}\n[churn]\nmean_online_s = 3.0\nmean_offline_s = 1.0",
-    "absent": f'[network]\n{LATENCY}\n[churn]\nabsences = [{{ party = "party-2", from_s = 0.2 }}]',
     "server crash": f"[network]\n{LATENCY}\n[faults]\ncrashes = ["
     '{ node = "server", at_s = 0.25, restart_after_s = 0.5 },'
     '{ node = "server", at_s = 1.5, restart_after_s = 0.1 },'
     '{ node = "party-3", at_s = 0.15, restart_after_s = 1.0 }]',
-    "everything": f"[network]\n{LATENCY}\nloss = 0.1\nduplication = 0.1\nreordering = 0.2\n"
-    "[churn]\nmean_online_s = 5.0\nmean_offline_s = 1.0\n"
-    '[faults]\ncrashes = [{ node = "server", at_s = 0.7, restart_after_s = 0.3 }]\n'
-    'cost = { kind = "fixed", otherwise_s = 0.05 }',
 }
-
-
-def _repeat(path, seed) -> str:
-    return f"to repeat: troth simulate {path} --set seed={seed}"
-
-
-def _file(scenario_file, protocol, fault, seed):
-    extra = FAULTS[fault]
-    if "\ncost" in extra:
-        extra, cost = extra.split("\ncost = ")
-        extra += f"\n[cost]\n{cost.strip('{ }').replace(', ', chr(10))}"
-    return scenario_file(protocol, extra, seed=seed)
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("seed", range(6))
-def test_federated_keeps_its_promises(scenario_file, simulated, fault, seed):
-    protocol = 'name = "federated"\nparticipation = 0.7\ndeadline_s = 1.0\nat_least = 2'
-    path = _file(scenario_file, protocol, fault, seed)
-    run = simulated(path).go()
-    charter = run.stage.scenario.charter
-    plan = Plan(run.stage.parties, run.stage.initial_D, charter.training, charter.protocol)
-    assert len(run.reports) == charter.training.rounds, _repeat(path, seed)
-    federated_claims.check(run.reports, plan, streams.learning(seed))
-
-
-@pytest.mark.parametrize("order", ["round_robin", "asynchronous"])
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("seed", range(3))
-def test_dssgd_keeps_its_promises(scenario_file, simulated, order, fault, seed):
-    protocol = f'name = "dssgd"\norder = "{order}"\nupload = 0.2\ndeadline_s = 1.0'
-    path = _file(scenario_file, protocol, fault, seed)
-    run = simulated(path).go()
-    charter = run.stage.scenario.charter
-    plan = DSSGDPlan(run.stage.parties, run.stage.initial_D, charter.training, charter.protocol)
-    assert len(run.reports) == charter.training.rounds, _repeat(path, seed)
-    dssgd_claims.check(run.reports, plan)
 
 
 @pytest.mark.parametrize("update", ["delta", "step"])

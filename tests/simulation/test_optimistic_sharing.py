@@ -13,6 +13,7 @@ import pytest
 from troth.crypto.merkle import MerkleTree
 from troth.ids import NodeId
 from troth.protocols.biscotti.hiding.dealing import DealShares, Dealt, SummedShares, SumShares
+from troth.protocols.biscotti.ledger.block import read_kept
 from troth.protocols.biscotti.messages import Doubt, RandomRows
 from troth.roles.effects import Perform
 from troth.roles.interception import intercept
@@ -105,6 +106,6 @@ def corrupt(run: Any, party: NodeId, kind: type, change: Any) -> None:
 
 
 def chain_of(run: Any, party: NodeId) -> list[Any]:
-    ledger = run.world.nodes[party].ledger
-    lines = [ledger.line(tip, above=0, most_bytes=2**40) for tip in ledger.hashes]
-    return [block.block.content for block in max(lines, key=len)]
+    ledger = run.world.nodes[party].store
+    branches = [ledger.branch(tip, above=0, most_bytes=2**40) for tip in ledger.hashes]
+    return [read_kept(block).block.content for block in max(branches, key=len)]

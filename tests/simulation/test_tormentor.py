@@ -13,7 +13,6 @@ from troth.crypto.puzzles import SolvePuzzle, expected_hashes
 from troth.crypto.signatures import SigningKey
 from troth.errors import CharterError, RoundFailedError
 from troth.ids import NodeId
-from troth.protocols.tormentor import ideal
 from troth.protocols.tormentor.claims import Witness
 from troth.protocols.tormentor.joining import JOIN
 from troth.protocols.tormentor.messages import (
@@ -32,8 +31,6 @@ from troth.protocols.tormentor.messages import (
 )
 from troth.protocols.tormentor.state import BROKER, CURATOR, BrokerState
 from troth.roles.effects import SendBytes
-from troth.worlds.simulated import snapshot
-from troth.worlds.simulated import world as world_module
 from troth.worlds.simulated.runtime import decode_state
 
 LATENCY = 'latency = { kind = "normal", mean_s = 0.1, std_s = 0.05 }'
@@ -85,27 +82,6 @@ def broker_state(run):
     return decode_state(BrokerState, run.world.nodes[BROKER].durable)
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("seed", range(3))
-def test_the_broker_keeps_its_promises(scenario_file, simulated, mode, fault, seed):
-    path = scenario_file(
-        protocol(mode, verifiers=RONI, deadline_s=1.0), FAULTS[fault] + COST + QUICK, seed=seed
-    )
-    run = simulated(path)
-    witness = witnessed(run)
-    run.go()
-    witness.check_end()
-    repeat = f"to repeat: troth simulate {path} --set seed={seed}"
-    assert [report.round for report in run.reports] == [1, 2, 3, 4], repeat
-    assert run.world.nodes[BROKER].durable is not None
-    np.testing.assert_array_equal(run.world.nodes[CURATOR].result, run.reports[-1].params_D)
-    assert witness.restarts == ("broker crash" in fault) * 2 + (fault == "everything")
-    if mode != "bulk":
-        accepted = sum(len(report.accepted) for report in run.reports)
-        assert accepted == 4 * 6 == len(witness.counted)
-
-
 def test_the_witness_notices_an_update_applied_twice(scenario_file, simulated, monkeypatch):
     from troth.protocols.tormentor import steps
 
@@ -151,44 +127,6 @@ def test_the_witness_notices_an_answer_before_its_save(scenario_file, simulated,
         run.go()
 
 
-# ------------------------------------------------------------------ ideal
-
-UPDATES = {
-    "gradient": 'update = "gradient"\nlearning_rate = 0.3\nmomentum = 0.5',
-    "step": 'update = "step"\nlearning_rate = 0.3\nmomentum = 0.5',
-    "delta": "learning_rate = 0.3\nlocal_epochs = 1\nbatch_size = 16",
-}
-
-
-@pytest.mark.parametrize("update", UPDATES)
-@pytest.mark.parametrize(
-    "verifiers",
-    ["[]", RONI, '[{ kind = "shapley", share = 1.0, permutations = 3, threshold = 0.001 }]'],
-)
-def test_bulk_synchronous_is_the_ideal(scenario_file, simulated, update, verifiers):
-    path = scenario_file(protocol("bulk", verifiers=verifiers), QUICK, training=UPDATES[update])
-    run = simulated(path).go()
-    models = ideal.bulk_synchronous(plan_of(run), run.stage.engine.run, streams.secret(1))
-    assert len(run.reports) == len(models) == 4
-    for report, model in zip(run.reports, models, strict=True):
-        np.testing.assert_array_equal(report.params_D, model)
-
-
-@pytest.mark.parametrize("update", UPDATES)
-def test_asynchronous_is_the_ideal_of_its_order(scenario_file, simulated, update):
-    """With the plain engine, where a request's place in a batch cannot show in its last digits."""
-    path = scenario_file(
-        protocol(), FAULTS["calm"] + COST + QUICK, training=UPDATES[update], rounds=3
-    )
-    run = simulated(path, ['engine.name="inline"']).go()
-    order = [party for report in run.reports for party in report.accepted]
-    models = ideal.asynchronous(plan_of(run), run.stage.engine.run, streams.secret(1), order)
-    assert len(order) == 18
-    assert len(set(order[:6])) < 6 or order[6:12] != order[:6]
-    for report in run.reports:
-        np.testing.assert_array_equal(report.params_D, models[report.round * 6 - 1])
-
-
 def test_nobody_runs_ahead_of_a_slow_provider(scenario_file, simulated):
     slow = "[network]\nlatency = 0.01\nlatency_of = { party-0 = 1.0 }\n" + COST + QUICK
     ahead = {}
@@ -197,43 +135,6 @@ def test_nobody_runs_ahead_of_a_slow_provider(scenario_file, simulated):
         counts = Counter(party for report in run.reports for party in report.accepted)
         ahead[mode] = max(counts.values()) - counts.get("party-0", 0)
     assert ahead["asynchronous"] > 3 >= ahead["semi"] > 0 == ahead["bulk"]
-
-
-# ------------------------------------------------------------------ resume
-
-
-ROUGH = FAULTS["everything"] + COST + QUICK
-
-
-@pytest.mark.parametrize(
-    ("mode", "attack"),
-    [
-        ("asynchronous", '[[attacks]]\nkind = "rejoin"\nfraction = 0.34\n'),
-        ("bulk", '[[attacks]]\nkind = "inner_product"\nfraction = 0.34\n'),
-        ("semi", ""),
-    ],
-)
-def test_resumed_from_any_moment_a_run_ends_the_same(
-    monkeypatch, scenario_file, simulated, mode, attack
-):
-    monkeypatch.setattr(world_module, "EVENTS_BETWEEN_CHECKPOINTS", 1)
-    keys = protocol(mode, verifiers=RONI, deadline_s=1.0, plateau="{ rounds = 9 }")
-    path = scenario_file(keys, ROUGH + attack)
-    taken = []
-
-    def checkpoint(run):
-        taken.append(snapshot.take(run.world, scenario_digest="s", observer=run.recorder.state()))
-
-    whole = simulated(path, checkpoint=checkpoint).go()
-    assert len(taken) > 50
-    for index in {0, len(taken) - 1, *range(0, len(taken), max(1, len(taken) // 15))}:
-        run = simulated(path)
-        run.recorder.restore(snapshot.restore(run.world, taken[index], scenario_digest="s"))
-        run.finish()
-        assert run.world.trace_digest() == whole.world.trace_digest(), f"moment {index}"
-        np.testing.assert_array_equal(
-            run.world.nodes[CURATOR].result, whole.world.nodes[CURATOR].result
-        )
 
 
 # ------------------------------------------------------------------ hostile providers

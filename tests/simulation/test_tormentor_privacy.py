@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 
 import troth
-from troth import streams
 from troth.errors import UsageError
 from troth.ids import NodeId
 from troth.privacy.accounting import spent
 from troth.privacy.own import own_privacy
-from troth.protocols.tormentor import ideal
 from troth.protocols.tormentor.claims import Witness
 from troth.protocols.tormentor.messages import GradientUpdate, Left, Refused
 from troth.protocols.tormentor.state import BROKER, CURATOR, ProviderState
@@ -123,33 +121,6 @@ class Ledgers:
 
 
 # ------------------------------------------------------------------ the outcome
-
-
-@pytest.mark.parametrize("mechanism", ["gaussian", "dp_sgd"])
-@pytest.mark.parametrize("update", ["gradient", "step", "delta"])
-def test_bulk_synchronous_is_the_ideal(scenario_file, simulated, mechanism, update):
-    training = f'update = "{update}"\nlearning_rate = 0.1\nbatch_size = 16\nmomentum = 0.5'
-    path = scenario_file(protocol("bulk"), CALM + private(mechanism), training=training, parties=3)
-    run = simulated(path, ['engine.name="inline"']).go()
-    plan = run.stage.cast.roles[BROKER].keywords["plan"]
-    models = ideal.bulk_synchronous(
-        plan, run.stage.engine.run, streams.secret(1), run.stage.privacy
-    )
-    assert len(run.reports) == len(models) == ROUNDS
-    for report, model in zip(run.reports, models, strict=True):
-        np.testing.assert_array_equal(report.params_D, model)
-
-
-def test_asynchronous_is_the_ideal_of_its_order(scenario_file, simulated):
-    path = scenario_file(protocol(), CALM + private())
-    run = simulated(path, ['engine.name="inline"']).go()
-    plan = run.stage.cast.roles[BROKER].keywords["plan"]
-    order = [party for report in run.reports for party in report.accepted]
-    models = ideal.asynchronous(
-        plan, run.stage.engine.run, streams.secret(1), order, run.stage.privacy
-    )
-    assert len(order) == 6 * ROUNDS
-    np.testing.assert_array_equal(run.reports[-1].params_D, models[-1])
 
 
 def test_with_a_large_budget_it_still_learns(scenario_file):

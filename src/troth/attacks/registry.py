@@ -39,8 +39,8 @@ def own_attacks(attack: Attack) -> OwnAttacks | None:
     return next((own for own in OWN if isinstance(attack, own.tables)), None)
 
 
-def brought(brings: B, attackers: Mapping[PartyId, Attack], initial_D: Float32s) -> B:
-    """What parties bring to a simulated run, with what attackers bring in place of their own.
+def tampered(brought: B, attackers: Mapping[PartyId, Attack], initial_D: Float32s) -> B:
+    """What nodes bring to a simulated run, with what attackers bring in place of their own.
 
     Args:
       attackers: all attackers of the run.
@@ -48,8 +48,8 @@ def brought(brings: B, attackers: Mapping[PartyId, Attack], initial_D: Float32s)
     """
     for own in _at_work(attackers):
         if own.brings is not None:
-            brings = resolve(own.brings, base=None)(brings, attackers, initial_D)
-    return brings
+            brought = resolve(own.brings, base=None)(brought, attackers, initial_D)
+    return brought
 
 
 def recast(cast: Cast, attackers: Mapping[PartyId, Attack]) -> Cast:

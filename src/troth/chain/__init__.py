@@ -1,1 +1,2 @@
-"""The ledger: a genesis, blocks that follow from it, and who may make the next one."""
+"""Any chain of blocks: how blocks are sealed, kept, chosen among, audited and exported. What is in
+them, and when it holds, their protocol says (`ChainKind`)."""

@@ -2,8 +2,8 @@
 
 Two passes over the blocks, by height. The first compares all bytes with the digests beside them, so
 what was altered after it was written is named by block and field. The second follows the links and
-checks what `chain.link` does, and whatever the protocol's own `verify` adds to it. Up to a block
-that somebody trusted has named by its hash, less is enough: see `Trusted`.
+has the protocol check each block on top of the one below it. Up to a block that somebody trusted
+has named by its hash, less is enough: see `Trusted`.
 
 What a file cannot show by itself: that it is the chain of the right genesis, and that its last
 blocks were not cut off. For this compare the chain's id and the hash of its tip with what peers
@@ -15,56 +15,51 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
+from troth.chain.block import SealedBlock
+from troth.chain.errors import BlockError, GenesisError
+from troth.chain.kind import AnyBlock, AnyGenesis, B, ChainKind, G
 from troth.chain.sealed import ENTRY_BYTES, altered_field, field_names, index_digest, index_of
 from troth.chain.store import ChainFile, Facts, Row, Tip, first_tip
 from troth.errors import PeerError, VerificationError
-from troth.ids import NodeId, Round
-from troth.protocols.biscotti.ledger.block import (
-    Block,
-    CertifiedBlock,
-    read_block,
-    read_certificate,
-)
-from troth.protocols.biscotti.ledger.genesis import (
-    CheckedGenesis,
-    Genesis,
-    GenesisError,
-    check_named,
-    read_genesis,
-)
-from troth.protocols.biscotti.ledger.link import (
-    BlockError,
-    ChainState,
-    check_link,
-    check_outline,
-    first_state,
-    signers_of,
-)
+from troth.ids import NodeId
 from troth.wire import Message, check_elements
 
 S = TypeVar("S")
+G_contra = TypeVar("G_contra", bound=AnyGenesis, contravariant=True)
+B_contra = TypeVar("B_contra", bound=AnyBlock, contravariant=True)
 
-Verify = Callable[[CertifiedBlock, ChainState, S], S]
-"""The protocol's checks of a block: given the block, the chain's state below it and its own state
-there, gives its own state after it, or raises a `PeerError`."""
+
+class Follow(Protocol[G_contra, B_contra, S]):
+    """The protocol's checks of a block on top of another one."""
+
+    def __call__(self, genesis: G_contra, below: S, block: B_contra, /, *, sender: NodeId) -> S:
+        """The protocol's state after a block.
+
+        Args:
+          below: its state after the block below.
+
+        Raises:
+          BlockError: names the field that is wrong; the culprit is `sender`.
+          PeerError: it is wrong in another way.
+        """
 
 
 @dataclass(frozen=True)
-class Trusted(Generic[S]):
+class Trusted(Generic[G, B, S]):
     """A block that somebody trusted has named: what is in it and below it is taken on their word,
     as its hash binds it.
 
     Args:
       hash: of a certified block of the winning chain.
-      accept: what is left of the protocol's checks up to there; as `Verify`.
+      follow: what is left of the protocol's checks up to there.
     """
 
     hash: bytes
-    accept: Verify[S]
+    follow: Follow[G, B, S]
 
 
 class BadChainError(VerificationError):
@@ -89,113 +84,109 @@ class BadChainError(VerificationError):
 
 @dataclass(frozen=True)
 class DoubleSignature:
-    """Peers that signed two blocks of one round, and so have broken the protocol."""
+    """Peers that signed two blocks of one height, and so have broken the protocol."""
 
-    round: Round
+    height: int
     blocks: tuple[bytes, bytes]
     """Hashes, in the file's order."""
     peers: tuple[NodeId, ...]
 
 
 @dataclass(frozen=True)
-class Audit(Generic[S]):
+class Audit(Generic[G, B, S]):
     """What a sound chain file holds."""
 
-    genesis: CheckedGenesis
+    kind: ChainKind[G, B]
+    genesis: G
     tip: Tip
-    """Of the winning chain."""
-    state: ChainState
-    """There."""
-    protocol_state: S
-    """There, as `verify` left it."""
-    line: tuple[bytes, ...]
-    """Hashes of the winning chain's blocks, ascending."""
+    """The last block of the winning chain."""
+    state: S
+    """The protocol's state after that block."""
+    branch: tuple[bytes, ...]
+    """Hashes of the winning chain's blocks, ascending by height."""
     blocks: int
-    """In the file, on all branches."""
+    """How many blocks are in the file, on all branches."""
     branches: int
+    """How many branches are in the file."""
     double_signatures: tuple[DoubleSignature, ...]
 
 
 @dataclass(frozen=True)
-class _Branch(Generic[S]):
+class _End(Generic[S]):
+    """Where a branch stands after a block."""
+
     tip: Tip
-    state: ChainState
-    protocol_state: S
-
-
-def audit_structure(file: ChainFile) -> Audit[None]:
-    """Check a chain file without any protocol: see `chain.link` for what that covers.
-
-    Raises:
-      BadChainError: names the first block and field that are wrong.
-      VerificationError: the file is damaged as a database.
-    """
-    return audit(file, begin=_nothing, verify=_nothing)
+    state: S
 
 
 def audit(
     file: ChainFile,
+    kind: ChainKind[G, B],
     *,
-    begin: Callable[[CheckedGenesis, Facts], S],
-    verify: Verify[S],
-    trusted: Trusted[S] | None = None,
-) -> Audit[S]:
-    """Check a chain file, replaying it through the protocol's own checks.
+    begin: Callable[[G, Facts], S],
+    follow: Follow[G, B, S],
+    trusted: Trusted[G, B, S] | None = None,
+) -> Audit[G, B, S]:
+    """Check a chain file, replaying it through its protocol's checks.
 
     Args:
       begin: gives the protocol's state before the first block, and may raise a `PeerError`.
-      verify: see `Verify`.
-      trusted: up to which block the expensive checks are left out; None checks everything.
+      follow: checks each block.
+      trusted: up to which block `trusted.follow` checks in the place of `follow`; None: `follow`
+        checks all of them.
 
     Raises:
       BadChainError: names the first block and field that are wrong.
       VerificationError: the file is damaged as a database, or `trusted` is no certified block of
         its winning chain.
     """
-    path = file.path
+    path, chain = file.path, file.facts.id
     file.check_pages()
-    genesis = _genesis(path, file.facts)
+    genesis = _genesis(path, kind, file.facts)
     links: dict[bytes, bytes] = {}
     for row in file.rows():
-        _check_row(path, row)
-        links[row.hash] = row.previous
-    root = _root(path, genesis, file.facts, begin)
+        _check_row(path, kind, row.block)
+        links[row.block.hash] = row.block.previous
+    try:
+        root = _End(first_tip(chain), begin(genesis, file.facts))
+    except PeerError as error:
+        raise BadChainError(path, 0, "contents", f"are refused: {error.message}") from None
     # Each hash was compared with the block's bytes, which name the one below.
     vouched = set() if trusted is None else _vouched(path, links, trusted.hash)
-    tips = {genesis.id: root}
-    witness = _Witness(genesis)
+    tips = {chain: root}
+    witness = _Witness()
     # Of one height; what the height below left is all that the next one needs.
-    below, here, height = {genesis.id: root}, dict[bytes, _Branch[S]](), 1
+    below, here, height = {chain: root}, dict[bytes, _End[S]](), 1
     for row in file.rows():
-        if row.height != height:
+        block = row.block
+        if block.height != height:
             below, here, height = here, {}, height + 1
-        block = _certified(path, row)
-        parent = below.get(row.previous)
-        if parent is None or row.height != height:
-            raise BadChainError(path, row.height, "previous", "is no block of this file")
-        if trusted is not None and row.hash in vouched:
-            after = _follow(path, genesis, parent, block, row, check_outline, trusted.accept)
-        else:
-            after = _follow(path, genesis, parent, block, row, check_link, verify)
-        if trusted is not None and row.hash == trusted.hash and block.certificate is None:
+        parent = below.get(block.previous)
+        if parent is None or block.height != height:
+            raise BadChainError(path, block.height, "previous", "is no block of this file")
+        checks = follow if trusted is None or block.hash not in vouched else trusted.follow
+        decoded = _decoded(path, kind, block)
+        state = _checked(path, genesis, parent, decoded, checks)
+        end = _End(_tip(path, parent.tip, row), state)
+        if trusted is not None and block.hash == trusted.hash and block.certificate is None:
             raise VerificationError(
-                f"{path}: block {row.height} has no certificate, so it cannot be trusted",
+                f"{path}: block {block.height} has no certificate, so it cannot be trusted",
                 hint="name the last block below it that has one",
             )
-        here[row.hash] = after
-        tips.pop(row.previous, None)
-        tips[row.hash] = after
-        witness.see(block)
-    best = max(tips.values(), key=lambda branch: branch.tip.preference())
-    line = _line(links, best.tip)
-    if trusted is not None and trusted.hash not in line:
+        here[block.hash] = end
+        tips.pop(block.previous, None)
+        tips[block.hash] = end
+        witness.see(block, kind.signers(genesis, decoded))
+    best = max(tips.values(), key=lambda end: end.tip.preference())
+    branch = _branch(links, best.tip)
+    if trusted is not None and trusted.hash not in branch:
         raise not_on_the_chain(path, trusted.hash.hex())
     return Audit(
+        kind=kind,
         genesis=genesis,
         tip=best.tip,
         state=best.state,
-        protocol_state=best.protocol_state,
-        line=line,
+        branch=branch,
         blocks=len(links),
         branches=len(tips),
         double_signatures=tuple(witness.doubles),
@@ -228,90 +219,65 @@ def _vouched(path: Path, links: Mapping[bytes, bytes], block_hash: bytes) -> set
 class _Witness:
     """Remembers who signed what, in bytes rather than blocks."""
 
-    def __init__(self, genesis: CheckedGenesis) -> None:
+    def __init__(self) -> None:
         self.doubles: list[DoubleSignature] = []
-        self._genesis = genesis
-        self._seen: dict[Round, list[tuple[bytes, frozenset[NodeId]]]] = {}
+        self._seen: dict[int, list[tuple[bytes, frozenset[NodeId]]]] = {}
 
-    def see(self, block: CertifiedBlock) -> None:
-        """Take note of a block whose certificate was checked."""
-        round, signers = block.block.content.round, frozenset(signers_of(self._genesis, block))
-        others = self._seen.setdefault(round, [])
+    def see(self, block: SealedBlock, signers: tuple[NodeId, ...]) -> None:
+        """Take note of who signed a block whose certificate was checked."""
+        others = self._seen.setdefault(block.height, [])
         self.doubles += [
-            DoubleSignature(round, (other, block.hash), tuple(sorted(both)))
+            DoubleSignature(block.height, (other, block.hash), tuple(sorted(both)))
             for other, before in others
-            if (both := before & signers)
+            if (both := before & set(signers))
         ]
-        others.append((block.hash, signers))
+        others.append((block.hash, frozenset(signers)))
 
 
-def _line(links: Mapping[bytes, bytes], tip: Tip) -> tuple[bytes, ...]:
+def _branch(links: Mapping[bytes, bytes], tip: Tip) -> tuple[bytes, ...]:
     """The hashes from the genesis, left out, to the tip."""
-    line: list[bytes] = []
-    while len(line) < tip.height:
-        line.append(links[line[-1]] if line else tip.hash)
-    return tuple(reversed(line))
+    hashes: list[bytes] = []
+    while len(hashes) < tip.height:
+        hashes.append(links[hashes[-1]] if hashes else tip.hash)
+    return tuple(reversed(hashes))
 
 
-def _root(
-    path: Path,
-    genesis: CheckedGenesis,
-    facts: Facts,
-    begin: Callable[[CheckedGenesis, Facts], S],
-) -> _Branch[S]:
+def _checked(path: Path, genesis: G, below: _End[S], block: B, follow: Follow[G, B, S]) -> S:
+    """The protocol's state after a block that it has checked on top of the one below."""
+    height = below.tip.height + 1
     try:
-        return _Branch(first_tip(genesis), first_state(genesis), begin(genesis, facts))
-    except PeerError as error:
-        raise BadChainError(path, 0, "contents", f"are refused: {error.message}") from None
-
-
-def _nothing(*_: object) -> None:
-    """No protocol's state."""
-
-
-def _follow(
-    path: Path,
-    genesis: CheckedGenesis,
-    below: _Branch[S],
-    certified: CertifiedBlock,
-    row: Row,
-    check: Callable[..., ChainState],
-    verify: Verify[S],
-) -> _Branch[S]:
-    """Check one block on top of its parent.
-
-    Args:
-      check: `check_link`, or `check_outline`.
-    """
-    height = row.height
-    try:
-        state = check(genesis, below.state, certified, sender=NodeId(path.name))
-        protocol_state = verify(certified, below.state, below.protocol_state)
+        return follow(genesis, below.state, block, sender=NodeId(path.name))
     except BlockError as error:
         raise BadChainError(path, height, error.field, error.problem) from None
     except PeerError as error:
         raise BadChainError(path, height, "contents", f"are refused: {error.message}") from None
+
+
+def _tip(path: Path, below: Tip, row: Row) -> Tip:
+    """The branch that ends with a block, compared with what the row says of it."""
+    block = row.block
+    certified = block.certificate is not None
     tip = Tip(
-        row.hash,
-        height,
-        below.tip.certified + (certified.certificate is not None),
-        below.tip.anchor if certified.certificate is None else row.hash,
+        block.hash,
+        block.height,
+        below.certified + certified,
+        block.hash if certified else below.anchor,
     )
     if row.certified != tip.certified:
-        raise BadChainError(path, height, "certified", f"counts {row.certified} certificates")
+        raise BadChainError(path, block.height, "certified", f"counts {row.certified} certificates")
     if row.anchor != tip.anchor:
-        raise BadChainError(path, height, "anchor", "is not the hash of the last certified block")
-    return _Branch(tip, state, protocol_state)
+        raise BadChainError(
+            path, block.height, "anchor", "is not the hash of the last certified block"
+        )
+    return tip
 
 
-def _genesis(path: Path, facts: Facts) -> CheckedGenesis:
-    altered = _altered(Genesis, facts.genesis, facts.index, facts.id)
-    # Peers have signed their entries, so reading them can say whose it is.
-    if altered not in (None, "peers"):
+def _genesis(path: Path, kind: ChainKind[G, B], facts: Facts) -> G:
+    altered = _altered(kind.genesis, facts.genesis, facts.index, facts.id)
+    if altered is not None and altered not in kind.explained:
         raise BadChainError(path, 0, altered, "was altered")
     try:
-        genesis = read_genesis(facts.genesis, source=NodeId(path.name))
-        check_named(genesis, facts.charter, facts.model)
+        genesis = kind.read_genesis(facts, NodeId(path.name))
     except GenesisError as error:
         raise BadChainError(path, 0, altered or error.field, error.problem) from None
     if altered is not None:
@@ -319,30 +285,23 @@ def _genesis(path: Path, facts: Facts) -> CheckedGenesis:
     return genesis
 
 
-def _check_row(path: Path, row: Row) -> None:
-    """Compare a row's bytes with its own digests, and its columns with the block in it."""
-    altered = _altered(Block, row.data, row.index, row.hash)
+def _check_row(path: Path, kind: ChainKind[G, B], block: SealedBlock) -> None:
+    """Compare a block's bytes with its own digests, and what stands beside them with the record."""
+    altered = _altered(kind.block, block.data, block.index, block.hash)
     if altered is not None:
-        raise BadChainError(path, row.height, altered, "was altered")
-    block = _certified(path, row).block.content
-    if block.height != row.height:
-        raise BadChainError(path, block.height, "height", f"is filed as {row.height}")
-    if block.previous != row.previous:
+        raise BadChainError(path, block.height, altered, "was altered")
+    found = _decoded(path, kind, block).sealed
+    if found.height != block.height:
+        raise BadChainError(path, found.height, "height", f"is filed as {block.height}")
+    if found.previous != block.previous:
         raise BadChainError(path, block.height, "previous", "is filed as another block's hash")
 
 
-def _certified(path: Path, row: Row) -> CertifiedBlock:
-    source = NodeId(path.name)
-    field = "encoding"
+def _decoded(path: Path, kind: ChainKind[G, B], block: SealedBlock) -> B:
     try:
-        block = read_block(row.data, sender=source)
-        field = "certificate"
-        certificate = (
-            None if row.certificate is None else read_certificate(row.certificate, sender=source)
-        )
-    except PeerError as error:
-        raise BadChainError(path, row.height, field, f"is wrong: {error.message}") from None
-    return CertifiedBlock(block, certificate)
+        return kind.read_block(block, NodeId(path.name))
+    except BlockError as error:
+        raise BadChainError(path, block.height, error.field, error.problem) from None
 
 
 def _altered(kind: type[Message], data: bytes, index: bytes, digest: bytes) -> str | None:

@@ -10,32 +10,25 @@ import msgspec
 import numpy as np
 
 from troth.chain.audit import Audit
+from troth.chain.kind import AnyGenesis, B, G
 from troth.chain.store import ChainFile
 from troth.ids import NodeId
-from troth.protocols.biscotti.ledger.block import CertifiedBlock, read_block, read_certificate
-from troth.protocols.biscotti.ledger.genesis import CheckedGenesis
-from troth.protocols.biscotti.ledger.link import signers_of
 
 
-def blocks_of(file: ChainFile, audit: Audit[Any]) -> Iterator[CertifiedBlock]:
-    """The blocks of the winning chain, one in memory at a time.
+def blocks_of(file: ChainFile, audit: Audit[G, B, Any]) -> Iterator[B]:
+    """The blocks of the winning chain, ascending, one in memory at a time.
 
     Args:
       audit: of this file, still open.
     """
     source = NodeId(file.path.name)
-    wanted = set(audit.line)
+    wanted = set(audit.branch)
     for row in file.rows():
-        if row.hash in wanted:
-            yield CertifiedBlock(
-                read_block(row.data, sender=source),
-                None
-                if row.certificate is None
-                else read_certificate(row.certificate, sender=source),
-            )
+        if row.block.hash in wanted:
+            yield audit.kind.read_block(row.block, source)
 
 
-def export_lines(file: ChainFile, audit: Audit[Any]) -> Iterator[str]:
+def export_lines(file: ChainFile, audit: Audit[G, B, Any]) -> Iterator[str]:
     """The genesis, then every block of the winning chain.
 
     Args:
@@ -43,41 +36,26 @@ def export_lines(file: ChainFile, audit: Audit[Any]) -> Iterator[str]:
     """
     yield json.dumps(genesis_json(audit.genesis) | {"charter": json.loads(file.facts.charter)})
     for block in blocks_of(file, audit):
-        yield json.dumps(block_json(audit.genesis, block))
+        yield json.dumps(block_json(audit, block))
 
 
-def genesis_json(genesis: CheckedGenesis) -> dict[str, object]:
+def genesis_json(genesis: AnyGenesis) -> dict[str, object]:
     """Its fields, and the chain's id."""
-    return {"kind": "genesis", "id": genesis.id.hex(), **_fields(genesis.content)}
+    record = genesis.record
+    return {"kind": "genesis", "id": record.digest.hex(), **_fields(record.content)}
 
 
-def block_json(genesis: CheckedGenesis, certified: CertifiedBlock) -> dict[str, object]:
-    """Its fields, its hash, and the names of those who certified it."""
+def block_json(audit: Audit[G, B, Any], block: B) -> dict[str, object]:
+    """The fields of a block of an audited chain, its hash, and the names of those who certified
+    it."""
+    certificate = block.certificate
     return {
         "kind": "block",
-        "hash": certified.hash.hex(),
-        **_fields(certified.block.content),
+        "hash": block.block.digest.hex(),
+        **_fields(block.block.content),
         "certificate": None
-        if certified.certificate is None
-        else {
-            "signers": signers_of(genesis, certified),
-            "signature": certified.certificate.signature.hex(),
-        },
-    }
-
-
-def summary_json(genesis: CheckedGenesis, certified: CertifiedBlock) -> dict[str, object]:
-    """What a table of blocks says of it; `stake` is how much stake there is more than before."""
-    block = certified.block.content
-    return {
-        "height": block.height,
-        "proposer": block.proposer or "",
-        "updates": len(block.contributions),
-        "verdicts": len(block.verdicts),
-        "signers": len(signers_of(genesis, certified)),
-        "evidence": len(block.evidence),
-        "stake": sum(change.amount for change in block.stake_changes),
-        "hash": certified.hash.hex(),
+        if certificate is None
+        else _fields(certificate) | {"signers": audit.kind.signers(audit.genesis, block)},
     }
 
 

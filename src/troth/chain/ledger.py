@@ -1,11 +1,17 @@
-"""Where a node keeps the blocks it has verified, as a role sees it."""
+"""Where a node keeps the blocks it has verified, as its role sees it: one store of
+`troth.roles.stores`, and the two requests that it takes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
-from troth.protocols.biscotti.ledger.block import CertifiedBlock, VerifiedBlock
+import msgspec
+
+from troth.chain.block import SealedBlock, VerifiedBlock
+from troth.ids import NodeId
+from troth.roles.stores import StoreRequest
 
 
 class Ledger(Protocol):
@@ -14,7 +20,7 @@ class Ledger(Protocol):
     def keep(self, block: VerifiedBlock) -> None:
         """Add a block whose block below is there; one that is there already changes nothing."""
 
-    def line(self, tip: bytes, *, above: int, most_bytes: int) -> tuple[CertifiedBlock, ...]:
+    def branch(self, tip: bytes, *, above: int, most_bytes: int) -> tuple[SealedBlock, ...]:
         """The first blocks above a height of the branch that ends with block `tip`, ascending.
 
         As many as fit into `most_bytes`, but at least one if there is one; none if the tip is not
@@ -22,14 +28,39 @@ class Ledger(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class KeepBlock(StoreRequest[Ledger, None]):
+    """Add a verified block to the node's ledger."""
+
+    block: VerifiedBlock
+
+    def run(self, store: Ledger) -> None:
+        store.keep(self.block)
+
+    def change(self) -> tuple[bytes, ...]:
+        return b"keep", self.block.hash
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBranch(StoreRequest[Ledger, tuple[SealedBlock, ...]]):
+    """What `Ledger.branch` gives."""
+
+    tip: bytes
+    above: int
+    most_bytes: int
+
+    def run(self, store: Ledger) -> tuple[SealedBlock, ...]:
+        return store.branch(self.tip, above=self.above, most_bytes=self.most_bytes)
+
+
 class MemoryLedger:
-    """A ledger of a simulated node, on the shelf that all nodes share: equal blocks are held once.
+    """A ledger of a simulated node, on the shelf that all nodes share.
 
     Args:
       shelf: every block of the run, by hash.
     """
 
-    def __init__(self, shelf: dict[bytes, CertifiedBlock]) -> None:
+    def __init__(self, shelf: dict[bytes, SealedBlock]) -> None:
         self._shelf = shelf
         self.hashes: set[bytes] = set()
         """Of the blocks that this node has."""
@@ -39,29 +70,60 @@ class MemoryLedger:
         self._shelf.setdefault(block.hash, block)
         self.hashes.add(block.hash)
 
-    def blocks(self) -> list[CertifiedBlock]:
+    def blocks(self) -> list[SealedBlock]:
         """All of this node's, each after the one below it."""
         kept = [self._shelf[block_hash] for block_hash in self.hashes]
-        return sorted(kept, key=lambda block: (block.block.content.height, block.hash))
+        return sorted(kept, key=lambda block: (block.height, block.hash))
 
-    def line(self, tip: bytes, *, above: int, most_bytes: int) -> tuple[CertifiedBlock, ...]:
+    def branch(self, tip: bytes, *, above: int, most_bytes: int) -> tuple[SealedBlock, ...]:
         """See `Ledger`."""
-        line: list[CertifiedBlock] = []
-        while tip in self.hashes:
-            block = self._shelf[tip]
-            if block.block.content.height <= above:
-                break
-            line.append(block)
-            tip = block.block.content.previous
-        return fitting(reversed(line), most_bytes)
+        found: list[SealedBlock] = []
+        while tip in self.hashes and self._shelf[tip].height > above:
+            found.append(self._shelf[tip])
+            tip = found[-1].previous
+        return fitting(reversed(found), most_bytes)
 
 
-def fitting(blocks: Iterable[CertifiedBlock], most_bytes: int) -> tuple[CertifiedBlock, ...]:
+class _Contents(msgspec.Struct):
+    """What all ledgers of a world hold."""
+
+    shelf: list[SealedBlock]
+    kept: dict[NodeId, list[bytes]]
+    """Each node's hashes."""
+
+
+class MemoryLedgers:
+    """The ledgers of a simulated world (`troth.roles.stores.Stores`): equal blocks are held once,
+    and written once into a snapshot."""
+
+    def __init__(self) -> None:
+        self.shelf: dict[bytes, SealedBlock] = {}
+        """Every block that a node has kept, by hash."""
+        self._ledgers: dict[NodeId, MemoryLedger] = {}
+
+    def of(self, node: NodeId) -> MemoryLedger:
+        """The ledger of a node."""
+        return self._ledgers.setdefault(node, MemoryLedger(self.shelf))
+
+    def contents(self) -> object:
+        """See `Stores`."""
+        kept = {node: sorted(ledger.hashes) for node, ledger in self._ledgers.items()}
+        return _Contents(list(self.shelf.values()), kept)
+
+    def restore(self, contents: object) -> None:
+        """See `Stores`."""
+        found = msgspec.convert(contents, _Contents)
+        self.shelf.update({block.hash: block for block in found.shelf})
+        for node, hashes in found.kept.items():
+            self.of(node).hashes.update(hashes)
+
+
+def fitting(blocks: Iterable[SealedBlock], most_bytes: int) -> tuple[SealedBlock, ...]:
     """The first of these blocks, as many as fit, and at least one."""
-    taken: list[CertifiedBlock] = []
+    taken: list[SealedBlock] = []
     size = 0
     for block in blocks:
-        size += len(block.block.data)
+        size += len(block.data)
         if taken and size > most_bytes:
             break
         taken.append(block)

@@ -17,12 +17,13 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from troth.crypto.puzzles import DIGEST_BYTES
+from troth.crypto.digest import DIGEST_BYTES
 from troth.errors import PeerError
 from troth.ids import NodeId
 from troth.wire import WIRE_VERSION, Codec, Message
 
 M = TypeVar("M", bound=Message)
+M_co = TypeVar("M_co", bound=Message, covariant=True)
 
 LENGTH_BYTES = 4
 ENTRY_BYTES = LENGTH_BYTES + DIGEST_BYTES
@@ -35,10 +36,10 @@ _FIELDS = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
 @dataclass(frozen=True)
-class Sealed(Generic[M]):
+class Sealed(Generic[M_co]):
     """A message, and what names it. Equal digests mean equal messages."""
 
-    content: M = field(compare=False)
+    content: M_co = field(compare=False)
     data: bytes = field(compare=False, repr=False)
     index: bytes = field(compare=False, repr=False)
     digest: bytes

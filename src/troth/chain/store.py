@@ -18,18 +18,11 @@ from types import NoneType
 from typing import Any, Self
 from urllib.parse import quote
 
+from troth.chain.block import SealedBlock, VerifiedBlock
 from troth.chain.forks import preference
 from troth.chain.ledger import fitting
-from troth.errors import LocalError, PeerError, UsageError, VerificationError
-from troth.ids import NodeId
-from troth.protocols.biscotti.ledger.block import (
-    CertifiedBlock,
-    VerifiedBlock,
-    encode_certificate,
-    read_block,
-    read_certificate,
-)
-from troth.protocols.biscotti.ledger.genesis import CheckedGenesis, check_named
+from troth.chain.sealed import altered_field, index_digest
+from troth.errors import LocalError, UsageError, VerificationError
 
 FORMAT = b"troth chain 1"
 TABLES = (
@@ -41,11 +34,11 @@ TABLES = (
     "CREATE INDEX by_previous ON blocks (previous)",
 )
 _COLUMNS = 'hash, height, previous, certified, anchor, "index", data, certificate'
-_LINE = (
-    "WITH RECURSIVE line (hash, height, previous) AS ("
+_BRANCH = (
+    "WITH RECURSIVE branch (hash, height, previous) AS ("
     "SELECT hash, height, previous FROM blocks WHERE hash = ?1 UNION ALL "
     "SELECT below.hash, below.height, below.previous FROM blocks AS below "
-    "JOIN line ON below.hash = line.previous WHERE below.height > ?2) "
+    "JOIN branch ON below.hash = branch.previous WHERE below.height > ?2) "
 )
 """A branch from its tip down to a height."""
 _DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
@@ -71,34 +64,39 @@ class Tip:
         return preference(self.certified, self.anchor), self.height, -int.from_bytes(self.hash)
 
 
-def first_tip(genesis: CheckedGenesis) -> Tip:
-    """Of a chain without a block."""
-    return Tip(genesis.id, height=0, certified=0, anchor=genesis.id)
+def first_tip(chain: bytes) -> Tip:
+    """The tip of a chain that has no block yet.
+
+    Args:
+      chain: its id.
+    """
+    return Tip(chain, height=0, certified=0, anchor=chain)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A stored block as it lies there: nothing of it was checked."""
+    """A block as it lies in a file: nothing of it was checked."""
 
-    hash: bytes
-    height: int
-    previous: bytes
+    block: SealedBlock
     certified: int
+    """Certified blocks from the genesis to it."""
     anchor: bytes
-    index: bytes
-    data: bytes
-    certificate: bytes | None
+    """Hash of the last of them; the chain's id where there is none."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a file says besides its blocks: nothing of it was checked."""
+    """What a file says besides its blocks; what is read from somebody else's file was not
+    checked."""
 
     genesis: bytes
+    """The genesis' record (`troth.chain.sealed`)."""
     index: bytes
+    """The index of that record."""
     id: bytes
+    """The digest of that record: the chain's id."""
     charter: bytes
-    """Canonical JSON."""
+    """The charter of the run, as canonical JSON."""
     model: bytes
     """w_0, in the protocol's encoding."""
 
@@ -108,21 +106,16 @@ class ChainStore:
 
     Args:
       path: made where there is none.
-      genesis: what the chain stands on; a file goes on with the same one only.
-      charter: its charter as canonical JSON.
-      model: w_0 in the protocol's encoding.
+      facts: the genesis that the chain stands on, which was checked, and what it names; a file goes
+        on with the same facts only.
 
     Raises:
       UsageError: another process has it open, or it cannot be written.
-      VerificationError: it is no chain, or one with another genesis; or `charter` or `model` is not
-        what the genesis names.
+      VerificationError: it is no chain, or one with another genesis.
     """
 
-    def __init__(
-        self, path: Path, genesis: CheckedGenesis, *, charter: bytes, model: bytes
-    ) -> None:
-        check_named(genesis, charter, model)
-        self.path, self.genesis = path, genesis
+    def __init__(self, path: Path, facts: Facts) -> None:
+        self.path, self.facts = path, facts
         # Whoever calls may do so from a thread, to go on with something else meanwhile.
         self._in_use = Lock()
         try:
@@ -131,7 +124,7 @@ class ChainStore:
             )
             self._database.text_factory = _text
             try:
-                self._open(charter, model)
+                self._open()
             except BaseException:
                 self._database.close()
                 raise
@@ -156,7 +149,7 @@ class ChainStore:
             with self._in_use:
                 self._database.close()
 
-    def append(self, certified: VerifiedBlock) -> Tip:
+    def append(self, block: VerifiedBlock) -> Tip:
         """Add a block, and give the tip of the chain that then wins. It is on the disk when this
         returns. A block that is there already changes nothing.
 
@@ -164,33 +157,31 @@ class ChainStore:
           UsageError: the disk does not take it.
           LocalError: the block below it is not here; fetch that first.
         """
-        self.keep(certified)
+        self.keep(block)
         return self.tip()
 
-    def keep(self, certified: VerifiedBlock) -> None:
+    def keep(self, block: VerifiedBlock) -> None:
         """The same, for who does not ask which chain wins (`troth.chain.ledger.Ledger`).
 
         Raises:
           UsageError, LocalError: as `append`.
         """
-        block = certified.block.content
         below = self._tip(block.previous)
         if below is None or block.height != below.height + 1:
             raise LocalError(f"block {block.height} has no block below it in {self.path}")
-        certificate = certified.certificate
         row = (
-            certified.hash,
+            block.hash,
             block.height,
             block.previous,
-            below.certified + (certificate is not None),
-            below.anchor if certificate is None else certified.hash,
-            certified.block.index,
-            certified.block.data,
-            None if certificate is None else encode_certificate(certificate),
+            below.certified + (block.certificate is not None),
+            below.anchor if block.certificate is None else block.hash,
+            block.index,
+            block.data,
+            block.certificate,
         )
         self._rows("INSERT OR IGNORE INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *row)
 
-    def line(self, tip: bytes, *, above: int, most_bytes: int) -> tuple[CertifiedBlock, ...]:
+    def branch(self, tip: bytes, *, above: int, most_bytes: int) -> tuple[SealedBlock, ...]:
         """The first blocks above a height of the branch that ends with block `tip`, ascending, as
         many as fit into `most_bytes`, and at least one (`troth.chain.ledger.Ledger`)."""
         found = (self.get(block_hash) for block_hash in self.hashes(tip, above=above))
@@ -206,39 +197,29 @@ class ChainStore:
             "SELECT hash, height, certified, anchor FROM blocks AS here WHERE NOT EXISTS "
             "(SELECT 1 FROM blocks WHERE previous = here.hash) ORDER BY hash"
         )
-        return tuple(Tip(*row) for row in rows) or (first_tip(self.genesis),)
+        return tuple(Tip(*row) for row in rows) or (first_tip(self.facts.id),)
 
-    def get(self, block_hash: bytes) -> CertifiedBlock | None:
-        """The block of that hash; None where it is not here."""
+    def get(self, block_hash: bytes) -> SealedBlock | None:
+        """The block of that hash; None where it is not here.
+
+        Raises:
+          VerificationError: its bytes were altered.
+        """
         found = self._rows(f"SELECT {_COLUMNS} FROM blocks WHERE hash = ?", block_hash)
-        return _block(self.path, Row(*found[0])) if found else None
-
-    def at_height(self, height: int) -> tuple[CertifiedBlock, ...]:
-        """The blocks of that height on all branches, by hash."""
-        found = self._rows(f"SELECT {_COLUMNS} FROM blocks WHERE height = ? ORDER BY hash", height)
-        return tuple(_block(self.path, Row(*row)) for row in found)
+        return _own(self.path, found[0]) if found else None
 
     def hashes(self, tip: bytes, *, above: int = 0) -> tuple[bytes, ...]:
         """The hashes of a branch from its tip down to the first above that height, ascending."""
         found = self._rows(
-            _LINE + "SELECT hash FROM line WHERE height > ?2 ORDER BY height", tip, above
+            _BRANCH + "SELECT hash FROM branch WHERE height > ?2 ORDER BY height", tip, above
         )
         return tuple(row[0] for row in found)
 
-    def blocks(self, *, above: int, most: int) -> tuple[CertifiedBlock, ...]:
-        """The first blocks of the winning chain above that height, at most `most`: what a peer that
-        comes back asks for."""
-        wanted = self.hashes(self.tip().hash, above=above)[:most]
-        found = (self.get(block_hash) for block_hash in wanted)
-        return tuple(block for block in found if block is not None)
-
-    def _open(self, charter: bytes, model: bytes) -> None:
+    def _open(self) -> None:
         # Exclusive, so a peer that is started twice is noticed; full, so that a power cut loses
         # nothing that was said to be on the disk.
         for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
             self._database.execute(f"PRAGMA {pragma}")
-        record = self.genesis.record
-        facts = Facts(record.data, record.index, record.digest, charter, model)
         self._database.execute("BEGIN IMMEDIATE")
         with self._database:  # ends the transaction
             if not self._rows("SELECT 1 FROM sqlite_schema"):
@@ -246,18 +227,18 @@ class ChainStore:
                     self._database.execute(statement)
                 self._database.executemany(
                     "INSERT INTO facts VALUES (?, ?)",
-                    {"format": FORMAT, **asdict(facts)}.items(),
+                    {"format": FORMAT, **asdict(self.facts)}.items(),
                 )
         _check_tables(self.path, self._database)
-        if _facts(self.path, self._database) != facts:
+        if _facts(self.path, self._database) != self.facts:
             raise VerificationError(
                 f"{self.path}: is the chain of another genesis",
                 hint="give this chain a file of its own",
             )
 
     def _tip(self, block_hash: bytes) -> Tip | None:
-        if block_hash == self.genesis.id:
-            return first_tip(self.genesis)
+        if block_hash == self.facts.id:
+            return first_tip(self.facts.id)
         found = self._rows(
             "SELECT hash, height, certified, anchor FROM blocks WHERE hash = ?", block_hash
         )
@@ -370,30 +351,20 @@ def _facts(path: Path, database: sqlite3.Connection) -> Facts:
 
 
 def _row(path: Path, values: tuple[Any, ...]) -> Row:
-    row = Row(*values)
     kinds = [bytes, int, bytes, int, bytes, bytes, bytes]
-    if [type(value) for value in values[:7]] != kinds or type(row.certificate) not in (
-        bytes,
-        NoneType,
-    ):
+    if [type(value) for value in values[:7]] != kinds or type(values[7]) not in (bytes, NoneType):
         raise _not_a_chain(path, "values of other types than a chain's")
-    return row
+    block_hash, height, previous, certified, anchor, *rest = values
+    return Row(SealedBlock(block_hash, height, previous, *rest), certified, anchor)
 
 
-def _block(path: Path, row: Row) -> CertifiedBlock:
+def _own(path: Path, values: tuple[Any, ...]) -> SealedBlock:
     """One of our own blocks, which was verified before it went in."""
-    try:
-        block = read_block(row.data, sender=NodeId(path.name))
-        certificate = (
-            None
-            if row.certificate is None
-            else read_certificate(row.certificate, sender=NodeId(path.name))
-        )
-    except PeerError as error:
-        raise VerificationError(f"{path}: block {row.height}: {error.message}") from None
-    if block.digest != row.hash:
-        raise VerificationError(f"{path}: block {row.height}: its hash is another one")
-    return CertifiedBlock(block, certificate)
+    block = _row(path, values).block
+    altered = altered_field(block.data, block.index) is not None
+    if altered or index_digest(block.index) != block.hash:
+        raise VerificationError(f"{path}: block {block.height}: its hash is another one")
+    return block
 
 
 def _not_a_chain(path: Path, found: str) -> VerificationError:

@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Union
 
 import msgspec
 
 from troth.data.spec import DataSpec
 from troth.errors import CharterError
-from troth.learning.spec import ModelSpec
+from troth.learning.spec import LossName, ModelSpec, TaskKind
 from troth.learning.training import Training
-from troth.protocols.biscotti.parameters import Biscotti
-from troth.protocols.centralised.parameters import Centralised
-from troth.protocols.dssgd.parameters import DSSGD
-from troth.protocols.federated.parameters import Federated
-from troth.protocols.standalone.parameters import Standalone
-from troth.protocols.tormentor.parameters import Tormentor
-from troth.specification import NAME_PATTERN, Count, Table
+from troth.privacy.spec import NoPrivacy
+from troth.protocols.lookup import PRIVACY_TABLES, TABLES
+from troth.specification import DIGEST_PATTERN, NAME_PATTERN, Count, Table
 
-ProtocolSpec = Federated | DSSGD | Centralised | Standalone | Tormentor | Biscotti
+if TYPE_CHECKING:
+    ProtocolSpec = Table
+    CharterPrivacy = Table
+else:
+    # Of as many tables as there are protocols.
+    ProtocolSpec = Union[TABLES]  # noqa: UP007
+    CharterPrivacy = Union[PRIVACY_TABLES]  # noqa: UP007
 
 
 class Task(Table, frozen=True, kw_only=True):
     """The `[task]` table: what is learnt from what."""
 
-    kind: Literal["classification", "regression"]
+    kind: TaskKind
     """What is predicted: one of C classes, or a number."""
     data: DataSpec
     """The rows to train on and to test on."""
     model: ModelSpec
     """What is trained."""
-    loss: Literal["cross_entropy", "squared"] | None = None
+    loss: LossName | None = None
     """Absent: cross entropy for classification, squared error for regression."""
-
-
-class Privacy(Table, frozen=True, kw_only=True):
-    """The `[privacy]` table.
-
-    The baselines add no noise, so the only mechanism is `none`, and every report then says that
-    updates reveal what they reveal: no (epsilon, delta) holds. The noise of a ledger stands in
-    `[protocol.noise]` and `[protocol.ledger_noise]`.
-    """
-
-    mechanism: Literal["none"] = "none"
 
 
 class Admission(Table, frozen=True, kw_only=True):
@@ -67,6 +58,18 @@ class Admission(Table, frozen=True, kw_only=True):
             )
 
 
+class Extension(Table, frozen=True, kw_only=True):
+    """The `[extension]` table: the code of a protocol that does not come with Troth. It need not be
+    written: whoever loads the charter fills it in, and refuses a charter that names other code."""
+
+    distribution: str
+    """The name by which the code is installed."""
+    version: str
+    """Of that distribution."""
+    digest: Annotated[str, msgspec.Meta(pattern=DIGEST_PATTERN)]
+    """Of all Python files of the protocol's package."""
+
+
 class Charter(Table, frozen=True, kw_only=True):
     """Everything the parties agree on. Its digest is what they sign."""
 
@@ -77,5 +80,10 @@ class Charter(Table, frozen=True, kw_only=True):
     task: Task
     training: Training
     protocol: ProtocolSpec
-    privacy: Privacy = Privacy()
+    privacy: CharterPrivacy = NoPrivacy()
+    """The noise that all parties agree on; what a party adds of its own stands in
+    `[parties.privacy]`. Where `mechanism` is left out it is the protocol's usual one."""
     admission: Admission = Admission()
+    extension: Extension | None = None
+
+    added: ClassVar[frozenset[str]] = frozenset({"extension"})

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
 from troth.charter.charter import Charter
+from troth.specification import Table
 
 _EXACT_INTEGERS = 2**53
 
@@ -30,16 +32,43 @@ def canonical_json(charter: Charter) -> bytes:
 
     A number that is whole and below 2^53 is written without a point, as in RFC 8785; any other is
     the shortest decimal that reads back as the same double, as Python writes it. Keys that are
-    absent and have no default are null.
+    absent and have no default are null. Keys that a table did not have at first (`Table.added`)
+    are left out while they have their defaults.
     """
+    said = msgspec.to_builtins(charter)
+    _drop_added(charter, said)
     text = json.dumps(
-        _canonical(msgspec.to_builtins(charter)),
+        _canonical(said),
         sort_keys=True,
         ensure_ascii=False,
         allow_nan=False,
         separators=(",", ":"),
     )
     return text.encode()
+
+
+def _drop_added(value: object, said: Any) -> None:
+    """Take what `Table.added` names and has its default out of `said`, which `value` is said as."""
+    if isinstance(value, Table):
+        for field in msgspec.structs.fields(value):
+            inner = getattr(value, field.name)
+            if field.name in value.added and inner == _default(field):
+                del said[field.name]
+            else:
+                _drop_added(inner, said[field.name])
+    elif isinstance(value, list):
+        for inner, inner_said in zip(value, said, strict=True):
+            _drop_added(inner, inner_said)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            _drop_added(inner, said[name])
+
+
+def _default(field: msgspec.structs.FieldInfo) -> object:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    assert field.default is not msgspec.NODEFAULT, f"{field.name} was added without a default"
+    return field.default
 
 
 def _canonical(value: object) -> object:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
-from troth.errors import CharterError, UsageError
+from troth.errors import CharterError, UsageError, reason_of
 
 MAX_FILE_BYTES = 2**20
 """Largest charter or scenario that is read; a hundred times what a long one needs."""
@@ -35,7 +36,7 @@ def read_text(path: Path) -> str:
             f"{path} does not exist", hint="troth new FOLDER writes a charter and a scenario"
         ) from None
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {(error.strerror or 'error').lower()}") from None
+        raise UsageError(f"{path} cannot be read: {reason_of(error)}") from None
     if len(data) > MAX_FILE_BYTES:
         raise CharterError(
             f"is larger than {MAX_FILE_BYTES} bytes, the most a charter or scenario may have",
@@ -54,7 +55,7 @@ def read_text(path: Path) -> str:
 
 
 def parse(text: str, file: Path | str) -> Document:
-    """The document that `text` is.
+    """Parses TOML text to a document of plain tables, arrays and values.
 
     Raises:
       CharterError: `text` is not TOML; names line and column and shows the line.
@@ -74,6 +75,18 @@ def parse(text: str, file: Path | str) -> Document:
         raise CharterError(
             "holds a number with too many digits", file=file, hint="no key needs more than twenty"
         ) from None
+
+
+def without_nulls(value: Any) -> Any:
+    """`value` without the keys of its tables that are None: JSON writes a key that is absent as
+    null, which TOML does not have."""
+    match value:
+        case dict():
+            return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+        case list():
+            return [without_nulls(inner) for inner in value]
+        case _:
+            return value
 
 
 def _syntax_error(message: str, text: str, file: Path | str) -> CharterError:

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 import msgspec
 
 from troth import streams
-from troth.charter.charter import Charter
+from troth.charter.charter import Charter, Extension
 from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario
 from troth.charter.model import model_of
-from troth.charter.rules.common import (
-    admitted,
-    asked,
-    coordinator,
-    cost_labels,
-    parties_are_nodes,
-    party_names,
-    sends_messages,
-    tag,
-)
+from troth.charter.rules.common import admitted, coordinator, cost_labels, party_names
 from troth.charter.scenario import Scenario
 from troth.ids import Bytes, PartyId
 from troth.privacy.spec import NoPrivacy
-from troth.protocols.biscotti.parameters import Biscotti
-from troth.protocols.federated.parameters import Federated
+from troth.protocols.lookup import protocol_of
 from troth.records import PrivacyRecord, Traffic
+from troth.specification import tag
 
 
 class Attackers(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +30,8 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     protocol: str
+    extension: Extension | None
+    """The code of the protocol, where it does not come with Troth."""
     charter_digest: str
     seed: int
     rounds: int
@@ -85,21 +76,20 @@ def dry_run(loaded: LoadedScenario) -> DryRun:
             f"parties with fewer than {charter.admission.minimum_examples} examples are turned "
             "away when the data are dealt"
         )
-    notes += _ledger_notes(scenario, parties, dimension)
-    at_work = len(parties)
-    if isinstance(charter.protocol, Federated):
-        at_work = asked(charter.protocol, len(parties))
-    elif not parties_are_nodes(charter):
-        at_work = 0
+    protocol = protocol_of(charter.protocol)
+    notes += protocol.notes_of_check(
+        charter.protocol, charter.training, parties, dimension, charter_digest(charter)
+    )
     return DryRun(
         name=charter.name,
         protocol=tag(charter.protocol),
+        extension=charter.extension,
         charter_digest=charter_digest(charter),
         seed=scenario.seed,
         rounds=charter.training.rounds,
         parties=parties,
         coordinator=coordinator(charter),
-        asked=at_work,
+        asked=protocol.asked(charter.protocol, len(parties)),
         attacks=_attacks(scenario),
         dimension=dimension,
         traffic=traffic,
@@ -124,35 +114,21 @@ def _attacks(scenario: Scenario) -> list[Attackers]:
 
 
 def _traffic(charter: Charter, parties: int, dimension: int) -> dict[str, Traffic]:
-    from troth.protocols.registry import messages_per_round
-
-    sent = messages_per_round(charter.protocol, parties, dimension)
+    sent = protocol_of(charter.protocol).messages_per_round(charter.protocol, parties, dimension)
     return {
         name: Traffic(messages=messages, bytes=Bytes(size))
         for name, (messages, size) in sent.items()
     }
 
 
-def _ledger_notes(scenario: Scenario, parties: Sequence[PartyId], dimension: int) -> Iterable[str]:
-    charter = scenario.charter
-    if not isinstance(charter.protocol, Biscotti):
-        return ()
-    from troth.protocols.biscotti.failures import run_notes
-    from troth.protocols.biscotti.setting import setting_of
-
-    setting = setting_of(
-        charter.protocol,
-        charter.training,
-        charter=bytes.fromhex(charter_digest(charter).removeprefix("sha256:")),
-        dimension=dimension,
-    )
-    return run_notes(charter.protocol, charter.training, parties, setting)
-
-
 def _privacy(scenario: Scenario, dimension: int) -> PrivacyRecord:
     charter, own = scenario.charter, scenario.parties.privacy
-    if isinstance(charter.protocol, Biscotti):
-        return _ledger_privacy(charter.protocol, charter, admitted(scenario)[0], dimension)
+    protocol = protocol_of(charter.protocol)
+    expected = protocol.privacy_expected(
+        charter.protocol, charter.training, admitted(scenario)[0], dimension
+    )
+    if expected is not None:
+        return expected
     if not isinstance(own, NoPrivacy):
         return PrivacyRecord(
             mechanism=tag(own),
@@ -161,41 +137,9 @@ def _privacy(scenario: Scenario, dimension: int) -> PrivacyRecord:
             note=f"what parties are willing to spend in {charter.training.rounds} updates each, "
             "whoever looks; a party that has spent it stops",
         )
-    reveals = (
-        "parties send updates in the clear: whoever receives them learns what updates reveal"
-        if sends_messages(charter)
-        else "the trainer is given everybody's data"
-        if not parties_are_nodes(charter)
-        else "nothing leaves a party"
-    )
     return PrivacyRecord(
-        mechanism=charter.privacy.mechanism,
+        mechanism=tag(charter.privacy),
         epsilon=None,
         delta=None,
-        note=f"no noise is added, so no (epsilon, delta) holds; {reveals}",
-    )
-
-
-def _ledger_privacy(
-    protocol: Biscotti, charter: Charter, party: PartyId, dimension: int
-) -> PrivacyRecord:
-    """Of a peer that contributes in every round, the most that any can."""
-    from troth.protocols.biscotti.hiding.released import released_privacy
-
-    rounds = charter.training.rounds
-    spent = released_privacy(
-        protocol, charter.training, party, dimension=dimension, masked=rounds, contributed=rounds
-    )
-    if spent.epsilon is None:
-        note = (
-            "verifiers see updates with the mask's noise, everybody sees sums; together no "
-            "(epsilon, delta) holds"
-        )
-    else:
-        note = (
-            f"a peer in all {rounds} sums: epsilon = {spent.epsilon:.4g}, delta = {spent.delta:g} "
-            "for all data of a party, whoever looks"
-        )
-    return PrivacyRecord(
-        mechanism=spent.mechanism, epsilon=spent.epsilon, delta=spent.delta, note=note
+        note=f"no noise is added, so no (epsilon, delta) holds; {protocol.reveals}",
     )

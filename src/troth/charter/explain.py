@@ -27,13 +27,17 @@ from troth.charter.words import (
     wanted,
 )
 from troth.errors import CharterError
-from troth.specification import NAME_PATTERN, REFERENCE_PATTERN
+from troth.specification import DIGEST_PATTERN, NAME_PATTERN, REFERENCE_PATTERN, Table
 
 _PATTERNS = {
     REFERENCE_PATTERN: ("is not of the form module:callable", 'for example "task:load"'),
     NAME_PATTERN: (
         "is not 1 to 64 lower-case letters, digits, dots, dashes and underscores",
         'for example name = "my-charter"; it begins with a letter or a digit',
+    ),
+    DIGEST_PATTERN: (
+        "is no digest",
+        "sha256: and 64 hexadecimal digits, as troth check prints it",
     ),
 }
 """What the patterns of `troth.specification` and the charter ask for, in words."""
@@ -229,6 +233,8 @@ def _table(value: object, type_: inspect.StructType, key: Key) -> Iterator[Chart
     for name, inner in value.items():
         if name in fields:
             yield from _problems(inner, fields[name].type, (*key, name))
+        elif issubclass(type_.cls, Table) and (place := type_.cls.moved.get(name)):
+            yield _problem("has another place now", (*key, name), hint=f"say it in {place}")
         elif name != type_.tag_field:
             yield _unknown(name, list(fields), key)
     for name, field in fields.items():

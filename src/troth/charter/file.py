@@ -2,44 +2,74 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any, Union
+
 import msgspec
 
 from troth.charter.charter import Charter
 from troth.charter.scenario import Scenario
+from troth.protocols.lookup import TABLES
+from troth.protocols.protocol import Protocol
 from troth.specification import Table
 
 
-def _fields(cls: type[Table]) -> list[tuple[str, object, object]]:
-    return [
-        (field.name, field.type, msgspec.field(default=field.default))
-        if field.default_factory is msgspec.NODEFAULT
-        else (field.name, field.type, msgspec.field(default_factory=field.default_factory))
-        for field in msgspec.structs.fields(cls)
-    ]
+def _fields(cls: type[Table], foreign: Protocol[Any] | None) -> list[tuple[str, object, object]]:
+    """Name, type and default of each key, for `msgspec.defstruct`."""
+    found: list[tuple[str, object, object]] = []
+    for field in msgspec.structs.fields(cls):
+        type_ = field.type
+        if foreign is not None and field.name == "protocol":
+            type_ = Union[(*TABLES, foreign)]
+        if field.default_factory is msgspec.NODEFAULT:
+            default = msgspec.field(default=field.default)
+        else:
+            default = msgspec.field(default_factory=field.default_factory)
+        found.append((field.name, type_, default))
+    return found
 
 
 CHARTER_KEYS = tuple(field.name for field in msgspec.structs.fields(Charter))
-"""Stand at the top level of a scenario, or in a charter file of their own."""
+"""Keys that stand at the top level of a scenario, or in a charter file of their own."""
 
 WORLD_KEYS = tuple(
     field.name for field in msgspec.structs.fields(Scenario) if field.name != "charter"
 )
-"""Stand in a scenario only."""
+"""Keys that stand in a scenario only."""
 
 FILE_KEYS = CHARTER_KEYS + WORLD_KEYS
 
-ScenarioFile: type[msgspec.Struct] = msgspec.defstruct(
-    "ScenarioFile",
-    [
-        *_fields(Charter),
-        *(entry for entry in _fields(Scenario) if entry[0] != "charter"),
-    ],
-    bases=(Table,),
-    kw_only=True,
-    namespace={"__doc__": "A charter and a simulated world in one file."},
-)
-"""Charter and world side by side, without the short forms: what a file says once it is spelt
-out."""
+
+@cache
+def scenario_file(foreign: Protocol[Any] | None = None) -> type[msgspec.Struct]:
+    """Charter and world side by side, without the short forms: what a file says once it is spelt
+    out.
+
+    Args:
+      foreign: a protocol that does not come with Troth, if it may have one.
+    """
+    world = [entry for entry in _fields(Scenario, None) if entry[0] != "charter"]
+    return _defined("ScenarioFile", [*_fields(Charter, foreign), *world])
+
+
+@cache
+def charter_file(foreign: Protocol[Any] | None = None) -> type[msgspec.Struct]:
+    """The same for a charter alone."""
+    return _defined("CharterFile", _fields(Charter, foreign))
+
+
+def _defined(name: str, fields: list[tuple[str, object, object]]) -> type[msgspec.Struct]:
+    return msgspec.defstruct(
+        name,
+        fields,
+        bases=(Table,),
+        kw_only=True,
+        namespace={"__doc__": "A charter and a simulated world in one file."},
+    )
+
+
+ScenarioFile = scenario_file()
+"""Of the protocols that come with Troth."""
 
 
 def place_in_file(key: tuple[str | int, ...]) -> tuple[str | int, ...]:

@@ -1,4 +1,4 @@
-"""One text from a scenario and the charter file that it names."""
+"""Puts the charter file that a scenario names into the text of the scenario."""
 
 from __future__ import annotations
 

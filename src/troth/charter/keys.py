@@ -34,7 +34,7 @@ def dotted(key: Key) -> str:
 
 
 def parse_key(text: str) -> Key:
-    """The inverse of `dotted`.
+    """Reads a key as `dotted` writes it.
 
     Raises:
       CharterError: `text` is not a dotted key.

@@ -11,9 +11,10 @@ from typing import TypeVar
 import msgspec
 
 from troth.charter.charter import Charter
-from troth.charter.document import Document, parse, read_text
+from troth.charter.document import Document, parse, read_text, without_nulls
 from troth.charter.explain import explain, not_finite
-from troth.charter.file import CHARTER_KEYS, WORLD_KEYS, ScenarioFile
+from troth.charter.extension import foreign_of, with_extension
+from troth.charter.file import CHARTER_KEYS, WORLD_KEYS, charter_file, scenario_file
 from troth.charter.inlining import inline_charter
 from troth.charter.keys import parse_key
 from troth.charter.overrides import Override, apply_overrides, parse_override
@@ -22,6 +23,8 @@ from troth.charter.shorthand import spell_out
 from troth.charter.validate import validate, validate_charter
 from troth.charter.words import kind
 from troth.errors import CharterError, UsageError
+from troth.protocols.lookup import protocol_named
+from troth.specification import tag
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -36,7 +39,7 @@ class LoadedScenario:
     Loading it again gives an equal scenario."""
     path: Path
     base: Path
-    """What relative paths and `module:callable` are looked up beside."""
+    """The folder in which relative paths and `module:callable` are looked up."""
 
 
 def load_scenario(
@@ -63,11 +66,12 @@ def load_scenario(
 def load_text(
     text: str, *, path: Path, base: Path, overrides: Sequence[str] = ()
 ) -> LoadedScenario:
-    """The same from text.
+    """Reads, completes and validates a scenario that is given as text.
 
     Args:
       path: what errors call the text.
-      base, overrides: as in `load_scenario`.
+      base: folder for relative paths and `module:callable`.
+      overrides: as in `load_scenario`.
 
     Raises:
       CharterError: as in `load_scenario`.
@@ -77,10 +81,11 @@ def load_text(
     if "charter" in document:
         charter_file = _charter_file(document, path, base)
         text = _with_charter(text, document, path, charter_file)
+        document = parse(text, path)
     changes = [parse_override(override) for override in overrides]
-    text = apply_overrides(text, changes, str(path))
+    text, document = apply_overrides(text, document, changes, str(path))
     try:
-        scenario = scenario_of(parse(text, path))
+        scenario = scenario_of(document)
     except CharterError as error:
         raise _located(error, path, charter_file, changes) from None
     return LoadedScenario(scenario=scenario, text=text, path=path, base=base)
@@ -92,21 +97,21 @@ def load_charter(path: Path, *, overrides: Sequence[str] = ()) -> Charter:
     Raises: as `load_scenario`.
     """
     changes = [parse_override(override) for override in overrides]
-    document = parse(apply_overrides(read_text(path), changes, str(path)), path)
+    text = read_text(path)
+    _, document = apply_overrides(text, parse(text, path), changes, str(path))
     _refuse_world_keys(document, path)
     try:
-        charter = convert(spell_out(document), Charter)
-        validate_charter(charter)
+        return _charter_of_document(document)
     except CharterError as error:
         raise error.in_file(path) from None
-    return charter
 
 
 def charter_of(data: bytes) -> Charter:
-    """The charter that `troth.charter.digest.canonical_json` wrote.
+    """Reads and validates a charter that `troth.charter.digest.canonical_json` wrote.
 
     Raises:
-      CharterError: it is no valid charter; without a file.
+      CharterError: `data` are no valid charter; the error names no file.
+      VerificationError: its protocol is other code than what is installed here.
     """
     try:
         document = json.loads(data)
@@ -114,38 +119,50 @@ def charter_of(data: bytes) -> Charter:
         raise CharterError("is not JSON") from None
     if not isinstance(document, dict):
         raise CharterError(f"is {kind(document)}, not a table")
-    charter = convert(_without_nulls(document), Charter)
+    return _charter_of_document(without_nulls(document))
+
+
+def _charter_of_document(document: Document) -> Charter:
+    foreign = foreign_of(document)
+    charter = _charter_said(convert(_completed(document), charter_file(foreign)))
     validate_charter(charter)
     return charter
 
 
-def _without_nulls(document: Document) -> Document:
-    """Keys that are absent are null in JSON, which TOML does not have."""
-    return {
-        name: _without_nulls(value) if isinstance(value, dict) else value
-        for name, value in document.items()
-        if value is not None
-    }
+def _completed(document: Document) -> Document:
+    """The document without short forms, in which `[privacy]` says its mechanism: where it was left
+    out, that is the usual one of the protocol."""
+    spelt = spell_out(document)
+    protocol, privacy = spelt.get("protocol"), spelt.get("privacy", {})
+    named = protocol_named(protocol.get("name")) if isinstance(protocol, dict) else None
+    if named is not None and isinstance(privacy, dict) and "mechanism" not in privacy:
+        spelt["privacy"] = {"mechanism": tag(named.privacy[0]), **privacy}
+    return spelt
+
+
+def _charter_said(said: msgspec.Struct) -> Charter:
+    return with_extension(Charter(**{name: getattr(said, name) for name in CHARTER_KEYS}))
 
 
 def scenario_of(document: Document) -> Scenario:
-    """The valid scenario that a document says.
+    """Spells out, converts and validates the document of a scenario file.
 
     Raises:
-      CharterError: without a file; its key is that of the document.
+      CharterError: it cannot be run; the error names a key of the document, and no file.
     """
-    said = convert(spell_out(document), ScenarioFile)
-    charter = Charter(**{name: getattr(said, name) for name in CHARTER_KEYS})
+    foreign = foreign_of(document)
+    said = convert(_completed(document), scenario_file(foreign))
+    charter = _charter_said(said)
     scenario = Scenario(charter=charter, **{name: getattr(said, name) for name in WORLD_KEYS})
     validate(scenario)
     return scenario
 
 
 def convert(spelt: Document, cls: type[S]) -> S:
-    """The table that a document without short forms says; its `check` is left to the caller.
+    """Converts a document without short forms to a typed table; the caller calls its `check`.
 
     Raises:
-      CharterError: it does not say one; without a file, and with a key of the document.
+      CharterError: the document is no such table; the error names a key of it, and no file.
     """
     error = not_finite(spelt)
     if error is not None:
@@ -206,7 +223,7 @@ def _refuse_world_keys(document: Document, path: Path) -> None:
 def _located(
     error: CharterError, path: Path, charter_file: Path | None, changes: Sequence[Override]
 ) -> CharterError:
-    """The error said of the `--set` or the file that its key comes from."""
+    """The same error, which names the `--set` or the file that its key comes from."""
     if error.key is None:
         return error.in_file(path)
     key = parse_key(error.key)

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def model_of(scenario: Scenario, *, base: Path) -> Model:
-    """The model. Data are opened only if they are not among the named sets.
+    """Builds the model that a scenario trains.
+
+    Data are opened only if they are not among the named sets.
 
     Args:
       base: the scenario file's folder, for relative paths and `module:callable`.

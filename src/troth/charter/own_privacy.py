@@ -12,7 +12,7 @@ from troth.specification import Table
 
 
 class OwnPrivacyFile(Table, frozen=True, kw_only=True):
-    """One table."""
+    """The file in which one party says what it does for its own privacy: a table `[privacy]`."""
 
     privacy: PrivacySpec
     """Which noise is added to every update, and what may be spent."""
@@ -22,7 +22,8 @@ def read_own_privacy(path: Path) -> PrivacySpec:
     """The noise and the budget in a TOML file with a table `[privacy]`.
 
     Raises:
-      UsageError: there is no such file. CharterError: it does not say that.
+      UsageError: there is no such file.
+      CharterError: it holds no such table, or one that contradicts itself; names the file.
     """
     try:
         said = convert(parse(read_text(path), path), OwnPrivacyFile).privacy

@@ -7,7 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from troth.errors import UsageError
+from troth.errors import UsageError, reason_of
+from troth.protocols.registry import PROTOCOLS
 
 _FILES = ("charter.toml", "scenario.toml", "task.py")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -41,10 +42,12 @@ def scaffold(folder: Path, name: str) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         for target in targets:
             text = templates.joinpath(target.name).read_text(encoding="utf-8")
-            target.write_text(Template(text).substitute(name=name), encoding="utf-8")
+            target.write_text(
+                Template(text).substitute(name=name, protocol=PROTOCOLS[0].name), encoding="utf-8"
+            )
     except OSError as error:
         raise UsageError(
-            f"{error.filename} cannot be written: {(error.strerror or 'error').lower()}",
+            f"{error.filename} cannot be written: {reason_of(error)}",
             hint="name a folder that you may write to",
         ) from None
     return targets

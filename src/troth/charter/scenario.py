@@ -24,10 +24,12 @@ from troth.specification import Count, Table
 
 
 class Parties(Table, frozen=True, kw_only=True):
-    """The `[parties]` table."""
+    """The `[parties]` table: how many parties a simulation has, and what they do for their own
+    privacy."""
 
     count: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
-    """They are called party-0, party-1, ..., with as many digits as the last one needs."""
+    """How many parties there are. They are called party-0, party-1, ..., with as many digits as the
+    last one needs."""
     privacy: PrivacySpec = NoPrivacy()
     """What every party does for its own privacy, whatever the charter says. It is not in the
     charter, and no other party is told."""
@@ -41,7 +43,8 @@ class Evaluation(Table, frozen=True, kw_only=True):
 
 
 class Scenario(Table, frozen=True, kw_only=True):
-    """File + seed + commit repeat a run.
+    """A charter and the world that it is simulated in. The same file, seed and version of Troth
+    repeat a run.
 
     In the file the charter's tables stand at the top level beside the world's, or in a file of
     their own named by `charter = "charter.toml"`.
@@ -50,7 +53,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     charter: Charter
     parties: Parties
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
-    """Everything random in a run follows from it."""
+    """Everything random in a simulated run follows from this number."""
     partition: PartitionSpec = Equal()
     """Which party holds which rows."""
     network: Network = Network()

@@ -13,29 +13,14 @@ import msgspec
 from troth.charter.charter import Charter
 from troth.charter.file import CHARTER_KEYS, ScenarioFile
 from troth.charter.scenario import Scenario
-from troth.charter.shorthand import SHORT_FORMS, ShortForm
-from troth.specification import REFERENCE_PATTERN, Table
+from troth.charter.shorthand import SHORT_FORMS
+from troth.specification import REFERENCE_PATTERN, ShortForm, Table
 
 Node = dict[str, Any]
 """A part of a JSON Schema."""
 
 _AROUND = ("description", "default")
 """What a key says besides its type."""
-
-_HOMES: dict[str, tuple[tuple[str, str], ...]] = {
-    "task.data": (("Task", "data"),),
-    "task.model": (("Task", "model"),),
-    "protocol": (("ScenarioFile", "protocol"),),
-    "protocol.aggregation": (("Federated", "aggregation"), ("Biscotti", "aggregation")),
-    "protocol.puzzle": (("Tormentor", "puzzle"),),
-    "protocol.noise.mask": (("Noise", "mask"),),
-    "partition": (("ScenarioFile", "partition"),),
-    "network.latency": (("Network", "latency"),),
-    "network.latency_of.*": (("Network", "latency_of"),),
-    "cost": (("ScenarioFile", "cost"),),
-    "engine": (("ScenarioFile", "engine"),),
-}
-"""The tables and keys behind each short form."""
 
 
 def json_schema() -> Node:
@@ -51,7 +36,7 @@ def json_schema() -> Node:
         for key, node in table.get("properties", {}).items():
             table["properties"][key] = _without_null(node)
     for place, form in SHORT_FORMS.items():
-        for home, key in _HOMES[place]:
+        for home, key in _homes(tables, place):
             _allow_short(tables, home, key, form)
     return _whole(tables)
 
@@ -100,6 +85,22 @@ def _without_null(node: Node) -> Node:
         return node
     rest = {key: value for key, value in node.items() if key not in ("anyOf", "default")}
     return {**rest, **options[0]} if len(options) == 1 else {**rest, "anyOf": options}
+
+
+def _homes(tables: Mapping[str, Node], place: str) -> list[tuple[str, str]]:
+    """The tables behind a short form's place, and the key in each: of several protocols, say."""
+    *above, last = [part for part in place.split(".") if part != "*"]
+    names = ["ScenarioFile"]
+    for part in above:
+        names = [
+            option["$ref"].rpartition("/")[2]
+            for name in names
+            if part in tables[name]["properties"]
+            for node in [tables[name]["properties"][part]]
+            for option in node.get("anyOf", [node])
+            if "$ref" in option
+        ]
+    return [(name, last) for name in dict.fromkeys(names) if last in tables[name]["properties"]]
 
 
 def _allow_short(tables: Mapping[str, Node], home: str, key: str, form: ShortForm) -> None:

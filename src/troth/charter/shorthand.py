@@ -6,42 +6,13 @@ A table whose other keys all have defaults may be given by its name alone: `data
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 from troth.charter.document import Document
 from troth.charter.keys import Key
-
-
-@dataclass(frozen=True)
-class ShortForm:
-    """How a value that is not a table is spelt out.
-
-    Args:
-      name_key: the key of the table that the value becomes.
-      fixed: what else the table then holds.
-      callable_form: what it holds when the value is a `module:callable`, which becomes `callable`.
-      number: the value is a number, not a string.
-      example: a line that uses it.
-    """
-
-    name_key: str
-    example: str
-    fixed: tuple[tuple[str, str], ...] = ()
-    callable_form: tuple[str, str] | None = None
-    number: bool = False
-
-    def expand(self, value: object) -> object:
-        """The table that `value` stands for; anything that is no short form comes back as it is."""
-        if self.number:
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                return value
-        elif not isinstance(value, str):
-            return value
-        elif self.callable_form is not None and ":" in value:
-            tag, name = self.callable_form
-            return {tag: name, "callable": value}
-        return {**dict(self.fixed), self.name_key: value}
-
+from troth.protocols.protocol import Protocol
+from troth.protocols.registry import PROTOCOLS
+from troth.specification import ShortForm
 
 _LATENCY = ShortForm("seconds", "latency = 0.1", fixed=(("kind", "constant"),), number=True)
 
@@ -53,19 +24,26 @@ SHORT_FORMS: dict[str, ShortForm] = {
         callable_form=("source", "callable"),
     ),
     "task.model": ShortForm("name", 'model = "softmax"', callable_form=("name", "module")),
-    "protocol": ShortForm("name", 'protocol = "federated"'),
-    "protocol.aggregation": ShortForm(
-        "rule", 'aggregation = "multi_krum"', callable_form=("rule", "callable")
-    ),
-    "protocol.puzzle": ShortForm("kind", 'puzzle = "argon2"'),
-    "protocol.noise.mask": ShortForm("kind", 'mask = "paper"'),
+    "protocol": ShortForm("name", f'protocol = "{PROTOCOLS[0].name}"'),
+    **{
+        f"protocol.{key}": form
+        for protocol in PROTOCOLS
+        for key, form in protocol.short_forms.items()
+    },
     "partition": ShortForm("kind", 'partition = "equal"', callable_form=("kind", "callable")),
     "network.latency": _LATENCY,
     "network.latency_of.*": _LATENCY,
     "cost": ShortForm("kind", 'cost = "zero"'),
     "engine": ShortForm("name", 'engine = "batched"'),
 }
-"""By where they may stand; `*` is any one name. A table stands before the tables inside it."""
+"""The short forms by the key at which they may stand; `*` is any one name. A table stands before
+the tables inside it."""
+
+
+def add_short_forms(protocol: Protocol[Any]) -> None:
+    """Know those of a protocol that does not come with Troth."""
+    for key, form in protocol.short_forms.items():
+        SHORT_FORMS.setdefault(f"protocol.{key}", form)
 
 
 def short_form(key: Key) -> ShortForm | None:

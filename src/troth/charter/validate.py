@@ -15,10 +15,8 @@ from troth.charter.file import place_in_file
 from troth.charter.keys import Key, dotted, parse_key
 from troth.charter.rules import (
     attacks,
-    committees,
     parties,
     partition,
-    privacy,
     protocol,
     task,
     waiting,
@@ -28,12 +26,14 @@ from troth.charter.scenario import Scenario
 from troth.errors import CharterError
 from troth.specification import Table
 
-_CHARTER_RULES: tuple[Callable[[Charter], None], ...] = (*task.RULES, *protocol.RULES)
+_CHARTER_RULES: tuple[Callable[[Charter], None], ...] = (
+    *task.RULES,
+    *protocol.CHARTER_RULES,
+)
 
 _SCENARIO_RULES: tuple[Callable[[Scenario], None], ...] = (
     *parties.RULES,
-    *committees.RULES,
-    *privacy.RULES,
+    *protocol.RULES,
     *partition.RULES,
     *world.RULES,
     *attacks.RULES,
@@ -45,7 +45,7 @@ def validate(scenario: Scenario) -> None:
     """Refuses a scenario whose tables contradict each other or themselves.
 
     Raises:
-      CharterError: without a file; `key` is where a scenario file says it.
+      CharterError: `key` is where a scenario file says it; the error names no file.
     """
     _check_tables(scenario)
     for charter_rule in _CHARTER_RULES:
@@ -55,10 +55,10 @@ def validate(scenario: Scenario) -> None:
 
 
 def validate_charter(charter: Charter) -> None:
-    """The same for a charter without a world.
+    """Refuses a charter whose tables contradict each other or themselves.
 
     Raises:
-      CharterError: without a file.
+      CharterError: `key` is where a charter says it; the error names no file.
     """
     _check_tables(charter)
     for rule in _CHARTER_RULES:

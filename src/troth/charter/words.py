@@ -9,6 +9,8 @@ from difflib import get_close_matches
 import msgspec
 from msgspec import inspect
 
+from troth.protocols.registry import PROTOCOLS
+
 
 def kind(value: object) -> str:
     """What a TOML value is: `a whole number`."""
@@ -96,7 +98,7 @@ _EXAMPLES = {
     "parties": "[parties] with count = 10",
     "data": 'data = "digits"',
     "model": 'model = "softmax"',
-    "protocol": 'protocol = "federated"',
+    "protocol": f'protocol = "{PROTOCOLS[0].name}"',
     "callable": 'callable = "task:function"',
     "train": 'train = "train.csv"',
     "hidden": "hidden = [64]",
@@ -128,7 +130,7 @@ def _example_value(type_: inspect.Type) -> str:
 
 
 def struct_fields(cls: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
-    """The keys of a table."""
+    """The keys that a table may hold, with their types and defaults."""
     type_ = inspect.type_info(cls)
     assert isinstance(type_, inspect.StructType)
     return type_.fields

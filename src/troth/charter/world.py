@@ -14,7 +14,7 @@ class ConstantLatency(Table, tag_field="kind", tag="constant", frozen=True, kw_o
     """The same one-way delay for every message."""
 
     seconds: NonNegative = 0.0
-    """The delay."""
+    """Seconds from sending to arrival."""
 
 
 class NormalLatency(Table, tag_field="kind", tag="normal", frozen=True, kw_only=True):
@@ -23,8 +23,8 @@ class NormalLatency(Table, tag_field="kind", tag="normal", frozen=True, kw_only=
     mean_s: Positive
     std_s: NonNegative
     floor_s: Positive | None = None
-    """Absent: a twentieth of the mean. The scheduler may batch work that is closer together than
-    this."""
+    """The least delay, in seconds; absent: a twentieth of the mean. The scheduler may batch work
+    that is closer together than this."""
 
 
 class LogNormalLatency(Table, tag_field="kind", tag="lognormal", frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ class LogNormalLatency(Table, tag_field="kind", tag="lognormal", frozen=True, kw
     median_s: Positive
     sigma: NonNegative
     floor_s: Positive | None = None
-    """Absent: a twentieth of the median."""
+    """The least delay, in seconds; absent: a twentieth of the median."""
 
 
 LatencySpec = ConstantLatency | NormalLatency | LogNormalLatency
@@ -56,7 +56,7 @@ class NetworkPartition(Table, frozen=True, kw_only=True):
     from_s: NonNegative
     until_s: Positive
     groups: Annotated[list[list[str]], msgspec.Meta(min_length=1)]
-    """Names of nodes."""
+    """The groups, each a list of names of nodes."""
 
     def check(self) -> None:
         if self.until_s <= self.from_s:
@@ -72,19 +72,19 @@ class Network(Table, frozen=True, kw_only=True):
     latency: LatencySpec = ConstantLatency()
     """One-way delay of a message."""
     latency_of: dict[str, LatencySpec] = {}
-    """Per party: its messages, in both directions, take this instead."""
+    """Delays of single parties, by name: messages from and to that party take this instead."""
     upload_bytes_per_s: Positive | None = None
     """Of every node; absent: no limit."""
     download_bytes_per_s: Positive | None = None
     """Of every node; absent: no limit."""
     loss: Probability = 0.0
-    """Chance that a message is lost."""
+    """Probability that a message is lost."""
     duplication: Probability = 0.0
-    """Chance that a message arrives twice."""
+    """Probability that a message arrives twice."""
     reordering: Probability = 0.0
     """Chance that a message may overtake the ones before it, taking up to twice its delay more."""
     partitions: list[NetworkPartition] = []
-    """When who can reach whom."""
+    """Times in which messages pass only inside groups of nodes."""
 
 
 class Crash(Table, frozen=True, kw_only=True):
@@ -92,17 +92,17 @@ class Crash(Table, frozen=True, kw_only=True):
     later."""
 
     node: str
-    """A party, `server` or `trainer`."""
+    """The name of a node: a party, `server` or `trainer`."""
     at_s: NonNegative
     restart_after_s: Positive | None = None
-    """Absent: it does not come back."""
+    """Seconds until it comes back; absent: it does not come back."""
 
 
 class Faults(Table, frozen=True, kw_only=True):
-    """The `[faults]` table."""
+    """The `[faults]` table: what goes wrong on the nodes of a simulation."""
 
     crashes: list[Crash] = []
-    """Nodes that stop."""
+    """Which nodes stop, when, and when they come back."""
 
 
 class Absence(Table, frozen=True, kw_only=True):
@@ -117,11 +117,11 @@ class Churn(Table, frozen=True, kw_only=True):
     """The `[churn]` table: parties that leave and come back, by schedule, at random, or both."""
 
     absences: list[Absence] = []
-    """By schedule."""
+    """Parties that are away at stated times."""
     mean_online_s: Positive | None = None
-    """At random: exponential times of this mean between two absences."""
+    """Mean of the exponential times between two absences of a party, which are drawn at random."""
     mean_offline_s: Positive | None = None
-    """At random: exponential times of this mean away."""
+    """Mean of the exponential times that a party is then away."""
 
     def check(self) -> None:
         if (self.mean_online_s is None) != (self.mean_offline_s is None):
@@ -144,9 +144,9 @@ class FixedCost(Table, tag_field="kind", tag="fixed", frozen=True, kw_only=True)
     """
 
     seconds: dict[str, NonNegative] = {}
-    """By label."""
+    """Simulated seconds of a unit of work, by the label of the computation."""
     otherwise_s: NonNegative = 0.0
-    """Where `seconds` names none."""
+    """Simulated seconds of a computation whose label `seconds` does not name."""
 
 
 class MeasuredCost(Table, tag_field="kind", tag="measured", frozen=True, kw_only=True):
@@ -154,7 +154,7 @@ class MeasuredCost(Table, tag_field="kind", tag="measured", frozen=True, kw_only
     trace."""
 
     factor: Positive = 1.0
-    """Below 1 for machines faster than this one."""
+    """By what the measured time is multiplied; below 1 for machines faster than this one."""
 
 
 class Puzzles(Table, frozen=True, kw_only=True):

@@ -59,6 +59,9 @@ def _text(result: DryRun) -> str:
         ("model", counted(result.dimension, "parameter")),
         ("parties", f"{len(result.parties):,}: {_names(result.parties)}"),
     ]
+    if result.extension is not None:
+        code = result.extension
+        rows.insert(3, ("its code", f"{code.distribution} {code.version}, {code.digest}"))
     if result.coordinator is not None:
         rows.append(("coordinator", result.coordinator))
     if result.asked:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from troth.errors import ExitCode, LocalError
+from troth.errors import ExitCode, LocalError, reason_of
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
@@ -62,7 +62,7 @@ def failure_of(error: BaseException) -> Failure:
             )
         case OSError(errno=errno.ENOSPC | errno.EACCES | errno.EROFS | errno.EDQUOT):
             place = "" if error.filename is None else f"{error.filename}: "
-            return Failure(f"{place}{(error.strerror or '').lower()}", None, ExitCode.USAGE)
+            return Failure(f"{place}{reason_of(error)}", None, ExitCode.USAGE)
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     theirs = _outside_frame(error)
     if theirs is not None:

@@ -17,9 +17,9 @@ from troth.errors import UsageError
 
 if TYPE_CHECKING:
     from troth.deployment.events import EventProgress
-    from troth.protocols.tormentor.operation.reach import Reach
     from troth.report.progress import Progress
     from troth.worlds.real.node import Listen
+    from troth.worlds.real.reach import Reach
 
 MAX_PORT = 65535
 
@@ -108,7 +108,7 @@ def reach_of(
     Raises:
       UsageError: the options contradict each other.
     """
-    from troth.protocols.tormentor.operation.reach import straight, through_socks, through_tor
+    from troth.worlds.real.reach import straight, through_socks, through_tor
     from troth.worlds.real.tor.authorisation import ClientKey
 
     if tor and socks is not None:

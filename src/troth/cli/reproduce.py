@@ -15,8 +15,7 @@ from troth.cli.verb import FILE, Format, Verb, format_option, talk
 from troth.errors import UsageError
 
 if TYPE_CHECKING:
-    from troth.reproduction.readings import Unit
-    from troth.reproduction.results import Pair, Results
+    from troth.reproduction.results import Results
 
 WIDTH = 100
 """Columns to which paragraphs are wrapped."""
@@ -57,8 +56,8 @@ def reproduce(
     """Run an experiment of a paper, and compare the two.
 
     What the paper says and what was measured are shown side by side. Without NAME, the experiments
-    there are are listed. Every variant of an experiment is kept as an ordinary run; what has
-    finished is not run again.
+    there are are listed. Every variant of an experiment is kept, as an ordinary run unless it is a
+    computation; what has finished is not run again.
     """
     from troth.reproduction.loading import list_experiments, load_experiment, read_experiment
 
@@ -111,45 +110,18 @@ def _text(results: Results) -> str:
 
 
 def _table(results: Results) -> str:
-    """Rows are variants; every reading has a column for the paper and one for what was measured."""
-    head, rows = [""], [[row.label] for row in results.rows]
-    for column in results.columns:
-        pairs = [row.readings[column.name] for row in results.rows]
-        # A column of dashes would say nothing.
-        if any(pair.paper is not None for pair in pairs):
-            head.append(f"{column.label}: paper")
-            for cells, pair in zip(rows, pairs, strict=True):
-                cells.append(_number(pair.paper, column.unit))
-        head.append(f"{column.label}: measured")
-        for cells, pair in zip(rows, pairs, strict=True):
-            cells.append(_number(pair.measured, column.unit))
-    text = columns([head, *rows], right=range(1, len(head)))
+    from troth.reproduction.tables import ratios_table, readings_table
+
+    head, rows = readings_table(results)
+    lines = [
+        [row.label, *(cell.text for cell in cells)]
+        for row, cells in zip(results.rows, rows, strict=True)
+    ]
+    text = columns([["", *head], *lines], right=range(1, len(head) + 1))
     if not results.ratios:
         return text
-    ratios = [(ratio.label, *_times(ratio.value)) for ratio in results.ratios]
+    ratios = [(label, *(cell.text for cell in cells)) for label, cells in ratios_table(results)]
     return f"{text}\n\n{columns([('', 'paper', 'measured'), *ratios], right=(1, 2))}"
-
-
-def _number(value: float | None, unit: Unit) -> str:
-    from troth.report.text import ABSENT, percent
-
-    if unit == "share":
-        return percent(value)
-    if value is None:
-        return ABSENT
-    if unit == "count":
-        return f"{value:,.0f}"
-    digits = 1 if value >= 10 else 2 if value >= 1 else 3
-    return f"{value:,.{digits}f} s"
-
-
-def _times(pair: Pair) -> tuple[str, str]:
-    from troth.report.text import ABSENT
-
-    def text(value: float | None) -> str:
-        return ABSENT if value is None else f"{value:.1f}x"
-
-    return text(pair.paper), text(pair.measured)
 
 
 def _filled(text: str, indent: int = 0) -> str:

@@ -21,12 +21,7 @@ from troth.cli.schema import schema
 from troth.cli.simulate import simulate
 from troth.cli.verb import Verbs
 from troth.errors import ExitCode
-from troth.protocols.biscotti.operation.verbs.chain import chain
-from troth.protocols.biscotti.operation.verbs.genesis import genesis
-from troth.protocols.tormentor.operation.verbs.broker import broker
-from troth.protocols.tormentor.operation.verbs.curate import curate
-from troth.protocols.tormentor.operation.verbs.join import join
-from troth.protocols.tormentor.operation.verbs.status import status
+from troth.protocols.registry import PROTOCOLS
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,11 +33,11 @@ def troth() -> None:
     """
 
 
-for verb in (
-    simulate, check, report, reproduce, data, new, schema,
-    launch, node, broker, curate, join, status, identity, genesis, chain,
-):  # fmt: skip
+for verb in (simulate, check, report, reproduce, data, new, schema, launch, node, identity):
     troth.add_command(verb)
+for protocol in PROTOCOLS:
+    for reference in protocol.operation.verbs:
+        troth.add_command(protocol.find(reference))
 
 
 def main() -> NoReturn:

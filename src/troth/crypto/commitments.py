@@ -70,17 +70,18 @@ class Layout:
 
     @property
     def columns(self) -> int:
-        """L = ceil(D / K)."""
+        """L = ceil(D / K), how many integers a row has."""
         return -(-self.dimension // self.rows)
 
     def to_rows(self, values_D: Int64s) -> Int64s:
-        """Shape (K, L)."""
+        """The vector as K rows of L integers each, shape (K, L), filled up with zeros."""
         rows_KL = np.zeros((self.rows, self.columns), dtype=np.int64)
         rows_KL.reshape(-1)[: self.dimension] = values_D
         return rows_KL
 
     def to_vector(self, rows_KL: Int64s) -> Int64s | None:
-        """Shape (D,); None if a value that only fills up is not zero."""
+        """The vector that `to_rows` laid out, shape (D,); None if a value that only fills up is not
+        zero."""
         flat = rows_KL.reshape(-1)
         return None if flat[self.dimension :].any() else flat[: self.dimension]
 
@@ -106,7 +107,7 @@ class CommitmentKey:
 
     @property
     def group(self) -> Group:
-        """Where all commitments are."""
+        """The group that all generators and commitments are points of."""
         return self.generators.group
 
 

@@ -39,13 +39,13 @@ from troth.crypto.group import Group, Point, RowSums
 from troth.crypto.multiples import RepeatedSums
 
 COFACTOR_MULTIPLE: Final = 0xD201000000010001
-"""h_eff."""
+"""h_eff, by which a point of the curve is multiplied to bring it into G1 (RFC 9380, 8.8.1)."""
 
 _H_EFF = Scalar(COFACTOR_MULTIPLE)
 
 
 class G1Group(Group):
-    """Points are the library's."""
+    """G1 of BLS12-381, whose points are those of the library py_arkworks_bls12381."""
 
     name = "g1"
     binding = True

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from troth.crypto.g1 import G1
 from troth.crypto.group import POINT_BYTES, Group, Point, RowSums, sum_points
-from troth.errors import UsageError, VerificationError
+from troth.errors import UsageError, VerificationError, reason_of
 
 GENESIS_ID_BYTES = 32
 MAX_GENERATORS = 2**24
@@ -65,8 +65,9 @@ class Generators:
         try:
             data = path.read_bytes()
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise VerificationError(f"{path}: cannot be read: {reason}", hint=hint) from None
+            raise VerificationError(
+                f"{path}: cannot be read: {reason_of(error)}", hint=hint
+            ) from None
         if sha256(data).digest() != digest:
             raise VerificationError(
                 f"{path}: does not hold the generators of SHA-256 {digest.hex()}", hint=hint
@@ -108,17 +109,16 @@ class Generators:
             partial.write_bytes(self._encoded)
             partial.replace(path)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise UsageError(f"{path}: cannot be written: {reason}") from None
+            raise UsageError(f"{path}: cannot be written: {reason_of(error)}") from None
 
     @cached_property
     def blind(self) -> Callable[[int], Point]:
-        """Factors times H."""
+        """Multiplies H, which blinds commitments, by a factor."""
         return self.group.multiplier(self.blinding)
 
     @cached_property
     def combine(self) -> RowSums:
-        """Rows of factors times G_1 .. G_L."""
+        """Makes of each row of L factors the sum of factors times G_1 .. G_L."""
         return self.group.combiner(self.coordinates_L)
 
     def digest(self) -> bytes:
@@ -127,7 +127,7 @@ class Generators:
 
     @cached_property
     def sum(self) -> Point:
-        """G_1 + .. + G_L."""
+        """The sum G_1 + .. + G_L of all generators but H."""
         return sum_points(self.coordinates_L)
 
     @property

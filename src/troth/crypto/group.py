@@ -68,7 +68,7 @@ class Group(ABC):
 
     @abstractmethod
     def encode(self, points: Sequence[Point]) -> bytes:
-        """`POINT_BYTES` for each."""
+        """The points as bytes, `POINT_BYTES` for each, in order."""
 
     @abstractmethod
     def read(self, encoded: bytes) -> Point:
@@ -93,7 +93,7 @@ class Group(ABC):
         return self._msm_rows(points_L, factors_KLW)
 
     def msm(self, points_L: Sequence[Point], factors_LW: Elements) -> Point:
-        """`msm_rows` of one row."""
+        """The sum of factors times points for one row: `msm_rows` of that row."""
         return self.msm_rows(points_L, factors_LW[None])[0]
 
     def combiner(self, points_L: Sequence[Point]) -> RowSums:

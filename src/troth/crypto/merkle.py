@@ -12,7 +12,7 @@ from typing import Annotated
 
 import msgspec
 
-from troth.crypto.puzzles import Digest
+from troth.crypto.digest import Digest
 from troth.errors import PeerError
 from troth.ids import NodeId
 

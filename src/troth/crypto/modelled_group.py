@@ -50,7 +50,7 @@ class ModelledPoint:
 
 
 class ModelledGroup(Group):
-    """Z_r."""
+    """The integers modulo r with addition, Z_r, in place of a curve."""
 
     name = "modelled"
     binding = False

@@ -69,7 +69,7 @@ class TableShape:
 
     @property
     def size(self) -> int:
-        """All slots."""
+        """How many slots the table has in all rounds together."""
         return self.rounds * self.slots
 
     def index(self, round: Round, slot: int) -> int:
@@ -131,15 +131,16 @@ class NoiseTable:
 
     @property
     def root(self) -> bytes:
-        """What goes into the genesis, 32 bytes."""
+        """Root of the table's Merkle tree, 32 bytes, which the genesis names."""
         return self._tree.root
 
     def rows(self, round: Round, slot: int) -> tuple[bytes, ...]:
-        """The commitments of a slot."""
+        """The commitments to the rows of one slot, encoded."""
         return self._rows[self.shape.index(round, slot)]
 
     def path(self, round: Round, slot: int) -> tuple[bytes, ...]:
-        """What proves them to be of this table; 32 bytes for each doubling of its size."""
+        """The Merkle path which proves that a slot's commitments are of this table; 32 bytes for
+        each doubling of the table's size."""
         return self._tree.path(self.shape.index(round, slot))
 
 

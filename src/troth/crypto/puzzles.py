@@ -25,19 +25,16 @@ import msgspec
 import numpy as np
 
 from troth.compute import Compute
+from troth.crypto.digest import DIGEST_BYTES, Digest
 from troth.crypto.spec import Argon2Puzzle, Difficulty, PuzzleSpec
 from troth.errors import PeerError
-from troth.ids import NodeId
+from troth.ids import ModelId, NodeId
 from troth.streams import Stream
 from troth.wire import Float32s
 
-DIGEST_BYTES = 32
-MAX_MODEL_ID = 128
 MAX_SOLUTION_BYTES = 32
 _COUNTER_BYTES = 8
 
-Digest = Annotated[bytes, msgspec.Meta(min_length=DIGEST_BYTES, max_length=DIGEST_BYTES)]
-ModelId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_MODEL_ID)]
 Solution = Annotated[bytes, msgspec.Meta(max_length=MAX_SOLUTION_BYTES)]
 
 

@@ -10,7 +10,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from troth.errors import UsageError
+from troth.errors import UsageError, reason_of
 
 MAX_SECRET_BYTES = 4096
 """A larger file holds no key of ours, and is not read whole to find that out."""
@@ -30,9 +30,7 @@ def read_secret(path: Path, *, hint: str) -> bytes:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             secret = file.read(MAX_SECRET_BYTES + 1)
     except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read: {(error.strerror or str(error)).lower()}", hint=hint
-        ) from None
+        raise UsageError(f"{path}: cannot be read: {reason_of(error)}", hint=hint) from None
     if mode & 0o077:
         raise UsageError(
             f"{path}: others may read this secret key, its mode is {mode:04o}",
@@ -77,6 +75,4 @@ def write_secret(path: Path, secret: bytes) -> None:
             hint="a secret key is never overwritten: choose another name",
         ) from None
     except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be written: {(error.strerror or str(error)).lower()}"
-        ) from None
+        raise UsageError(f"{path}: cannot be written: {reason_of(error)}") from None

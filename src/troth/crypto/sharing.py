@@ -109,17 +109,17 @@ class SharingScheme:
 
     @property
     def data_rows(self) -> int:
-        """K."""
+        """K, how many rows of the matrix hold the update."""
         return self.points * (self.quorum - self.tolerated)
 
     @property
     def random_rows(self) -> int:
-        """R - K."""
+        """R - K, how many rows of the matrix are random and hide the update."""
         return self.points * self.tolerated
 
     @property
     def rows(self) -> int:
-        """R."""
+        """R, how many rows the matrix has, and how many points suffice to open a sum."""
         return self.points * self.quorum
 
     def layout(self, dimension: int) -> Layout:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from troth.data.examples import DataSet, Examples
-from troth.data.split import FIXED, split_rows
+from troth.data.split import fixed_split
 
 TEST_SHARE = 0.2
 
@@ -60,18 +60,18 @@ def read(name: str) -> DataSet:
         y_N = (found.target / _GREATEST_PROGRESSION).astype(np.float32)
         notes.append("diabetes: the target, disease progression, is divided by 346")
     rows = Examples(x_NF=x_NF, y_N=y_N)
-    train_rows, test_rows = split_rows(len(rows), TEST_SHARE, FIXED.child(name))
+    train, test = fixed_split(rows, TEST_SHARE, name)
     return DataSet(
         name=name,
         task="regression" if regression else "classification",
-        train=rows.take(train_rows),
-        test=rows.take(test_rows),
+        train=train,
+        test=test,
         features=SHAPES.get(name, (x_NF.shape[1],)),
         classes=() if regression else tuple(str(label) for label in found.target_names),
         target_floor=0.01 if regression else 1e-6,
         notes=[
-            f"{name}: from scikit-learn; a fixed split of {len(train_rows)} training and "
-            f"{len(test_rows)} test rows; features scaled to [0, 1] by fixed ranges",
+            f"{name}: from scikit-learn; a fixed split of {len(train)} training and "
+            f"{len(test)} test rows; features scaled to [0, 1] by fixed ranges",
             *notes,
         ],
     )

@@ -11,31 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from troth.data.examples import TaskKind
+from troth.data.known import KNOWN, KnownSet
 from troth.data.published.files import FILES, PublishedFile
 from troth.data.sources import cure, is_packed, sha256, verify
 from troth.errors import DataError, UnreachableError, UsageError, VerificationError
+from troth.learning.spec import TaskKind
 
 Status: TypeAlias = Literal["present", "missing", "corrupt"]
-
-_UCI = "https://archive.ics.uci.edu/dataset"
-
-
-@dataclass(frozen=True)
-class Known:
-    """A data set, as published."""
-
-    name: str
-    task: TaskKind
-    rows: int
-    """As loaded, training and test rows together."""
-    features: int
-    classes: int
-    """0 for regression."""
-    source: str
-    licence: str
-    where: str
-    """Where it can be had by hand; empty for bundled sets."""
 
 
 @dataclass(frozen=True)
@@ -47,69 +29,26 @@ class Entry:
     rows: int
     features: int
     classes: int
+    """C, how many classes the target has; 0 for regression."""
     source: str
     licence: str
     status: Status
     problem: str | None = None
-    """What is missing or wrong."""
-
-
-_BUNDLED_LICENCE = "CC BY 4.0 (UCI)"
-_BUNDLED_SOURCE = "scikit-learn"
-KNOWN: tuple[Known, ...] = (
-    Known(
-        "digits", "classification", 1_797, 64, 10, _BUNDLED_SOURCE, _BUNDLED_LICENCE, ""
-    ),
-    Known(
-        "breast_cancer", "classification", 569, 30, 2, _BUNDLED_SOURCE, _BUNDLED_LICENCE, ""
-    ),
-    Known(
-        "diabetes", "regression", 442, 10, 0, _BUNDLED_SOURCE, "as scikit-learn (BSD-3-Clause)", ""
-    ),
-    Known("wine", "classification", 178, 13, 3, _BUNDLED_SOURCE, _BUNDLED_LICENCE, ""),
-    Known("iris", "classification", 150, 4, 3, _BUNDLED_SOURCE, _BUNDLED_LICENCE, ""),
-    Known(
-        "mnist", "classification", 70_000, 784, 10,
-        "LeCun, Cortes, Burges 1998", "commonly given as CC BY-SA 3.0",
-        "https://www.openml.org/d/554",
-    ),
-    Known(
-        "credit", "classification", 30_000, 23, 2,
-        "Yeh, UCI 350", "CC BY 4.0", f"{_UCI}/350/default+of+credit+card+clients",
-    ),
-    Known(
-        "adult", "classification", 48_842, 91, 2,
-        "Becker and Kohavi, UCI 2", "CC BY 4.0", f"{_UCI}/2/adult",
-    ),
-    Known(
-        "hospital", "classification", 99_343, 166, 2,
-        "Strack et al. 2014, UCI 296", "CC BY 4.0",
-        f"{_UCI}/296/diabetes+130-us+hospitals+for+years+1999-2008",
-    ),
-    Known(
-        "us-census", "regression", 90_636, 51, 0,
-        "US Census Bureau, ACS PUMS 2018 (stands in for IPUMS)", "public domain",
-        "https://www2.census.gov/programs-surveys/acs/data/pums/2018/1-Year/",
-    ),
-    Known(
-        "svhn", "classification", 99_289, 3_072, 10,
-        "Netzer et al. 2011", "non-commercial use", "http://ufldl.stanford.edu/housenumbers/",
-    ),
-)  # fmt: skip
+    """What is missing or wrong with its files; None if nothing is."""
 
 
 def list_sets(root: Path | None) -> list[Entry]:
     """Every known set, in the order of `KNOWN`; published ones are looked for below `root`."""
     entries = []
-    for known in KNOWN:
-        status, problem = _status(known, root)
+    for name, known in KNOWN.items():
+        status, problem = _status(name, root)
         entries.append(
             Entry(
-                name=known.name,
-                task=known.task,
+                name=name,
+                task=known.kind,
                 rows=known.rows,
                 features=known.features,
-                classes=known.classes,
+                classes=known.classes or 0,
                 source=known.source,
                 licence=known.licence,
                 status=status,
@@ -119,11 +58,11 @@ def list_sets(root: Path | None) -> list[Entry]:
     return entries
 
 
-def _status(known: Known, root: Path | None) -> tuple[Status, str | None]:
-    if known.name not in FILES:
+def _status(name: str, root: Path | None) -> tuple[Status, str | None]:
+    if name not in FILES:
         return "present", None
     try:
-        check(known.name, root)
+        check(name, root)
     except VerificationError as error:
         return "corrupt", error.message
     except DataError as error:
@@ -165,7 +104,7 @@ def fetch(name: str, root: Path | None) -> list[Path]:
     if name not in FILES:
         return []
     folder = _require_root(name, root)
-    if _status(known, folder)[0] == "present":
+    if _status(name, folder)[0] == "present":
         return []
     from troth.data.openml import REBUILDS, table_of
 
@@ -234,13 +173,11 @@ def _write(folder: Path, file: PublishedFile, content: bytes) -> Path:
     return path
 
 
-def _known(name: str) -> Known:
-    for known in KNOWN:
-        if known.name == name:
-            return known
-    raise UsageError(
-        f"there is no data set {name!r}", hint="one of " + ", ".join(known.name for known in KNOWN)
-    )
+def _known(name: str) -> KnownSet:
+    known = KNOWN.get(name)
+    if known is None:
+        raise UsageError(f"there is no data set {name!r}", hint="one of " + ", ".join(KNOWN))
+    return known
 
 
 def _require_root(name: str, root: Path | None) -> Path:

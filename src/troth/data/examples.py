@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from troth.learning.spec import TaskKind
 
 Float32s: TypeAlias = npt.NDArray[np.float32]
 Int64s: TypeAlias = npt.NDArray[np.int64]
 Values: TypeAlias = npt.NDArray[Any]
 """One value per row, of whatever type: text, codes."""
-
-TaskKind: TypeAlias = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from troth.streams import Stream
 
 
 class _Loader(Protocol):
-    """A module of `troth.data.published`."""
+    """What a module of `troth.data.published` offers."""
 
     def read(self, *contents: bytes) -> DataSet:
         """The data set in the content of its files, in the order of `FILES`."""

@@ -17,11 +17,11 @@ class Units:
 
     order_N: Int64s
     start: Int64s
-    """Shape (U + 1,)."""
+    """Where each unit begins in `order_N`, and last where all end, shape (U + 1,)."""
 
     @property
     def sizes_U(self) -> Int64s:
-        """Rows in each unit."""
+        """How many rows each unit has, shape (U,)."""
         return np.diff(self.start)
 
     def __len__(self) -> int:
@@ -40,7 +40,8 @@ class Units:
 
 
 def units_of(train: Examples) -> Units:
-    """Single rows, or groups in ascending order of their number."""
+    """The units that rows are dealt in: groups, in ascending order of their number, where the rows
+    have groups; else single rows."""
     if train.group_N is None:
         row_N = np.arange(len(train), dtype=np.int64)
         return Units(row_N, np.arange(len(train) + 1, dtype=np.int64))

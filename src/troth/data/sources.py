@@ -17,7 +17,7 @@ from troth.data.published.files import ELSEWHERE, PublishedFile
 from troth.errors import DataError, VerificationError
 
 MAX_FILE_BYTES = 2 * 2**30
-"""Largest data file read."""
+"""The largest data file that is read, in bytes."""
 
 MAX_UNPACKED_BYTES = 4 * 2**30
 """Largest content of a packed data file, and the most memory its table may take."""
@@ -145,12 +145,12 @@ def _compare(path: Path, expected: str, found: str, set_name: str) -> None:
 
 
 def cure(set_name: str) -> str:
-    """How to get a published set."""
+    """How to get a published set, in words for the hint of an error."""
     return ELSEWHERE.get(set_name, f"run: troth data fetch {set_name}")
 
 
 def missing_file(path: Path, *, set_name: str, root: Path | None) -> DataError:
-    """The error for a data set that is not there."""
+    """The error to raise for a file of a data set that is not there."""
     setting = "TROTH_DATA is not set" if root is None else f"TROTH_DATA = {root}"
     return DataError(
         f"{set_name}: there is no {path} ({setting})",

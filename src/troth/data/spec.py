@@ -11,10 +11,10 @@ from troth.errors import CharterError
 from troth.specification import Count, Fraction, Positive, Reference, Table
 
 BUNDLED = ("digits", "breast_cancer", "diabetes", "wine", "iris")
-"""Come with scikit-learn: always there, offline."""
+"""Names of the sets that come with scikit-learn: always there, offline."""
 
 PUBLISHED = ("mnist", "credit", "adult", "hospital", "us-census", "svhn")
-"""Loaded from the folder named by `TROTH_DATA`."""
+"""Names of the sets that are loaded from the folder named by `TROTH_DATA`."""
 
 
 class Column(Table, frozen=True, kw_only=True):
@@ -25,14 +25,14 @@ class Column(Table, frozen=True, kw_only=True):
     """
 
     name: str
-    """As in the file's first line."""
+    """Name of the column, as in the file's first line."""
     kind: Literal["number", "category"] = "number"
     minimum: float | None = None
-    """Of a number: below it a row is refused."""
+    """Least value of a number; a row with a smaller one is refused."""
     maximum: float | None = None
-    """Of a number: above it a row is refused."""
+    """Greatest value of a number; a row with a larger one is refused."""
     values: list[str | int] | None = None
-    """Of a category: all that it may be."""
+    """All values that a category may have; a row with another one is refused."""
 
     def check(self) -> None:
         if self.kind == "number" and (self.minimum is None or self.maximum is None):
@@ -61,6 +61,11 @@ class Column(Table, frozen=True, kw_only=True):
             raise CharterError("names a value twice", key="values", value=self.values)
 
 
+def category(name: str, *values: str) -> Column:
+    """A column of categories that may have these values."""
+    return Column(name=name, kind="category", values=list(values))
+
+
 class Schema(Table, frozen=True, kw_only=True):
     """What a party's own CSV, Parquet or NPZ file must hold.
 
@@ -69,9 +74,9 @@ class Schema(Table, frozen=True, kw_only=True):
     """
 
     columns: list[Column] = msgspec.field(default_factory=list)
-    """CSV and Parquet: the features."""
+    """The features, in CSV and Parquet files."""
     shape: list[Count] | None = None
-    """NPZ: shape of one example."""
+    """Shape of one example, in NPZ files."""
     target: str = "y"
     """Column or array that holds what is predicted."""
     classes: list[str | int] | Count | None = None
@@ -161,7 +166,7 @@ class FileData(Table, frozen=True, tag_field="source", tag="files", kw_only=True
     """Your own files, one per party or one to deal out; paths relative to the scenario file."""
 
     schema: Schema
-    """What every row must hold."""
+    """What every row of the files must hold."""
     train: str | list[str] | None = None
     """A file or several: `.csv`, `.csv.gz`, `.parquet` or `.npz`. Only a charter for strangers, who
     name their own to `troth join`, leaves it out."""
@@ -181,9 +186,9 @@ class CallableData(Table, frozen=True, tag_field="source", tag="callable", kw_on
     """Your own: `callable(**arguments)` returning a `troth.data.DataSet`."""
 
     callable: Reference
-    """Looked up beside the scenario file, then on the Python path."""
+    """Its module is looked up beside the scenario file, then on the Python path."""
     arguments: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
-    """Passed on to it by name."""
+    """Arguments that the callable is given by name."""
 
 
 DataSpec = NamedData | FileData | CallableData
@@ -204,7 +209,7 @@ class Bootstrap(Table, frozen=True, tag_field="kind", tag="bootstrap", kw_only=T
     """Every party draws `rows` rows with replacement from all (TorMentor, section 6)."""
 
     rows: Count | None = None
-    """Absent: as many as an equal deal would give."""
+    """How many rows a party draws; absent: as many as an equal deal would give."""
 
 
 class RandomFraction(Table, frozen=True, tag_field="kind", tag="fraction", kw_only=True):
@@ -218,7 +223,7 @@ class Dirichlet(Table, frozen=True, tag_field="kind", tag="dirichlet", kw_only=T
     """Label skew: class c's rows are dealt by shares drawn from Dirichlet(alpha)."""
 
     alpha: Positive
-    """The smaller, the more parties differ."""
+    """alpha of the Dirichlet distribution: the smaller, the more parties differ."""
     minimum: Count = 1
     """Rows that every party gets at least."""
 
@@ -234,7 +239,7 @@ class ByColumn(Table, frozen=True, tag_field="kind", tag="by_column", kw_only=Tr
     """One party per distinct value of a column the data set keeps for this (`us-census`: ST)."""
 
     column: str
-    """Its name."""
+    """Name of the column."""
 
 
 class AsGiven(Table, frozen=True, tag_field="kind", tag="as_given", kw_only=True):
@@ -245,9 +250,9 @@ class CallablePartition(Table, frozen=True, tag_field="kind", tag="callable", kw
     """Your own: `callable(train, parties, generator, **arguments)` returning index arrays."""
 
     callable: Reference
-    """Looked up beside the scenario file, then on the Python path."""
+    """Its module is looked up beside the scenario file, then on the Python path."""
     arguments: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
-    """Passed on to it by name."""
+    """Arguments that the callable is given by name."""
 
 
 PartitionSpec = (

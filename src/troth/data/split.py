@@ -8,11 +8,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from troth.data.examples import Int64s
+from troth.data.examples import Examples, Int64s
 from troth.streams import Stream
 
-FIXED = Stream(0, ("data", "split"))
+_FIXED = Stream(0, ("data", "split"))
 """Splits of published and bundled sets."""
+
+
+def fixed_split(rows: Examples, held_out: float, name: str) -> tuple[Examples, Examples]:
+    """The training and the test rows of the published or bundled set `name`, the same in every run.
+
+    `held_out` of its rows are for testing, rounded; of its groups, where it has any.
+    """
+    stream = _FIXED.child(name)
+    if rows.group_N is None:
+        train_rows, test_rows = split_rows(len(rows), held_out, stream)
+    else:
+        train_rows, test_rows = split_groups(rows.group_N, held_out, stream)
+    return rows.take(train_rows), rows.take(test_rows)
 
 
 def split_rows(rows: int, held_out: float, stream: Stream) -> tuple[Int64s, Int64s]:

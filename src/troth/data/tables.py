@@ -36,7 +36,7 @@ class TableFile:
     frame: pl.DataFrame
     """CSV columns are text; empty text is null."""
     file: str
-    """Its name, for errors."""
+    """Name of the file, for errors."""
     csv_content: bytes | None = None
     """The text it came from, to find the line of a row."""
 
@@ -44,7 +44,7 @@ class TableFile:
         return self.frame.height
 
     def error(self, row: int, column: str, problem: str, *, hint: str) -> DataError:
-        """What is wrong with one value; `row` counts from 0."""
+        """The error to raise for one value of column `column`; `row` counts from 0."""
         place = f"row {row + 1}"
         if self.csv_content is not None:
             place += f" (line {_line_of(self.csv_content, row)})"

@@ -12,7 +12,7 @@ from troth.compute import Compute
 
 MAX_KNOWN = 64
 """Shared values that are kept. A block reaches its last peer some hundred requests after the first,
-and a round of `biscotti` has about fifteen different checks."""
+and a round on a ledger has about fifteen different checks."""
 
 
 class Engine(ABC):
@@ -24,7 +24,7 @@ class Engine(ABC):
 
     name: str
     share_checks = True
-    """See `EngineSpec`."""
+    """Whether equal checks of several nodes are computed once: `share_checks` of `EngineSpec`."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[Hashable, Any] = OrderedDict()

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from troth.learning.losses import Loss, Task
+from troth.learning.losses import Loss
 from troth.learning.models import Model
+from troth.learning.spec import TaskKind
 from troth.streams import Stream
 from troth.wire import Float32s
 
@@ -30,7 +31,7 @@ class Affine(Model):
         features: tuple[int, ...],
         outputs: int,
         columns: int,
-        task: Task,
+        task: TaskKind,
         loss: Loss,
         l2: float,
     ) -> None:

@@ -62,7 +62,7 @@ class Batches:
         return drawn
 
     def __iter__(self) -> Iterator[Int64s]:
-        """The rows of every step."""
+        """The rows of each step in turn, as many steps as the training has."""
         for step in range(self.steps):
             place = step % self.steps_per_pass
             if place == 0:

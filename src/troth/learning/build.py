@@ -8,7 +8,8 @@ from pathlib import Path
 from troth.errors import CharterError
 from troth.learning import spec
 from troth.learning.affine import Affine
-from troth.learning.losses import LossName, Task, choose_loss
+from troth.learning.checks import check_classes, check_model
+from troth.learning.losses import choose_loss
 from troth.learning.mlp import Perceptron
 from troth.learning.models import Model
 from troth.learning.module import ModuleModel
@@ -21,8 +22,8 @@ def build_model(
     *,
     features: tuple[int, ...],
     outputs: int,
-    task: Task,
-    loss: LossName | None = None,
+    task: spec.TaskKind,
+    loss: spec.LossName | None = None,
     base: Path | None = None,
 ) -> Model:
     """The model that `table` describes.
@@ -35,10 +36,11 @@ def build_model(
 
     Raises:
       CharterError: the model, the loss and the task do not go together, or a model of the user's
-      own
-        cannot be imported or does not do what `ModuleModel` asks of it.
+        own cannot be imported or does not do what `ModuleModel` asks of it.
     """
-    _check_task(table, outputs=outputs, task=task)
+    _check_outputs(outputs, task)
+    check_model(table, task)
+    check_classes(table, outputs)
     columns = 1 if isinstance(table, spec.Logistic) else outputs
     objective = choose_loss(task, loss, columns=columns)
     match table:
@@ -87,8 +89,7 @@ def build_model(
     )
 
 
-def _check_task(table: spec.ModelSpec, *, outputs: int, task: Task) -> None:
-    name = type(table).__struct_config__.tag
+def _check_outputs(outputs: int, task: spec.TaskKind) -> None:
     if task == "classification" and outputs < 2:
         raise CharterError(
             f"needs data of at least 2 classes, and there is {outputs}",
@@ -103,16 +104,3 @@ def _check_task(table: spec.ModelSpec, *, outputs: int, task: Task) -> None:
             value=task,
             hint='set kind = "classification"',
         )
-    match table:
-        case spec.Logistic() if task == "regression":
-            wrong, hint = "is a model for classification only", 'take name = "linear"'
-        case spec.Softmax() if task == "regression":
-            wrong, hint = "is a model for classification only", 'take name = "linear"'
-        case spec.Linear() if task == "classification":
-            wrong = "is a model for regression only"
-            hint = 'take name = "logistic" for two classes, or "softmax"'
-        case spec.Logistic() if outputs != 2:
-            wrong, hint = f"tells 2 classes apart, but the data have {outputs}", 'take "softmax"'
-        case _:
-            return
-    raise CharterError(wrong, key="task.model.name", value=name, hint=hint)

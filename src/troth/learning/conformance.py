@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from troth.errors import UsageError
-from troth.learning.losses import Task, choose_loss
+from troth.learning.losses import choose_loss
 from troth.learning.models import Model
 from troth.learning.module import ModuleModel
+from troth.learning.spec import TaskKind
 from troth.streams import Stream
 
 _PARTIES = 3
@@ -31,7 +32,7 @@ def check_module(
     *,
     features: tuple[int, ...],
     outputs: int,
-    task: Task = "classification",
+    task: TaskKind = "classification",
     seed: int = 0,
 ) -> None:
     """Check a callable that returns a torch module, as `name = "module"` would call it.

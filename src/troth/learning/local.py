@@ -98,7 +98,7 @@ class LocalUpdate(Compute[Workbench, LocalResult]):
             update_D=update_D.cpu().numpy(),
             examples=len(bench.rows(self.node)),
             loss=float(torch.stack(losses).mean()),
-            velocity_D=v_D.cpu().numpy() if _keeps_velocity(training) else None,
+            velocity_D=v_D.cpu().numpy() if training.keeps_velocity else None,
         )
 
     @classmethod
@@ -119,10 +119,6 @@ class LocalUpdate(Compute[Workbench, LocalResult]):
 def _batches(request: LocalUpdate, bench: Workbench) -> Batches:
     stream = bench.stream.child(request.node, request.round, "batches")
     return Batches(bench.rows(request.node), request.training, stream)
-
-
-def _keeps_velocity(training: Training) -> bool:
-    return training.update == "step" and training.momentum > 0
 
 
 def _chunks(
@@ -236,7 +232,7 @@ def _results(
     _check_finite(update_PD, requests)
     updates = update_PD.cpu().numpy()
     velocities = None
-    if v_PD is not None and _keeps_velocity(requests[0].training):
+    if v_PD is not None and requests[0].training.keeps_velocity:
         velocities = v_PD.cpu().numpy()
     return [
         LocalResult(

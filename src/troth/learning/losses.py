@@ -14,16 +14,13 @@ log odds of class 1).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from troth.errors import CharterError
-
-Task = Literal["classification", "regression"]
-LossName = Literal["cross_entropy", "squared"]
+from troth.learning.checks import check_loss
+from troth.learning.spec import LossName, TaskKind
 
 
 class Loss(ABC):
@@ -95,7 +92,7 @@ class SquaredError(Loss):
         return 2.0 * (scores - y.unsqueeze(-1))
 
 
-def choose_loss(task: Task, name: LossName | None, *, columns: int) -> Loss:
+def choose_loss(task: TaskKind, name: LossName | None, *, columns: int) -> Loss:
     """The loss called `name` for models with `columns` scores per example.
 
     Args:
@@ -104,14 +101,8 @@ def choose_loss(task: Task, name: LossName | None, *, columns: int) -> Loss:
     Raises:
       CharterError: cross entropy for regression, which has no classes.
     """
+    check_loss(name, task)
     if task == "regression":
-        if name == "cross_entropy":
-            raise CharterError(
-                'does not go with kind = "regression", which has no classes',
-                key="task.loss",
-                value=name,
-                hint='remove loss, or set it to "squared"',
-            )
         return SquaredError()
     if name == "squared":
         return BinarySquaredProbability() if columns == 1 else SquaredProbability()

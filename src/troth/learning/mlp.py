@@ -1,4 +1,4 @@
-"""Multi-layer perceptrons."""
+"""Multi-layer perceptrons (MLP) over one flat vector of parameters."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from troth.learning.losses import Loss, Task
+from troth.learning.losses import Loss
 from troth.learning.models import Model
+from troth.learning.spec import TaskKind
 from troth.streams import Stream
 from troth.wire import Float32s
 
@@ -44,7 +45,7 @@ class Perceptron(Model):
         hidden: Sequence[int],
         outputs: int,
         activation: Activation,
-        task: Task,
+        task: TaskKind,
         loss: Loss,
         l2: float,
         layer_inputs: int | None = None,

@@ -17,7 +17,8 @@ from math import prod
 import torch
 from torch import Tensor
 
-from troth.learning.losses import Loss, Task
+from troth.learning.losses import Loss
+from troth.learning.spec import TaskKind
 from troth.streams import Stream
 from troth.wire import Float32s
 
@@ -66,7 +67,7 @@ class Model(ABC):
         *,
         features: tuple[int, ...],
         outputs: int,
-        task: Task,
+        task: TaskKind,
         loss: Loss,
         l2: float,
         dimension: int,
@@ -74,7 +75,7 @@ class Model(ABC):
     ) -> None:
         self.features = features
         self.outputs = outputs
-        self.task: Task = task
+        self.task: TaskKind = task
         self.loss = loss
         self.l2 = l2
         self.dimension = dimension
@@ -82,7 +83,7 @@ class Model(ABC):
 
     @property
     def inputs(self) -> int:
-        """F, the features of one example after flattening."""
+        """F, how many numbers one example has after flattening."""
         return prod(self.features)
 
     @abstractmethod

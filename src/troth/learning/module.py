@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from troth.errors import CharterError
-from troth.learning.losses import Loss, Task
+from troth.learning.losses import Loss
 from troth.learning.models import Model
+from troth.learning.spec import TaskKind
 from troth.streams import Stream
 from troth.wire import Float32s
 
@@ -51,7 +52,7 @@ class ModuleModel(Model):
         *,
         features: tuple[int, ...],
         outputs: int,
-        task: Task,
+        task: TaskKind,
         loss: Loss,
         l2: float,
         key: str,

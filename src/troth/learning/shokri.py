@@ -25,8 +25,10 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from troth.errors import CharterError
-from troth.learning.losses import Loss, Task
+from troth.learning.checks import check_images
+from troth.learning.losses import Loss
 from troth.learning.mlp import Perceptron
+from troth.learning.spec import TaskKind
 
 HIDDEN = (128, 64)
 
@@ -42,7 +44,7 @@ class ShokriPerceptron(Perceptron):
     """
 
     def __init__(
-        self, *, features: tuple[int, ...], outputs: int, task: Task, loss: Loss, l2: float
+        self, *, features: tuple[int, ...], outputs: int, task: TaskKind, loss: Loss, l2: float
     ) -> None:
         self._padded = len(features) >= 2 and features[-2:] == (_MNIST_SIDE, _MNIST_SIDE)
         channels = prod(features[:-2])
@@ -72,13 +74,7 @@ def shokri_cnn(features: tuple[int, ...], outputs: int) -> nn.Module:
     Raises:
       CharterError: the examples are no images, or too small for the network's two poolings.
     """
-    if len(features) not in (2, 3):
-        raise CharterError(
-            f"needs images, but an example has shape {features}",
-            key="task.model.name",
-            value="shokri_cnn",
-            hint='take name = "mlp" for tables of numbers',
-        )
+    check_images(features)
     channels, height, width = (1, *features) if len(features) == 2 else features
     maps, hidden, pooling = ((32, 64), 200, (3, 2)) if channels == 1 else ((64, 64), 128, (2, 2))
     left = [((side - 4) // pooling[0] - 4) // pooling[1] for side in (height, width)]

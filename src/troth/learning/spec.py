@@ -1,4 +1,4 @@
-"""The `[task.model]` table: which model."""
+"""The `[task.model]` table, and the kinds of task and loss that a model is made for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Annotated, Literal
 import msgspec
 
 from troth.specification import Count, NonNegative, Reference, Table
+
+TaskKind = Literal["classification", "regression"]
+"""What is predicted: one of C classes, or a number."""
+
+LossName = Literal["cross_entropy", "squared"]
 
 
 class Logistic(Table, frozen=True, tag_field="name", tag="logistic", kw_only=True):
@@ -63,9 +68,9 @@ class Module(Table, frozen=True, tag_field="name", tag="module", kw_only=True):
     """
 
     callable: Reference
-    """Looked up beside the scenario file, then on the Python path."""
+    """Its module is looked up beside the scenario file, then on the Python path."""
     arguments: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
-    """Passed on to it by name."""
+    """Arguments that the callable is given by name."""
     l2: NonNegative = 0.0
     """A party minimises mean loss + l2 / 2 * ||w||^2."""
 

@@ -26,7 +26,7 @@ class Training(Table, frozen=True, kw_only=True):
     """
 
     rounds: Count
-    """Rounds of the protocol."""
+    """How many rounds the protocol has."""
     update: Literal["gradient", "step", "delta"] = "delta"
     """What a party sends; see above."""
     batch_size: Count | Literal["all"] = 32
@@ -36,11 +36,11 @@ class Training(Table, frozen=True, kw_only=True):
     local_epochs: Count | None = None
     """Passes over a party's rows in a round, for `delta`; without both it is one."""
     learning_rate: Positive
-    """eta in round 1."""
+    """eta, the learning rate in round 1."""
     decay: NonNegative = 0.0
-    """How the learning rate falls; see above."""
+    """How fast the learning rate falls over the rounds; 0 keeps it; see above."""
     momentum: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
-    """See above."""
+    """Factor of the velocity in a step; 0 is plain gradient descent; see above."""
 
     def check(self) -> None:
         if self.update == "delta":
@@ -64,3 +64,8 @@ class Training(Table, frozen=True, kw_only=True):
     def rate(self, round: int) -> float:
         """Learning rate eta_r of `round` (from 1)."""
         return self.learning_rate / (1.0 + self.decay * (round - 1))
+
+    @property
+    def keeps_velocity(self) -> bool:
+        """Whether a party takes its velocity from one round into the next."""
+        return self.update == "step" and self.momentum > 0

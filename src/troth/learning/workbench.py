@@ -29,16 +29,16 @@ class Workbench:
 
     model: Model
     x_NF: Tensor
-    """float32, on `device`."""
+    """Features of all rows, float32 of shape (N, F), on `device`."""
     y_N: Tensor
-    """int64 classes, or float32 targets for regression."""
+    """Targets of all rows, shape (N,): int64 classes, or float32 numbers for regression."""
     rows_of: Mapping[NodeId, Int64s]
     """Indices into the rows, kept on the host, where batches are drawn. An attacker's poisoned
     copies are rows of their own."""
     test_x_TF: Tensor
     test_y_T: Tensor
     stream: Stream
-    """The run's `learning` stream."""
+    """The run's `learning` stream, from which batches are drawn."""
     target_floor: float = 1.0
     """Smallest |y| that a relative error is divided by, in units of the target (regression)."""
 

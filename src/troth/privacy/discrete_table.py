@@ -76,7 +76,7 @@ class GaussianTable:
         self._count = np.diff(self._first, append=len(self._high))
 
     def draw(self, bits: RandomBits, count: int) -> Int64s:
-        """`count` independent values."""
+        """Draws `count` independent values of the distribution, int64 of shape (count,)."""
         values_N = self._look_up(bits, count)
         if self.factor:
             values_N += self.factor * self._look_up(bits, count)

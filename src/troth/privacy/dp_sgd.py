@@ -98,7 +98,7 @@ class PrivateUpdate(Compute[Workbench, PrivateResult]):
 
     @property
     def event(self) -> SampledEvent:
-        """What one step costs."""
+        """The privacy event that one step is charged as."""
         return SampledEvent(self.sampling_probability, self.noise_multiplier)
 
     @property
@@ -168,12 +168,11 @@ class PrivateUpdate(Compute[Workbench, PrivateResult]):
                 f"not finite, at learning_rate = {training.learning_rate}",
                 hint="lower [training] learning_rate, or the clip, by which noise scales",
             )
-        keeps_velocity = training.update == "step" and training.momentum > 0
         return PrivateResult(
             update_D=update_D.cpu().numpy(),
             event=self.event,
             times=self.steps,
-            velocity_D=v_D.cpu().numpy() if keeps_velocity else None,
+            velocity_D=v_D.cpu().numpy() if training.keeps_velocity else None,
         )
 
 

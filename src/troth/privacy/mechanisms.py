@@ -54,7 +54,7 @@ class Mechanism(ABC):
     @property
     @abstractmethod
     def event(self) -> Event:
-        """What one release costs."""
+        """The privacy event that one release is charged as."""
 
     @abstractmethod
     def release(self, update_D: Float32s, bits: RandomBits) -> Float32s:

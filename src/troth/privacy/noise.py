@@ -32,7 +32,7 @@ class RandomBits(ABC):
 
     @abstractmethod
     def words(self, count: int) -> UInt64s:
-        """The next `count` words."""
+        """Draws the next `count` words, uint64 of shape (count,)."""
 
 
 class _SystemBits(RandomBits):

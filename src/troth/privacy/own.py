@@ -34,7 +34,8 @@ from troth.wire import Float32s
 
 @dataclass(frozen=True)
 class OwnPrivacy:
-    """See `own_privacy`, which makes it."""
+    """What one party does for its own privacy: its noise, its budget, and how updates are charged
+    to it. `own_privacy` makes it."""
 
     party: PartyId
     spec: Budgeted
@@ -49,7 +50,7 @@ class OwnPrivacy:
         return self.spec.epsilon_of(self.party)
 
     def open(self) -> PrivacyLedger:
-        """The party's empty ledger."""
+        """The party's ledger before its first update, with nothing charged to it."""
         return open_ledger(self.spec, self.party)
 
     def charged(self, ledger: PrivacyLedger, release: int, view: str) -> PrivacyLedger:

@@ -34,16 +34,16 @@ class Budgeted(Table, frozen=True, kw_only=True):
     """What the mechanisms share: a budget for the whole training, and the clipping bound C."""
 
     epsilon: Epsilon
-    """Of every party, over all rounds and recipients."""
+    """epsilon that every party is willing to spend over all rounds and recipients."""
     delta: Delta
-    """Below 1 / (rows of a party)."""
+    """delta of every party; below 1 / (rows of a party)."""
     clip: Clip
     adjacency: Adjacency = "add_remove"
     own_epsilon: dict[str, Epsilon] = msgspec.field(default_factory=dict)
     """Parties with a budget of their own: `{ "party-3" = 0.5 }`."""
 
     def epsilon_of(self, party: str) -> float:
-        """The budget of `party`."""
+        """The epsilon that `party` is willing to spend over the whole training."""
         return self.own_epsilon.get(party, self.epsilon)
 
 

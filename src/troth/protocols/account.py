@@ -6,34 +6,21 @@ It is the party's own: nothing here is sent to anybody.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from troth.ids import PartyId
-from troth.learning.training import Training
-from troth.protocols.biscotti.parameters import Biscotti
-from troth.protocols.tormentor.parameters import Tormentor
+from troth.protocols.lookup import protocol_of
+from troth.protocols.protocol import Account
 from troth.records import PartyPrivacy
+from troth.specification import Table
 
 if TYPE_CHECKING:
+    from troth.learning.training import Training
     from troth.privacy.own import OwnPrivacy
-    from troth.protocols.registry import ProtocolSpec
-
-
-@dataclass(frozen=True)
-class Account:
-    """One party's own.
-
-    `told` is why it was refused the last time, and `stopped` why it sent no more before the end.
-    """
-
-    privacy: PartyPrivacy
-    told: str | None = None
-    stopped: str | None = None
 
 
 def own_account(
-    protocol: ProtocolSpec,
+    protocol: Table,
     party: PartyId,
     privacy: OwnPrivacy | None,
     load: Callable[[type[Any]], Any],
@@ -44,29 +31,10 @@ def own_account(
     """The account of `party`.
 
     Args:
+      protocol: the charter's `[protocol]` table.
       privacy: what its role was given.
       load: what the role last saved, as this type; None if it has saved nothing.
       dimension: D, of the model.
     """
-    if isinstance(protocol, Biscotti):
-        from troth.protocols.biscotti.hiding.released import released_privacy
-        from troth.protocols.biscotti.state import PeerState
-
-        peer = load(PeerState)
-        return Account(
-            released_privacy(
-                protocol,
-                training,
-                party,
-                dimension=dimension,
-                masked=0 if peer is None else peer.masked,
-                contributed=0 if peer is None else peer.contributed,
-            )
-        )
-    if not isinstance(protocol, Tormentor):
-        return Account(PartyPrivacy(party=party, mechanism="none"))
-    from troth.privacy.own import party_privacy
-    from troth.protocols.tormentor.state import ProviderState
-
-    state = load(ProviderState) or ProviderState()
-    return Account(party_privacy(party, privacy, state.ledger), state.told, state.stopped)
+    found = protocol_of(protocol).account_of(protocol, party, privacy, load, training, dimension)
+    return found or Account(PartyPrivacy(party=party, mechanism="none"))

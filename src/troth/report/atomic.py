@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from troth.errors import UsageError
+from troth.errors import UsageError, reason_of
 
 
 def cannot_write(path: Path, error: OSError) -> UsageError:
     """The error to raise when the system refuses to write `path`."""
     return UsageError(
-        f"cannot write {path}: {(error.strerror or str(error)).lower()}",
+        f"cannot write {path}: {reason_of(error)}",
         hint="free some space, or choose a folder you may write to",
     )
 

@@ -54,15 +54,25 @@ def write_report(runs: Sequence[Path], output: Path | None = None) -> Path:
 def render(runs: Sequence[Run]) -> str:
     """The page about `runs`, at least one. It depends on nothing but the runs, and loads
     nothing."""
+    return laid_out("page.html.j2", version=runs[0].summary.troth_version, page=page(runs))
+
+
+def laid_out(template: str, **content: object) -> str:
+    """A page in the frame that all have, of the same look.
+
+    Args:
+      template: of this package, one that extends `frame.html.j2`.
+      content: what the template shows, `version` of Troth among it.
+    """
     script = _asset("page.js")
     # The page's policy names its script by digest: should a string of a run ever get past the
     # escaping, the browser still refuses to run it, and refuses to load anything from anywhere.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         _environment()
-        .get_template("page.html.j2")
+        .get_template(template)
         .render(
-            page=page(runs),
+            **content,
             style=Markup(_asset("page.css")),
             script=Markup(script),
             script_digest=digest,

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from troth.errors import UsageError
+from troth.errors import UsageError, reason_of
 from troth.records import SCHEMA_VERSION, Record, RoundRecord, Summary
 
 SCENARIO = "scenario.toml"
@@ -100,7 +100,7 @@ def _read(path: Path, name: str) -> bytes:
 
 
 def _cannot_read(file: Path, error: OSError) -> UsageError:
-    return UsageError(f"cannot read {file}: {(error.strerror or str(error)).lower()}")
+    return UsageError(f"cannot read {file}: {reason_of(error)}")
 
 
 def _decode(data: bytes, kind: type[AnyRecord], place: str) -> AnyRecord:
@@ -118,16 +118,17 @@ def _decode(data: bytes, kind: type[AnyRecord], place: str) -> AnyRecord:
         ) from None
 
 
-def _with_nan(value: object) -> object:
-    """`value` with NaN for every null loss and error of a table of metrics."""
+def _with_nan(value: object, *, of_measures: bool = False) -> object:
+    """`value` with NaN for every null loss and error of a table of metrics, and for every null
+    measure of a party."""
     if isinstance(value, list):
         return [_with_nan(item) for item in value]
     if isinstance(value, dict):
         metrics = {"loss", "error", "examples"} <= value.keys()
         return {
             key: math.nan
-            if metrics and item is None and key in ("loss", "error")
-            else _with_nan(item)
+            if item is None and (of_measures or (metrics and key in ("loss", "error")))
+            else _with_nan(item, of_measures=key == "measures")
             for key, item in value.items()
         }
     return value

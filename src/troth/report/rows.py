@@ -7,10 +7,16 @@ from dataclasses import dataclass
 
 from troth.records import Metrics, PartyPrivacy, PartyRecord, ReleasePrivacy, Summary
 from troth.report.read import Run
-from troth.report.text import ABSENT, number, percent, ranges, shortened, size
+from troth.report.text import ABSENT, amount, number, percent, ranges, shortened, size
 
 MAX_TEXT = 500
 """Characters of one note, reason or problem."""
+
+MAX_MEASURES = 12
+"""Columns of measures in one party table."""
+
+MAX_HEADING = 40
+"""Characters of a measure's name."""
 
 
 @dataclass(frozen=True)
@@ -77,24 +83,38 @@ def cell(text: str, order: float | None) -> Cell:
 
 
 def party_rows(summary: Summary, limit: int) -> tuple[list[str], list[PartyRow], str]:
-    """Columns, rows and the rule of the party table. A column that no party fills is left out."""
-    shown, rule = summary.parties, ""
+    """Columns, rows and the rule of the party table. A column that no party fills is left out;
+    each measure that any party has is one."""
+    shown, rules = summary.parties, []
     if len(shown) > limit:
         shown = sorted(
             shown, key=lambda party: (party.attacker is None, -party.rejected, party.party)
         )[:limit]
-        rule = (
+        rules.append(
             f"{limit:,} of {len(summary.parties):,} parties: attackers first, then those rejected "
             "most often, then by name. All are in summary.json."
         )
+    measures = summary.measure_names()
+    if len(measures) > MAX_MEASURES:
+        rules.append(
+            f"The first {MAX_MEASURES} of {len(measures):,} measures, by name. All are in "
+            "summary.json."
+        )
+        measures = measures[:MAX_MEASURES]
     columns = [column for column in _COLUMNS if any(_value(party, column) for party in shown)]
     rows = [
         PartyRow(
-            party.party, party.attacker or "", [_party_cell(party, column) for column in columns]
+            party.party,
+            party.attacker or "",
+            [
+                *(_party_cell(party, column) for column in columns),
+                *(cell(amount(value), value) for value in map(party.measure, measures)),
+            ],
         )
         for party in shown
     ]
-    return columns, rows, rule
+    headings = [shortened(name[:1].upper() + name[1:], MAX_HEADING) for name in measures]
+    return [*columns, *headings], rows, " ".join(rules)
 
 
 _COLUMNS = {

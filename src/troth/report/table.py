@@ -7,7 +7,8 @@ import msgspec
 from troth.records import PartyPrivacy, ReleasePrivacy, Summary
 from troth.report.progress import plain
 from troth.report.read import Run
-from troth.report.text import counted, duration, number, percent, size
+from troth.report.rows import MAX_HEADING, MAX_MEASURES
+from troth.report.text import amount, counted, duration, number, percent, shortened, size
 
 
 def summary_table(run: Run) -> str:
@@ -30,6 +31,22 @@ def accepted_share(summary: Summary) -> str | None:
     if accepted + rejected == 0:
         return None
     return f"{accepted:,} accepted, {rejected:,} rejected"
+
+
+def _measure_rows(summary: Summary) -> list[tuple[str, str]]:
+    """What parties have of each measure, by its name: from the least to the most, and the mean."""
+    names = summary.measure_names()
+    rows = []
+    for name in names[:MAX_MEASURES]:
+        held = [value for party in summary.parties if (value := party.measure(name)) is not None]
+        spread = amount(held[0])
+        if len(held) > 1:
+            mean = amount(sum(held) / len(held))
+            spread = f"{amount(min(held))} to {amount(max(held))}, mean {mean}"
+        rows.append((shortened(plain(name), MAX_HEADING), spread))
+    if len(names) > MAX_MEASURES:
+        rows.append(("", f"and {len(names) - MAX_MEASURES:,} more measures in summary.json"))
+    return rows
 
 
 MAX_PARTIES = 20
@@ -88,6 +105,7 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
     contributions = accepted_share(summary)
     if contributions is not None:
         rows.append(("contributions", contributions))
+    rows += _measure_rows(summary)
     rows += _privacy_rows(summary)
     rows.append(("bytes sent", size(summary.bytes_sent)))
     if summary.world == "simulated":

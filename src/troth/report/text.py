@@ -23,6 +23,13 @@ def number(value: float | None) -> str:
     return f"{value:.4g}" if math.isfinite(value) else NOT_FINITE
 
 
+def amount(value: float | None) -> str:
+    """A whole number with all its digits, `1,234,567`, up to 15 of them; otherwise as `number`."""
+    if value is not None and abs(value) < 1e15 and value == int(value):
+        return f"{int(value):,}"
+    return number(value)
+
+
 def size(count: float) -> str:
     """Bytes in decimal units: `12.4 MB`."""
     for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

@@ -1,4 +1,4 @@
-"""From an experiment's file to scenarios that can be run."""
+"""From an experiment's file to scenarios that can be run, or computations."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from troth.charter.document import parse, read_text
 from troth.charter.loading import LoadedScenario, convert, load_scenario
 from troth.errors import CharterError, UsageError
+from troth.reproduction.computing import Computation, computations_of
 from troth.reproduction.spec import Experiment
 
 SUFFIX = ".toml"
@@ -19,14 +20,22 @@ class LoadedExperiment:
     """An experiment that can be run.
 
     Attributes:
-      name: as on the command line: `tormentor/table-3`.
-      scenarios: one for each variant, in the file's order, its changes made.
+      name: as on the command line: `PAPER/table-3`.
+      scenarios: one for each variant, in the file's order, its changes made; none where the
+        experiment computes.
+      computations: one for each variant where it does.
     """
 
     name: str
     file: Path
     experiment: Experiment
-    scenarios: tuple[LoadedScenario, ...]
+    scenarios: tuple[LoadedScenario, ...] = ()
+    computations: tuple[Computation, ...] = ()
+
+    def work(self) -> dict[str, LoadedScenario | Computation]:
+        """What is to be done for each variant, by its name."""
+        names = [variant.name for variant in self.experiment.variants]
+        return dict(zip(names, self.scenarios or self.computations, strict=True))
 
 
 def list_experiments(folder: Path) -> list[str]:
@@ -69,12 +78,16 @@ def read_experiment(name: str, folder: Path) -> Experiment:
 
 
 def load_experiment(name: str, folder: Path) -> LoadedExperiment:
-    """The file and every variant's scenario.
+    """The file and every variant's scenario or computation.
 
-    Raises: as `read_experiment`; a variant's changes may be wrong, too.
+    Raises: as `read_experiment`; a variant's changes or arguments may be wrong, too.
     """
     experiment = read_experiment(name, folder)
     file = folder / f"{name}{SUFFIX}"
+    if experiment.scenario is None:
+        return LoadedExperiment(
+            name, file, experiment, computations=computations_of(experiment, file)
+        )
     scenario = file.parent / experiment.scenario
     if not scenario.is_file():
         raise CharterError(

@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from numpy.typing import ArrayLike
 
 from troth.report.atomic import replace_file
 from troth.report.read import Run
 from troth.report.series import PALETTE, look
-from troth.reproduction.readings import curve
+from troth.report.text import number
+from troth.reproduction.computing import Computed
+from troth.reproduction.curves import means, over_seconds
+from troth.reproduction.offered import CURVES
+from troth.reproduction.readings import Unit
 from troth.reproduction.results import Column, Results
-from troth.reproduction.spec import Bars, Curves, Experiment, Lines
+from troth.reproduction.spec import Bars, Curves, Experiment, Lines, Plot, Points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,15 +30,22 @@ INSIDE = 6
 """Curves that are named inside the plot; the names of more would hide them."""
 
 _LINES = ("-", "--", ":", "-.")
-_UNITS = {"share": ", %", "seconds": ", simulated seconds", "count": ""}
-_SHOWN = {
-    "error": "error on the test set",
-    "attack_rate": "attack rate",
-    "honest_stake": "stake of honest peers",
+_UNITS: dict[Unit, str] = {
+    "share": ", %",
+    "seconds": ", simulated seconds",
+    "count": "",
+    "number": "",
 }
+_COMPUTED_UNITS = _UNITS | {"seconds": ", seconds"}
 
 
-def save_plot(experiment: Experiment, results: Results, runs: Mapping[str, Run], to: Path) -> Path:
+def save_plot(
+    experiment: Experiment,
+    results: Results,
+    runs: Mapping[str, Run],
+    computed: Mapping[str, Computed],
+    to: Path,
+) -> Path:
     """Draw the experiment's plot and write it to `to` with the endings `.png` and `.svg`; gives
     the PNG's path."""
     # Imported here: it takes a second, and only a run that has finished needs it.
@@ -48,16 +60,22 @@ def save_plot(experiment: Experiment, results: Results, runs: Mapping[str, Run],
         )
         pyplot.close(figure)
         columns = {column.name: column for column in results.columns}
+        units = _UNITS if experiment.compute is None else _COMPUTED_UNITS
         for axes, plot in zip(panels, plots, strict=True):
             match plot:
                 case Curves():
                     _draw_curves(axes, plot, results, runs)
+                case Points():
+                    _draw_points(axes, plot, results, computed)
                 case Bars(reading=reading):
                     _draw_bars(axes, columns[reading], results)
+                    axes.set_ylabel(f"{columns[reading].label}{units[columns[reading].unit]}")
                 case Lines(readings=readings, x=x):
                     shown = [columns[reading] for reading in readings]
                     _draw_lines(axes, experiment, shown, results)
                     axes.set_xlabel(x)
+                    label = shown[0].label if len(shown) == 1 else ""
+                    axes.set_ylabel(f"{label}{units[shown[0].unit]}".removeprefix(", "))
         figure.suptitle(f"{results.title}\n{results.source}", fontsize=10)
         handles, labels = panels[0].get_legend_handles_labels()
         if len(labels) > INSIDE:
@@ -71,32 +89,57 @@ def save_plot(experiment: Experiment, results: Results, runs: Mapping[str, Run],
     return to.with_suffix(".png")
 
 
-def _panels(plot: Curves | Bars | Lines) -> list[Curves | Bars | Lines]:
+def _panels(plot: Plot) -> list[Plot]:
     if isinstance(plot, Curves) and plot.x == "both":
         return [msgspec.structs.replace(plot, x=x) for x in ("seconds", "rounds")]
     return [plot]
 
 
+def curve(run: Run, plot: Curves) -> list[tuple[float, float]]:
+    """What a plot of curves shows of this run: (seconds or round, value), in order."""
+    points = CURVES[plot.y].points(run)
+    if plot.x == "rounds":
+        return [(float(round), value) for round, value in points]
+    timed = over_seconds(run, points)
+    return timed if plot.mean_over_s is None else means(timed, plot.mean_over_s)
+
+
 def _draw_curves(axes: Axes, plot: Curves, results: Results, runs: Mapping[str, Run]) -> None:
+    shown = CURVES[plot.y]
+    scale = 100 if shown.unit == "share" else 1
     for index, row in enumerate(results.rows):
-        if row.name not in runs:
-            continue
-        colour, dash = look(index)
-        places, values = np.array(curve(runs[row.name], plot)).reshape(-1, 2).T
-        axes.plot(
-            places,
-            100 * values,
-            # A dollar sign would start a formula.
-            label=row.label.replace("$", r"\$"),
-            color=PALETTE[colour],
-            linestyle=_LINES[dash],
-            linewidth=1.2,
-        )
+        if row.name in runs:
+            _draw_curve(axes, index, row.label, curve(runs[row.name], plot), scale)
     axes.set_xlim(0, plot.until_s if plot.x == "seconds" else None)
     axes.set_xlabel("round" if plot.x == "rounds" else "simulated seconds")
     over = "" if plot.mean_over_s is None else f", mean of {plot.mean_over_s:g} s"
-    axes.set_ylabel(f"{_SHOWN[plot.y]}{over}, %")
+    axes.set_ylabel(f"{shown.axis}{over}{_UNITS[shown.unit]}")
     axes.grid(alpha=0.3)
+
+
+def _draw_points(
+    axes: Axes, plot: Points, results: Results, computed: Mapping[str, Computed]
+) -> None:
+    for index, row in enumerate(results.rows):
+        if row.name in computed:
+            _draw_curve(axes, index, row.label, computed[row.name].curves[plot.curve], 1)
+    axes.set_xlabel(plot.x)
+    axes.set_ylabel(plot.y)
+    axes.grid(alpha=0.3)
+
+
+def _draw_curve(axes: Axes, index: int, label: str, points: ArrayLike, scale: int) -> None:
+    colour, dash = look(index)
+    places, values = np.array(points).reshape(-1, 2).T
+    axes.plot(
+        places,
+        scale * values,
+        # A dollar sign would start a formula.
+        label=label.replace("$", r"\$"),
+        color=PALETTE[colour],
+        linestyle=_LINES[dash],
+        linewidth=1.2,
+    )
 
 
 def _draw_lines(
@@ -124,10 +167,13 @@ def _draw_lines(
             marker="o",
             markersize=3,
         )
-    axes.set_ylim(bottom=0)
-    shown = columns[0].label if len(columns) == 1 else ""
-    axes.set_ylabel(f"{shown}{_UNITS[unit]}".removeprefix(", "))
+    if all(value >= 0 for line in points.values() for _, value in line):
+        axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
+
+
+def _height(value: float, unit: Unit) -> str:
+    return number(value) if unit == "number" else f"{value:,.{0 if value >= 100 else 1}f}"
 
 
 def _draw_bars(axes: Axes, column: Column, results: Results) -> None:
@@ -141,10 +187,9 @@ def _draw_bars(axes: Axes, column: Column, results: Results) -> None:
     if beside:
         bars.append(axes.bar(place_V - beside, paper, 0.4, label="paper", color=PALETTE[7]))
     for drawn in bars:
-        axes.bar_label(drawn, fmt=lambda v: f"{v:,.{0 if v >= 100 else 1}f}", fontsize=8)
+        axes.bar_label(drawn, fmt=lambda v: _height(v, column.unit), fontsize=8)
     if column.unit == "seconds":
         axes.set_yscale("log")
     labels = [row.label.replace("$", r"\$") for row in results.rows]
     axes.set_xticks(place_V, labels, rotation=30, ha="right")
-    axes.set_ylabel(f"{column.label}{_UNITS[column.unit]}")
     axes.grid(alpha=0.3, axis="y")

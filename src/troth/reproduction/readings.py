@@ -1,143 +1,263 @@
-"""Numbers read off a finished run."""
+"""What can be read off a finished run; each kind is a table of the experiment's file.
+
+A protocol has readings of its own beside these; see `troth.reproduction.offered`.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
-from troth.ids import NodeId
-from troth.protocols.biscotti.operation.stake_readings import stake_shares
+import msgspec
+
 from troth.records import PartyRecord
 from troth.report.read import Run
-from troth.reproduction.spec import (
-    AcceptedShare,
-    ComputingTime,
-    Contributions,
-    Curves,
-    Duration,
-    ErrorAt,
-    FinalAttackRate,
-    FinalError,
-    MeanError,
-    ReadingSpec,
-    RoundTime,
-    SentBytes,
-    StakeShare,
-    TimeToError,
-    WorkPerAccepted,
-    WorstError,
-)
+from troth.specification import NonNegative, Positive, Probability, Table
 
-Unit = Literal["share", "seconds", "count"]
+Line = Annotated[str, msgspec.Meta(min_length=1)]
+Side = Literal["honest", "attackers"]
+Unit = Literal["share", "seconds", "count", "number"]
+"""What a reading is counted in; `number` is anything that is none of the others."""
 
 
-def unit_of(reading: ReadingSpec) -> Unit:
-    """What a reading is counted in."""
-    match reading:
-        case (
-            FinalError()
-            | FinalAttackRate()
-            | WorstError()
-            | MeanError()
-            | ErrorAt()
-            | AcceptedShare()
-            | StakeShare()
-        ):
-            return "share"
-        case TimeToError() | RoundTime() | Duration() | ComputingTime():
-            return "seconds"
-        case Contributions() | WorkPerAccepted() | SentBytes():
-            return "count"
+class Reading(Table, frozen=True, tag_field="kind", kw_only=True):
+    """A number that is read off a finished run."""
+
+    unit: ClassVar[Unit]
+    """The same for all of a kind, unless it is a key of its table."""
+    label: Line
+    """What its column is called."""
+
+    def read_off(self, run: Run) -> float | None:
+        """The reading of this run; None where the run never comes to it. Rounds that were not
+        evaluated are passed over."""
+        raise NotImplementedError
 
 
-def read_off(run: Run, reading: ReadingSpec) -> float | None:
-    """The reading of this run; None where it never comes to it. Rounds that were not evaluated are
-    passed over."""
-    errors = error_curve(run)
-    match reading:
-        case FinalError():
-            return None if run.summary.final is None else run.summary.final.error
-        case FinalAttackRate():
-            return None if run.summary.final is None else run.summary.final.attack_rate
-        case WorstError(from_s=from_s, until_s=until_s):
-            return max(_within(errors, from_s, until_s), default=None)
-        case MeanError(from_s=from_s, until_s=until_s):
-            within = _within(errors, from_s, until_s)
-            return _over(sum(within), len(within))
-        case ErrorAt(time_s=time_s):
-            before = [error for seconds, error in errors if seconds <= time_s]
-            return before[-1] if before else None
-        case TimeToError(error=bound):
-            return next((seconds for seconds, error in errors if error <= bound), None)
-        case RoundTime():
-            return _over(run.rounds[-1].simulated_s, run.rounds[-1].round) if run.rounds else None
-        case Duration():
-            return run.summary.simulated_s
-        case ComputingTime(work=work):
-            return _computing_s(run, work)
-        case SentBytes(messages=messages):
-            traffic = run.summary.traffic
-            sent = sum(traffic[name].bytes for name in messages if name in traffic)
-            return _over(sent, run.summary.rounds)
-        case StakeShare(of=of, round=round):
-            shares = stake_shares(run, _names(run, of))
-            return None if not shares else shares[-1 if round is None else round]
-        case Contributions(fate=fate, of=of, each=each):
-            chosen = _parties(run, of)
-            total = sum(p.accepted if fate == "accepted" else p.rejected for p in chosen)
-            return _over(total, len(chosen)) if each else total
-        case AcceptedShare(of=of):
-            everybody = sum(p.accepted for p in run.summary.parties)
-            return _over(sum(p.accepted for p in _parties(run, of)), everybody)
-        case WorkPerAccepted(of=of, work=work):
-            chosen = _parties(run, of)
-            done = sum(p.work.get(work, 0.0) for p in chosen)
-            return _over(done, sum(p.accepted for p in chosen))
+class FinalError(Reading, frozen=True, tag="final_error", kw_only=True):
+    """The error of the final model on the test set."""
+
+    unit: ClassVar[Unit] = "share"
+
+    def read_off(self, run: Run) -> float | None:
+        return None if run.summary.final is None else run.summary.final.error
 
 
-def _within(errors: list[tuple[float, float]], from_s: float, until_s: float | None) -> list[float]:
-    return [e for s, e in errors if from_s <= s and (until_s is None or s <= until_s)]
+class FinalAttackRate(Reading, frozen=True, tag="final_attack_rate", kw_only=True):
+    """The share of the attack's source examples in the test set that the final model takes for its
+    target."""
+
+    unit: ClassVar[Unit] = "share"
+
+    def read_off(self, run: Run) -> float | None:
+        return None if run.summary.final is None else run.summary.final.attack_rate
 
 
-def _parties(run: Run, of: Literal["honest", "attackers"]) -> list[PartyRecord]:
-    return [p for p in run.summary.parties if (p.attacker is not None) == (of == "attackers")]
+class WorstError(Reading, frozen=True, tag="worst_error", kw_only=True):
+    """The highest error of all rounds that end in a span of simulated time."""
+
+    unit: ClassVar[Unit] = "share"
+
+    from_s: NonNegative = 0.0
+    until_s: Positive | None = None
+    """Absent: to the end."""
+
+    def read_off(self, run: Run) -> float | None:
+        return max(_within(run, self.from_s, self.until_s), default=None)
 
 
-def _names(run: Run, of: Literal["honest", "attackers"]) -> frozenset[NodeId]:
-    return frozenset(party.party for party in _parties(run, of))
+class MeanError(Reading, frozen=True, tag="mean_error", kw_only=True):
+    """The mean error of all rounds that end in a span of simulated time."""
+
+    unit: ClassVar[Unit] = "share"
+
+    from_s: NonNegative = 0.0
+    until_s: Positive | None = None
+    """Absent: to the end."""
+
+    def read_off(self, run: Run) -> float | None:
+        within = _within(run, self.from_s, self.until_s)
+        return over(sum(within), len(within))
 
 
-def _computing_s(run: Run, work: list[str]) -> float | None:
-    total_s = 0.0
-    for label in work:
-        seconds = sum(party.work_s.get(label, 0.0) for party in run.summary.parties)
-        each_s = _over(seconds, sum(party.work.get(label, 0.0) for party in run.summary.parties))
-        if each_s is None:
+class ErrorAt(Reading, frozen=True, tag="error_at", kw_only=True):
+    """The error of the last round that was over at a simulated time."""
+
+    unit: ClassVar[Unit] = "share"
+
+    time_s: Positive
+
+    def read_off(self, run: Run) -> float | None:
+        before = [error for seconds, error in error_curve(run) if seconds <= self.time_s]
+        return before[-1] if before else None
+
+
+class TimeToError(Reading, frozen=True, tag="time_to_error", kw_only=True):
+    """The simulated time at which the error is at most `error` for the first time."""
+
+    unit: ClassVar[Unit] = "seconds"
+
+    error: Probability
+
+    def read_off(self, run: Run) -> float | None:
+        return next((s for s, error in error_curve(run) if error <= self.error), None)
+
+
+class RoundTime(Reading, frozen=True, tag="round_time", kw_only=True):
+    """The simulated time of a round, on average."""
+
+    unit: ClassVar[Unit] = "seconds"
+
+    def read_off(self, run: Run) -> float | None:
+        return over(run.rounds[-1].simulated_s, run.rounds[-1].round) if run.rounds else None
+
+
+class Duration(Reading, frozen=True, tag="duration", kw_only=True):
+    """The simulated time of the whole run."""
+
+    unit: ClassVar[Unit] = "seconds"
+
+    def read_off(self, run: Run) -> float | None:
+        return run.summary.simulated_s
+
+
+class Contributions(Reading, frozen=True, tag="contributions", kw_only=True):
+    """How many contributions were accepted or rejected."""
+
+    unit: ClassVar[Unit] = "count"
+
+    fate: Literal["accepted", "rejected"]
+    of: Side
+    each: bool = False
+    """On average for each party, in place of all together."""
+
+    def read_off(self, run: Run) -> float | None:
+        chosen = parties_of(run, self.of)
+        total = sum(p.accepted if self.fate == "accepted" else p.rejected for p in chosen)
+        return over(total, len(chosen)) if self.each else total
+
+
+class AcceptedShare(Reading, frozen=True, tag="accepted_share", kw_only=True):
+    """Which share of all accepted contributions came from them."""
+
+    unit: ClassVar[Unit] = "share"
+
+    of: Side
+
+    def read_off(self, run: Run) -> float | None:
+        everybody = sum(p.accepted for p in run.summary.parties)
+        return over(sum(p.accepted for p in parties_of(run, self.of)), everybody)
+
+
+class WorkPerAccepted(Reading, frozen=True, tag="work_per_accepted", kw_only=True):
+    """The work of all of them over their accepted contributions; work for rejected ones, and for
+    joining, counts too."""
+
+    unit: ClassVar[Unit] = "count"
+
+    of: Side
+    work: Line = "solve_puzzle"
+    """The computation, by its label in cost models; of `solve_puzzle` a unit is one hash."""
+
+    def read_off(self, run: Run) -> float | None:
+        chosen = parties_of(run, self.of)
+        done = sum(p.work.get(self.work, 0.0) for p in chosen)
+        return over(done, sum(p.accepted for p in chosen))
+
+
+class ComputingTime(Reading, frozen=True, tag="computing_time", kw_only=True):
+    """Simulated seconds that one peer computes for some kinds of work, if it does each once, on
+    average."""
+
+    unit: ClassVar[Unit] = "seconds"
+
+    work: Annotated[list[Line], msgspec.Meta(min_length=1)]
+    """The computations, by their labels in cost models."""
+
+    def read_off(self, run: Run) -> float | None:
+        parties, total_s = run.summary.parties, 0.0
+        for label in self.work:
+            seconds = sum(party.work_s.get(label, 0.0) for party in parties)
+            each_s = over(seconds, sum(party.work.get(label, 0.0) for party in parties))
+            if each_s is None:
+                return None
+            total_s += each_s
+        return total_s
+
+
+class SentBytes(Reading, frozen=True, tag="sent_bytes", kw_only=True):
+    """What all nodes send in a round in messages of some types, on average."""
+
+    unit: ClassVar[Unit] = "count"
+
+    messages: Annotated[list[Line], msgspec.Meta(min_length=1)]
+
+    def read_off(self, run: Run) -> float | None:
+        traffic = run.summary.traffic
+        sent = sum(traffic[name].bytes for name in self.messages if name in traffic)
+        return over(sent, run.summary.rounds)
+
+
+class Measure(Reading, frozen=True, tag="measure", kw_only=True):
+    """What the protocol says of each of them under a name of its own, as one number."""
+
+    name: Line
+    """Of the measure: `stake`."""
+    of: Side
+    take: Literal["mean", "min", "max", "sum"] = "mean"
+    unit: Unit = "number"  # type: ignore[misc]  # a key of the file here
+
+    def read_off(self, run: Run) -> float | None:
+        chosen = parties_of(run, self.of)
+        held = [value for p in chosen if (value := p.measure(self.name)) is not None]
+        if not held:
             return None
-        total_s += each_s
-    return total_s
+        match self.take:
+            case "min":
+                return min(held)
+            case "max":
+                return max(held)
+            case "sum":
+                return sum(held)
+            case "mean":
+                return sum(held) / len(held)
 
 
-def _over(total: float, count: float) -> float | None:
+class Value(Table, frozen=True, tag_field="kind", tag="value", kw_only=True):
+    """A number that an experiment's own computation returned."""
+
+    label: Line
+    name: Line
+    """What the computation calls it."""
+    unit: Unit = "number"
+
+
+READINGS: tuple[type[Reading], ...] = (
+    FinalError,
+    FinalAttackRate,
+    WorstError,
+    MeanError,
+    ErrorAt,
+    TimeToError,
+    RoundTime,
+    Duration,
+    ComputingTime,
+    SentBytes,
+    Contributions,
+    AcceptedShare,
+    WorkPerAccepted,
+    Measure,
+)
+"""Those of every protocol's runs."""
+
+
+def parties_of(run: Run, side: Side) -> list[PartyRecord]:
+    """The run's honest parties, or its attackers."""
+    return [p for p in run.summary.parties if (p.attacker is not None) == (side == "attackers")]
+
+
+def over(total: float, count: float) -> float | None:
+    """The quotient; None for nothing over nothing."""
     return total / count if count else None
-
-
-def curve(run: Run, plot: Curves) -> list[tuple[float, float]]:
-    """What a plot of curves shows of this run: (seconds or round, value), in order."""
-    if plot.y == "honest_stake":
-        shares = stake_shares(run, _names(run, "honest"))
-        ends_s = {0: 0.0} | {record.round: record.simulated_s for record in run.rounds}
-        return [
-            (float(round if plot.x == "rounds" else ends_s[round]), share)
-            for round, share in enumerate(shares)
-        ]
-    if plot.mean_over_s is not None:
-        return mean_curve(run, plot.mean_over_s)
-    found = []
-    for record in run.rounds:
-        value = None if record.metrics is None else getattr(record.metrics, plot.y)
-        if value is not None:
-            found.append((float(record.round if plot.x == "rounds" else record.simulated_s), value))
-    return found
 
 
 def error_curve(run: Run) -> list[tuple[float, float]]:
@@ -145,10 +265,9 @@ def error_curve(run: Run) -> list[tuple[float, float]]:
     return [(r.simulated_s, r.metrics.error) for r in run.rounds if r.metrics is not None]
 
 
-def mean_curve(run: Run, over_s: float) -> list[tuple[float, float]]:
-    """The mean of `error_curve` in every span of `over_s` simulated seconds, at the middle of the
-    span; spans in which no round ends are left out."""
-    spans: dict[int, list[float]] = {}
-    for seconds, error in error_curve(run):
-        spans.setdefault(int(seconds // over_s), []).append(error)
-    return [((span + 0.5) * over_s, sum(e) / len(e)) for span, e in sorted(spans.items())]
+def _within(run: Run, from_s: float, until_s: float | None) -> list[float]:
+    return [
+        error
+        for seconds, error in error_curve(run)
+        if from_s <= seconds and (until_s is None or seconds <= until_s)
+    ]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import msgspec
 
 from troth.ids import MeasuredSeconds
 from troth.records import Record
 from troth.report.read import Run
+from troth.reproduction.computing import Computed
 from troth.reproduction.loading import LoadedExperiment
-from troth.reproduction.readings import Unit, read_off, unit_of
+from troth.reproduction.readings import Reading, Unit, Value
 from troth.reproduction.spec import Statement
 
 
@@ -28,13 +32,13 @@ class Column(Record, frozen=True, kw_only=True):
 
 
 class Row(Record, frozen=True, kw_only=True):
-    """A variant, with what repeats its run."""
+    """A variant, with what repeats its run; a computation has no digests."""
 
     name: str
     label: str
     readings: dict[str, Pair]
     folder: str | None = None
-    """Of the run; None where it has not been run."""
+    """Of the variant; None where it has not been run."""
     seed: int | None = None
     charter_digest: str | None = None
     trace_digest: str | None = None
@@ -63,28 +67,38 @@ class Results(Record, frozen=True, kw_only=True):
     differences: str
 
 
-def results_of(loaded: LoadedExperiment, runs: dict[str, Run]) -> Results:
-    """The results of an experiment of whose variants `runs` holds those that have been run."""
+def results_of(
+    loaded: LoadedExperiment,
+    runs: Mapping[str, Run],
+    computed: Mapping[str, Computed],
+    folders: Mapping[str, Path],
+) -> Results:
+    """The results of an experiment, of whose variants `runs` and `computed` hold those that have
+    been carried out, each with its folder."""
     experiment = loaded.experiment
     rows = []
     for variant in experiment.variants:
-        run = runs.get(variant.name)
+        run, outcome = runs.get(variant.name), computed.get(variant.name)
         readings = {
-            name: Pair(
-                paper=variant.paper.get(name),
-                measured=None if run is None else read_off(run, reading),
-            )
+            name: Pair(paper=variant.paper.get(name), measured=_measured(reading, run, outcome))
             for name, reading in experiment.readings.items()
         }
         row = Row(name=variant.name, label=variant.label, readings=readings)
         if run is not None:
             row = msgspec.structs.replace(
                 row,
-                folder=run.path.name,
+                folder=folders[variant.name].name,
                 seed=run.summary.seed,
                 charter_digest=run.summary.charter_digest,
                 trace_digest=run.summary.trace_digest,
                 measured_s=run.summary.measured_s,
+            )
+        elif outcome is not None:
+            row = msgspec.structs.replace(
+                row,
+                folder=folders[variant.name].name,
+                seed=outcome.call.seed,
+                measured_s=outcome.measured_s,
             )
         rows.append(row)
     by_name = {row.name: row.readings for row in rows}
@@ -102,7 +116,7 @@ def results_of(loaded: LoadedExperiment, runs: dict[str, Run]) -> Results:
         source=experiment.source,
         about=experiment.about,
         columns=[
-            Column(name=name, label=reading.label, unit=unit_of(reading))
+            Column(name=name, label=reading.label, unit=reading.unit)
             for name, reading in experiment.readings.items()
         ],
         rows=rows,
@@ -110,6 +124,12 @@ def results_of(loaded: LoadedExperiment, runs: dict[str, Run]) -> Results:
         statements=experiment.statements,
         differences=experiment.differences,
     )
+
+
+def _measured(reading: Reading | Value, run: Run | None, outcome: Computed | None) -> float | None:
+    if isinstance(reading, Value):
+        return None if outcome is None else outcome.values[reading.name]
+    return None if run is None else reading.read_off(run)
 
 
 def _ratio(over: float | None, under: float | None) -> float | None:

@@ -1,148 +1,34 @@
-"""An experiment's file: a scenario, its variants, what is read off them, what the paper says."""
+"""An experiment's file: a scenario, or a computation, its variants, what is read off them, what the
+paper says."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
 from troth.errors import CharterError
-from troth.specification import NAME_PATTERN, Index, NonNegative, Positive, Probability, Table
+from troth.reproduction.offered import CURVES, READINGS
+from troth.reproduction.readings import Line, Reading, Value
+from troth.specification import NAME_PATTERN, Index, Positive, Reference, Table
 
-Line = Annotated[str, msgspec.Meta(min_length=1)]
 Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
+Scalar = bool | int | float | str
+Argument = Scalar | list[Scalar]
 
-
-class FinalError(Table, frozen=True, tag_field="kind", tag="final_error", kw_only=True):
-    """The error of the final model on the test set."""
-
-    label: Line
-    """What its column is called."""
-
-
-class FinalAttackRate(Table, frozen=True, tag_field="kind", tag="final_attack_rate", kw_only=True):
-    """The share of the attack's source examples in the test set that the final model takes for its
-    target."""
-
-    label: Line
-
-
-class WorstError(Table, frozen=True, tag_field="kind", tag="worst_error", kw_only=True):
-    """The highest error of all rounds that end in a span of simulated time."""
-
-    label: Line
-    from_s: NonNegative = 0.0
-    until_s: Positive | None = None
-    """Absent: to the end."""
-
-
-class MeanError(Table, frozen=True, tag_field="kind", tag="mean_error", kw_only=True):
-    """The mean error of all rounds that end in a span of simulated time."""
-
-    label: Line
-    from_s: NonNegative = 0.0
-    until_s: Positive | None = None
-    """Absent: to the end."""
-
-
-class ErrorAt(Table, frozen=True, tag_field="kind", tag="error_at", kw_only=True):
-    """The error of the last round that was over at a simulated time."""
-
-    label: Line
-    time_s: Positive
-
-
-class TimeToError(Table, frozen=True, tag_field="kind", tag="time_to_error", kw_only=True):
-    """The simulated time at which the error is at most `error` for the first time."""
-
-    label: Line
-    error: Probability
-
-
-class RoundTime(Table, frozen=True, tag_field="kind", tag="round_time", kw_only=True):
-    """The simulated time of a round, on average."""
-
-    label: Line
-
-
-class Duration(Table, frozen=True, tag_field="kind", tag="duration", kw_only=True):
-    """The simulated time of the whole run."""
-
-    label: Line
-
-
-class Contributions(Table, frozen=True, tag_field="kind", tag="contributions", kw_only=True):
-    """How many contributions were accepted or rejected."""
-
-    label: Line
-    fate: Literal["accepted", "rejected"]
-    of: Literal["honest", "attackers"]
-    each: bool = False
-    """On average for each party, in place of all together."""
-
-
-class AcceptedShare(Table, frozen=True, tag_field="kind", tag="accepted_share", kw_only=True):
-    """Which share of all accepted contributions came from them."""
-
-    label: Line
-    of: Literal["honest", "attackers"]
-
-
-class WorkPerAccepted(Table, frozen=True, tag_field="kind", tag="work_per_accepted", kw_only=True):
-    """The work of all of them over their accepted contributions; work for rejected ones, and for
-    joining, counts too."""
-
-    label: Line
-    of: Literal["honest", "attackers"]
-    work: Line = "solve_puzzle"
-    """The computation, by its label in cost models; of `solve_puzzle` a unit is one hash."""
-
-
-class ComputingTime(Table, frozen=True, tag_field="kind", tag="computing_time", kw_only=True):
-    """Simulated seconds that one peer computes for some kinds of work, if it does each once, on
-    average."""
-
-    label: Line
-    work: Annotated[list[Line], msgspec.Meta(min_length=1)]
-    """The computations, by their labels in cost models."""
-
-
-class SentBytes(Table, frozen=True, tag_field="kind", tag="sent_bytes", kw_only=True):
-    """What all nodes send in a round in messages of some types, on average."""
-
-    label: Line
-    messages: Annotated[list[Line], msgspec.Meta(min_length=1)]
-
-
-class StakeShare(Table, frozen=True, tag_field="kind", tag="stake_share", kw_only=True):
-    """Which share of all stake is theirs, by the chain in the run's folder."""
-
-    label: Line
-    of: Literal["honest", "attackers"]
-    round: Index | None = None
-    """After which round; absent: the last one."""
-
-
-ReadingSpec = (
-    FinalError
-    | FinalAttackRate
-    | WorstError
-    | MeanError
-    | ErrorAt
-    | TimeToError
-    | RoundTime
-    | Duration
-    | ComputingTime
-    | SentBytes
-    | StakeShare
-    | Contributions
-    | AcceptedShare
-    | WorkPerAccepted
-)
+if TYPE_CHECKING:
+    ReadingSpec = Reading | Value
+    CurveName = str
+else:
+    # Which kinds and curves there are is known only when those that protocols offer are looked up.
+    ReadingSpec = reduce(or_, (*READINGS, Value))
+    CurveName = Literal[tuple(CURVES)]
 
 
 class Variant(Table, frozen=True, kw_only=True):
-    """One run of the experiment's scenario."""
+    """One run of the experiment's scenario, or one call of its computation."""
 
     name: Name
     """Of its folder."""
@@ -150,6 +36,8 @@ class Variant(Table, frozen=True, kw_only=True):
     """What it is called in tables and plots."""
     set: list[str] = []
     """Changes to the scenario, as `--set` takes them."""
+    arguments: dict[str, Argument] = {}
+    """What the computation is called with, by name."""
     series: list[Line] = []
     """In a plot of `lines`: the lines that it is a point of."""
     at: float | None = None
@@ -178,13 +66,24 @@ class Statement(Table, frozen=True, kw_only=True):
 class Curves(Table, frozen=True, tag_field="kind", tag="curves", kw_only=True):
     """What became of a run over its rounds, a curve for each variant."""
 
-    y: Literal["error", "attack_rate", "honest_stake"] = "error"
+    y: CurveName = "error"
     x: Literal["seconds", "rounds", "both"] = "seconds"
     """`both` are two panels side by side."""
     until_s: Positive | None = None
     """Where the time axis ends; absent: with the last run."""
     mean_over_s: Positive | None = None
     """A point is the mean of the rounds that end in so many seconds; absent: one round."""
+
+
+class Points(Table, frozen=True, tag_field="kind", tag="points", kw_only=True):
+    """Points that a computation returned, joined to a curve for each variant."""
+
+    curve: Line
+    """What the computation calls them."""
+    x: Line
+    """What the first number of a point is."""
+    y: Line
+    """What the second is."""
 
 
 class Bars(Table, frozen=True, tag_field="kind", tag="bars", kw_only=True):
@@ -202,14 +101,22 @@ class Lines(Table, frozen=True, tag_field="kind", tag="lines", kw_only=True):
     """What the number is."""
 
 
+Plot = Curves | Points | Bars | Lines
+
+
 class Experiment(Table, frozen=True, kw_only=True):
     """The whole file."""
 
     title: Line
     source: Line
     """Paper, and figure or table in it."""
-    scenario: Line
+    scenario: Line | None = None
     """The scenario file that all variants change, relative to this one."""
+    compute: Reference | None = None
+    """In place of a scenario: the computation that each variant calls, `module:callable`, looked up
+    beside this file and then on the Python path."""
+    seed: Index | None = None
+    """What the random numbers of a computation follow from; absent: 1."""
     about: Line
     """What is run and measured, and where its numbers come from."""
     readings: dict[str, ReadingSpec]
@@ -217,11 +124,12 @@ class Experiment(Table, frozen=True, kw_only=True):
     variants: Annotated[list[Variant], msgspec.Meta(min_length=1)]
     ratios: list[Ratio] = []
     statements: list[Statement] = []
-    plot: Curves | Bars | Lines = Curves()
+    plot: Plot = Curves()
     differences: Line
     """Where what was measured differs from the paper, and why."""
 
     def check(self) -> None:
+        self._check_form()
         names = [variant.name for variant in self.variants]
         for index, variant in enumerate(self.variants):
             place = f"variants[{index}]"
@@ -244,6 +152,50 @@ class Experiment(Table, frozen=True, kw_only=True):
                 raise CharterError(
                     'goes with x = "seconds" only', key="plot.mean_over_s", value=over_s
                 )
+
+    def _check_form(self) -> None:
+        """Either runs of a scenario or calls of a computation, with what belongs to it."""
+        if (self.scenario is None) == (self.compute is None):
+            raise CharterError(
+                "is missing" if self.scenario is None else "stands beside compute",
+                key="scenario",
+                value=... if self.scenario is None else self.scenario,
+                hint="an experiment names a scenario that is run, or what to compute instead",
+            )
+        computed = self.compute is not None
+        what = "compute" if computed else "a scenario"
+        for name, reading in self.readings.items():
+            if isinstance(reading, Value) != computed:
+                raise CharterError(
+                    f"does not go with {what}",
+                    key=f"readings.{name}.kind",
+                    value=reading.__struct_config__.tag,
+                    hint='kind = "value" is read off what compute returned, all others off a run',
+                )
+        for index, variant in enumerate(self.variants):
+            key, value = ("set", variant.set) if computed else ("arguments", variant.arguments)
+            if value:
+                raise CharterError(
+                    f"does not go with {what}",
+                    key=f"variants[{index}].{key}",
+                    value=value,
+                    hint="set changes a scenario; arguments are what compute is called with",
+                )
+        if self.seed is not None and not computed:
+            raise CharterError(
+                f"does not go with {what}",
+                key="seed",
+                value=self.seed,
+                hint="a scenario has its own",
+            )
+        if isinstance(self.plot, Curves if computed else Points):
+            raise CharterError(
+                f"does not go with {what}",
+                key="plot.kind",
+                value=self.plot.__struct_config__.tag,
+                hint='"curves" shows rounds of runs, "points" what compute returned; '
+                '"bars" and "lines" go with both',
+            )
 
     def _check_known(
         self, key: str, name: str, known: dict[str, ReadingSpec] | list[str], what: str

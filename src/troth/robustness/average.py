@@ -1,4 +1,4 @@
-"""The weighted mean."""
+"""The weighted mean of updates, the rule of FedAvg."""
 
 from __future__ import annotations
 

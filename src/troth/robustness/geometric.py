@@ -1,4 +1,4 @@
-"""The geometric median."""
+"""The geometric median of updates, found step by step."""
 
 from __future__ import annotations
 

@@ -6,14 +6,14 @@ from typing import Literal
 
 import msgspec
 
-from troth.specification import Count, Fraction, Index, Reference, Table
+from troth.specification import Count, Fraction, Index, Reference, ShortForm, Table
 
 
 class Mean(Table, tag_field="rule", tag="mean", frozen=True, kw_only=True):
     """Mean of all updates; tolerates no Byzantine party."""
 
     weighted: bool = True
-    """By examples; false: every party counts the same."""
+    """Whether a party counts by its examples; false: every party counts the same."""
 
 
 class Robust(Table, frozen=True, kw_only=True):
@@ -25,11 +25,11 @@ class Robust(Table, frozen=True, kw_only=True):
     pre: Literal["none", "nnm", "bucketing"] = "none"
     """Step before the rule: nearest-neighbour mixing, or bucketing with `bucket_size`."""
     bucket_size: Count = 2
-    """Updates in one bucket."""
+    """How many updates are averaged in one bucket."""
 
 
 class Median(Robust, tag_field="rule", tag="median", frozen=True, kw_only=True):
-    """Coordinate-wise median."""
+    """The median of the updates, coordinate by coordinate."""
 
 
 class TrimmedMean(Robust, tag_field="rule", tag="trimmed_mean", frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ class MultiKrum(Robust, tag_field="rule", tag="multi_krum", frozen=True, kw_only
     """Mean of the m updates with the best Krum scores."""
 
     selected: Count | None = None
-    """m; absent: n - f."""
+    """m, how many updates are averaged; absent: n - f."""
 
 
 class Bulyan(Robust, tag_field="rule", tag="bulyan", frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ class GeometricMedian(Robust, tag_field="rule", tag="geometric_median", frozen=T
     """The point nearest to all updates, by smoothed Weiszfeld steps."""
 
     iterations: Count = 100
-    """Steps at most."""
+    """The most steps that are taken."""
     tolerance: Fraction = 1e-6
     """Ends when a step is shorter than this times the median distance of the updates from where it
     began."""
@@ -66,13 +66,18 @@ class CallableRule(Table, tag_field="rule", tag="callable", frozen=True, kw_only
     `troth.robustness.Aggregate`."""
 
     callable: Reference
-    """Looked up beside the scenario file, then on the Python path."""
+    """Its module is looked up beside the scenario file, then on the Python path."""
     byzantine: Index | None = None
     """f, passed on to it; absent: the largest f with a majority of honest parties."""
     arguments: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
-    """Passed on to it by name."""
+    """Arguments that the callable is given by name."""
 
 
 AggregationSpec = (
     Mean | Median | TrimmedMean | Krum | MultiKrum | Bulyan | GeometricMedian | CallableRule
 )
+
+AGGREGATION_SHORT_FORM = ShortForm(
+    "rule", 'aggregation = "multi_krum"', callable_form=("rule", "callable")
+)
+"""How a rule is given by its name alone, or as a callable of one's own."""

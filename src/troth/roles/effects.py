@@ -14,8 +14,7 @@ earnest, and a protocol needs neither clock, socket nor event loop.
 | `Perform` | the computation's value               | the engine has computed it                 |
 | `Save`    | nothing                               | the state would survive a crash            |
 | `Load`    | the last saved state, or None         | -                                          |
-| `Keep`    | nothing                               | the block would survive a crash            |
-| `KeptLine`| blocks of a branch                    | -                                          |
+| `Access`  | what the node's store gives           | a change would survive a crash             |
 | `Report`  | nothing                               | -                                          |
 
 **Restarting.** A role that was stopped (crash, or a resumed run) is called again from the top and
@@ -33,9 +32,9 @@ import msgspec
 
 from troth.compute import Compute
 from troth.ids import NodeId, Round
-from troth.protocols.biscotti.ledger.block import CertifiedBlock, VerifiedBlock
 from troth.records import Rejection
 from troth.roles.messages import RoundMessage
+from troth.roles.stores import StoreRequest
 from troth.wire import Float32s, Message
 
 T = TypeVar("T")
@@ -145,20 +144,11 @@ class Load(Effect[S | None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Keep(Effect[None]):
-    """Add a verified block to this node's ledger (`troth.chain.ledger`)."""
+class Access(Effect[T]):
+    """A change or a reading of this node's store. A reading that is asked for again gives the same,
+    so nobody logs it."""
 
-    block: VerifiedBlock
-
-
-@dataclass(frozen=True, slots=True)
-class KeptLine(Effect[tuple[CertifiedBlock, ...]]):
-    """The first blocks above a height of the ledger's branch that ends with block `tip`, as many as
-    fit into `most_bytes`, and at least one. Asked again it gives the same, so nobody logs it."""
-
-    tip: bytes
-    above: int
-    most_bytes: int
+    request: StoreRequest[Any, T]
 
 
 @dataclass(frozen=True, slots=True)

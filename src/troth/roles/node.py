@@ -10,11 +10,11 @@ import msgspec
 
 from troth.compute import Compute
 from troth.ids import NodeId, Round
-from troth.protocols.biscotti.ledger.block import CertifiedBlock, VerifiedBlock
 from troth.records import Rejection
 from troth.roles import effects
 from troth.roles.effects import Collected, Effect, Received
 from troth.roles.messages import RoundMessage
+from troth.roles.stores import StoreRequest, Stores
 from troth.streams import Stream
 from troth.wire import Float32s, Message
 
@@ -123,15 +123,9 @@ class Node:
         """What was last saved, or None."""
         return effects.Load(type)
 
-    def keep(self, block: VerifiedBlock) -> Effect[None]:
-        """Add a verified block to this node's ledger."""
-        return effects.Keep(block)
-
-    def kept_line(
-        self, tip: bytes, *, above: int, most_bytes: int
-    ) -> Effect[tuple[CertifiedBlock, ...]]:
-        """The first blocks above a height of the ledger's branch that ends with block `tip`."""
-        return effects.KeptLine(tip, above, most_bytes)
+    def access(self, request: StoreRequest[Any, V]) -> Effect[V]:
+        """Have this node's store carry out `request`."""
+        return effects.Access(request)
 
     def report(
         self,
@@ -160,9 +154,11 @@ class Cast:
       leading: the run is over when all of these have returned.
       messages: every message type of the protocol, for the codec.
       own_models: every leading node ends with a model of its own, instead of one model for all.
+      stores: makes the nodes' stores for one simulated world; None where the protocol has none.
     """
 
     roles: Mapping[NodeId, Role]
     leading: tuple[NodeId, ...]
     messages: tuple[type[Message], ...]
     own_models: bool = False
+    stores: Callable[[], Stores] | None = None

@@ -7,7 +7,7 @@ file and the same data set come to the same rows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -23,12 +23,12 @@ from troth.data.split import split_groups, split_rows
 from troth.errors import CharterError
 from troth.ids import NodeId, PartyId, party_id
 from troth.learning.build import build_model
-from troth.learning.losses import LossName, Task
 from troth.learning.models import Model
-from troth.learning.spec import ModelSpec
+from troth.learning.spec import LossName, ModelSpec, TaskKind
 from troth.learning.workbench import Workbench, build_workbench
-from troth.protocols.tormentor.parameters import Tormentor
+from troth.protocols.lookup import protocol_of
 from troth.references import resolve
+from troth.specification import Table
 from troth.streams import Stream
 from troth.wire import Int64s
 
@@ -43,9 +43,8 @@ class Dealt:
     parties: tuple[PartyId, ...]
     """Admitted, in ascending order."""
     notes: tuple[str, ...]
-    validation: Int64s | None = None
-    """The training rows that a curator keeps; no party holds any of them. None where the protocol
-    has no curator."""
+    kept: Mapping[NodeId, Int64s] = field(default_factory=dict)
+    """The training rows that a coordinator keeps for validation; no party holds any of them."""
 
 
 def deal_rows(scenario: Scenario, *, base: Path, root: Path | None) -> Dealt:
@@ -78,17 +77,25 @@ def deal_rows(scenario: Scenario, *, base: Path, root: Path | None) -> Dealt:
         resolve=partial(resolve, base=base),
     )
     rows_of = dict(zip(everyone, dealt, strict=True))
-    validation, notes = None, list(data.notes)
-    if isinstance(charter.protocol, Tormentor):
-        validation = _hold_out(data, charter.protocol.validation_fraction, world)
+    kept: dict[NodeId, Int64s] = {}
+    notes = list(data.notes)
+    keeps = protocol_of(charter.protocol).keeps
+    if keeps is not None:
+        validation = _hold_out(data, charter.protocol, keeps.key, world)
+        kept[keeps.node] = validation
         rows_of = {party: rows[~np.isin(rows, validation)] for party, rows in rows_of.items()}
-        notes.append(f"the curator keeps {len(validation)} training rows for validation")
+        notes.append(f"the {keeps.node} keeps {len(validation)} training rows for validation")
     parties, refusals = _admit(scenario, rows_of)
-    return Dealt(data, rows_of, parties, (*notes, *refusals), validation)
+    return Dealt(data, rows_of, parties, (*notes, *refusals), kept)
 
 
-def _hold_out(data: DataSet, fraction: float, world: Stream) -> Int64s:
-    """Rows drawn after dealing, so that they are taken from every partition alike; groups whole."""
+def _hold_out(data: DataSet, protocol: Table, key: str, world: Stream) -> Int64s:
+    """Rows drawn after dealing, so that they are taken from every partition alike; groups whole.
+
+    Args:
+      key: of the protocol's table, which says what share of the training rows they are.
+    """
+    fraction: float = getattr(protocol, key)
     stream, group_N = world.child("validation"), data.train.group_N
     if group_N is not None:
         return split_groups(group_N, fraction, stream)[1]
@@ -96,7 +103,7 @@ def _hold_out(data: DataSet, fraction: float, world: Stream) -> Int64s:
     if not len(held_out):
         raise CharterError(
             f"of {len(data.train)} training rows is none at all",
-            key="protocol.validation_fraction",
+            key=f"protocol.{key}",
             value=fraction,
         )
     return held_out
@@ -135,7 +142,7 @@ def make_bench(
     *,
     features: tuple[int, ...],
     outputs: int,
-    task: Task,
+    task: TaskKind,
     loss: LossName | None,
     base: Path,
     x_NF: torch.Tensor,

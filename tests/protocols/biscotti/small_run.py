@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from troth import streams
-from troth.chain.store import ChainStore
+from troth.chain.block import VerifiedBlock
 from troth.charter.digest import canonical_json
 from troth.charter.loading import load_text
 from troth.charter.scenario import Scenario
@@ -18,12 +18,13 @@ from troth.ids import NodeId
 from troth.protocols.biscotti.keys import PeerKeys
 from troth.protocols.biscotti.ledger.block import (
     CertifiedBlock,
-    VerifiedBlock,
     certified_text,
+    read_kept,
     seal_block,
 )
-from troth.protocols.biscotti.ledger.blocks import certify
-from troth.protocols.biscotti.ledger.chain import Rules, model_bytes
+from troth.protocols.biscotti.ledger.building import certify
+from troth.protocols.biscotti.ledger.head import Rules, model_bytes
+from troth.protocols.biscotti.ledger.kind import open_chain
 from troth.wire import Float32s
 from troth.worlds.simulated.stage import prepare
 from troth.worlds.simulated.world import SimulatedWorld
@@ -72,9 +73,9 @@ class SmallRun:
     def write(self, path: Path, blocks: Sequence[CertifiedBlock] | None = None) -> Path:
         """A chain file of these blocks, which are put in as if they had been verified."""
         genesis = self.rules.genesis
-        with ChainStore(path, genesis, charter=self.charter, model=self.model) as store:
+        with open_chain(path, genesis, charter=self.charter, model=self.model) as store:
             for block in self.blocks if blocks is None else blocks:
-                store.append(VerifiedBlock(block))
+                store.append(VerifiedBlock(block.sealed))
         return path
 
     def changed(self, place: int, **changes: object) -> CertifiedBlock:
@@ -122,12 +123,12 @@ def small_run() -> SmallRun:
     world.start()
     world.run()
     roles = {NodeId(id): role.keywords for id, role in stage.cast.roles.items()}  # type: ignore[attr-defined]  # they are partials
-    ledger = world.nodes[stage.parties[0]].ledger
-    lines = [ledger.line(hash, above=0, most_bytes=2**40) for hash in ledger.hashes]
+    ledger = world.nodes[stage.parties[0]].store
+    branches = [ledger.branch(tip, above=0, most_bytes=2**40) for tip in ledger.hashes]
     return SmallRun(
         scenario,
         roles[stage.parties[0]]["plan"].rules,
         stage.initial_D,
         {id: bound["keys"] for id, bound in roles.items()},
-        max(lines, key=len),
+        tuple(map(read_kept, max(branches, key=len))),
     )

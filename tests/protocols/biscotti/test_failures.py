@@ -12,7 +12,6 @@ from troth.learning.training import Training
 from troth.protocols.biscotti.failures import (
     PROPERTIES,
     adversarial_report,
-    contributors_drawn,
     run_notes,
 )
 from troth.protocols.biscotti.ledger.stake import StakeTable
@@ -98,9 +97,9 @@ def test_too_few_peers_with_stake() -> None:
 
 def test_who_contributes() -> None:
     protocol = Biscotti(verifiers=26, aggregators=26)
-    assert contributors_drawn(protocol, 200) == 140
-    assert contributors_drawn(protocol, 100) == 48
-    assert contributors_drawn(protocol, 40) == 0
+    assert protocol.contributors_drawn(200) == 140
+    assert protocol.contributors_drawn(100) == 48
+    assert protocol.contributors_drawn(40) == 0
 
 
 @pytest.mark.parametrize(
@@ -139,7 +138,7 @@ def test_slots_that_will_not_do() -> None:
     enough = Biscotti(noise=Noise(mask=GAUSSIAN, slots=8))
     assert "find none" not in notes(enough)
     few = Biscotti(noise=Noise(mask=GAUSSIAN, slots=2))
-    drawn, chance = contributors_drawn(few, 20), 2 / 19
+    drawn, chance = few.contributors_drawn(20), 2 / 19
     asked = drawn * chance
     none = (1 - chance) ** drawn
     one = drawn * chance * (1 - chance) ** (drawn - 1)

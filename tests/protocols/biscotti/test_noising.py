@@ -25,7 +25,7 @@ from troth.protocols.biscotti.hiding.noising import (
     slot_sigma,
 )
 from troth.protocols.biscotti.hiding.released import released_privacy, round_costs
-from troth.protocols.biscotti.ledger.chain import Head
+from troth.protocols.biscotti.ledger.head import Head
 from troth.protocols.biscotti.parameters import (
     Biscotti,
     CalibratedMask,
@@ -323,7 +323,7 @@ def test_the_account_of_a_party_is_of_the_rounds_that_its_role_has_saved() -> No
     protocol = Biscotti(fraction_bits=14, noise=Noise(mask=CALIBRATED), ledger_noise=LEDGER,
                         least_updates=10)  # fmt: skip
     head: Head = None  # type: ignore[assignment]  # an account does not look at the chain
-    saved = PeerState(head=head, begun=Round(9), line=(), masked=7, contributed=4)
+    saved = PeerState(head=head, begun=Round(9), branch=(), masked=7, contributed=4)
     for state, masked, contributed in ((saved, 7, 4), (None, 0, 0)):
         account = own_account(
             protocol,

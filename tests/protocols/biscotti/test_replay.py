@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from small_run import small_run
 
-from troth.chain.audit import Audit, BadChainError, audit_structure
-from troth.chain.store import ChainFile, ChainStore
+from troth.chain.audit import Audit, BadChainError
+from troth.chain.store import ChainFile
 from troth.charter.loading import charter_of
 from troth.errors import CharterError, VerificationError
 from troth.learning.training import Training
@@ -25,9 +25,10 @@ from troth.protocols.biscotti.ledger.block import (
     opening_text,
     signed_list,
 )
-from troth.protocols.biscotti.ledger.blocks import certify
-from troth.protocols.biscotti.ledger.chain import model_digest
+from troth.protocols.biscotti.ledger.building import certify
 from troth.protocols.biscotti.ledger.genesis import CheckedGenesis, StakeUpdate, build_genesis
+from troth.protocols.biscotti.ledger.head import model_digest
+from troth.protocols.biscotti.ledger.kind import audit_structure, open_chain
 from troth.protocols.biscotti.ledger.replay import BadSlot, Replayed, replay
 from troth.protocols.biscotti.ledger.stake import apply_changes, stake_changes
 from troth.protocols.biscotti.parameters import Biscotti
@@ -56,7 +57,7 @@ def test_a_run_is_replayed_to_its_model(tmp_path: Path) -> None:
     found = replayed(run.write(tmp_path / "c.sqlite"))
     assert found.tip.height == found.tip.certified == len(run.blocks) == 3
     assert found.tip.hash == run.blocks[-1].hash
-    end = found.protocol_state
+    end = found.state
     assert model_digest(end.head.params_D) == run.blocks[-1].block.content.model
     assert not np.array_equal(end.head.params_D, run.initial_D)
     # Eight peers are audited in each round.
@@ -140,7 +141,7 @@ def test_opened_noise_that_was_not_committed_to_is_named(tmp_path: Path) -> None
     signature = run.keys[first.noiser].signing.sign(OPENING, text)
     false = msgspec.structs.replace(first, seed=bytes(32), signature=signature)
     path = run.write(tmp_path / "c.sqlite", [run.changed(0, openings=(false, *others))])
-    found = replayed(path).protocol_state
+    found = replayed(path).state
     assert found.bad_slots == (BadSlot(content.round, first.noiser, first.slot),)
     assert found.opened == 8
 
@@ -173,7 +174,7 @@ def test_a_genesis_that_is_not_its_charters(
 ) -> None:
     run = small_run()
     path = tmp_path / "c.sqlite"
-    with ChainStore(path, other_genesis(**change), charter=run.charter, model=run.model):
+    with open_chain(path, other_genesis(**change), charter=run.charter, model=run.model):
         pass
     found = refusal(path)
     assert (found.height, found.field) == (0, field)

@@ -14,19 +14,21 @@ import pytest
 from small_run import small_run
 
 from troth.chain.audit import Audit, BadChainError
+from troth.chain.block import VerifiedBlock
 from troth.chain.store import ChainFile, ChainStore
 from troth.errors import VerificationError
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.catching_up.returning import past_of
-from troth.protocols.biscotti.ledger.block import CertifiedBlock, VerifiedBlock, certified_text
-from troth.protocols.biscotti.ledger.blocks import certify
-from troth.protocols.biscotti.ledger.chain import Head
+from troth.protocols.biscotti.ledger.block import CertifiedBlock, certified_text
+from troth.protocols.biscotti.ledger.building import certify
 from troth.protocols.biscotti.ledger.genesis import build_genesis
+from troth.protocols.biscotti.ledger.head import Head
+from troth.protocols.biscotti.ledger.kind import open_chain
 from troth.protocols.biscotti.ledger.link import empty_block
 from troth.protocols.biscotti.ledger.replay import replay_own
+from troth.protocols.biscotti.members import Members
 from troth.protocols.biscotti.operation.peer_files import LedgerPeer
 from troth.protocols.biscotti.operation.starting import checked_file, settle_start
-from troth.protocols.biscotti.roles import Members
 from troth.protocols.biscotti.state import PeerState
 from troth.worlds.real.journal import Checkpoint, Journal
 from troth.worlds.states import decode_state, encode_state
@@ -68,8 +70,8 @@ def test_trusted_or_checked_the_same_state_follows(tmp_path: Path) -> None:
     full = checked(path)
     for trusted in (blocks[0].hash, blocks[2].hash):
         audit = checked(path, trusted)
-        assert encode_state(audit.protocol_state) == encode_state(full.protocol_state)
-        assert audit.line == full.line == tuple(block.hash for block in blocks)
+        assert encode_state(audit.state) == encode_state(full.state)
+        assert audit.branch == full.branch == tuple(block.hash for block in blocks)
 
 
 def test_up_to_the_trusted_block_contents_are_taken_on_trust(tmp_path: Path) -> None:
@@ -138,7 +140,7 @@ def test_a_file_of_another_genesis(tmp_path: Path) -> None:
     del fields["peers"], fields["stake"]
     stake = dict.fromkeys(run.keys, 11)
     genesis = build_genesis(**fields, entries=content.peers, stake=stake)
-    with ChainStore(path, genesis, charter=run.charter, model=run.model):
+    with open_chain(path, genesis, charter=run.charter, model=run.model):
         pass
     found = refusal(path)
     assert (found.height, found.field) == (0, "id")
@@ -183,13 +185,13 @@ class Folder:
 
     def keep(self, blocks: Sequence[CertifiedBlock]) -> None:
         for block in blocks:
-            self.store.keep(VerifiedBlock(block))
+            self.store.keep(VerifiedBlock(block.sealed))
 
     def save(self, blocks: Sequence[CertifiedBlock], begun: int) -> PeerState:
         """What it has saved on top of these blocks."""
         run = small_run()
         past = past_of(run.rules, run.rules.first(run.initial_D), blocks, ME)
-        state = PeerState(past.head, Round(begun), past.line, masked=1, takes_part=True)
+        state = PeerState(past.head, Round(begun), past.branch, masked=1, takes_part=True)
         self.journal.save(Checkpoint(encode_state(state), b""))
         return state
 
@@ -209,7 +211,7 @@ def own(tmp_path: Path) -> Iterator[Folder]:
     run = small_run()
     with ExitStack() as opened:
         store = opened.enter_context(
-            ChainStore(
+            open_chain(
                 tmp_path / "own.sqlite", run.rules.genesis, charter=run.charter, model=run.model
             )
         )
@@ -232,8 +234,8 @@ def test_a_new_peer_begins_on_top_of_the_file_and_listens(own: Folder, count: in
     assert "it listens" in note
     state = own.state
     assert state is not None
-    assert state.line == (small_run().rules.genesis.id, *(block.hash for block in blocks))
-    assert state.head.hash == state.line[-1]
+    assert state.branch == (small_run().rules.genesis.id, *(block.hash for block in blocks))
+    assert state.head.hash == state.branch[-1]
     assert (state.begun, state.forgot, state.checkpoint) == (min(count + 1, 3), True, None)
     assert state.masked == state.contributed == drawn(count)
     assert own.store.tip().certified == count
@@ -315,7 +317,7 @@ def test_a_peer_that_has_lost_its_chain_knows_what_it_began(
     state = own.state
     assert state is not None
     assert (state.begun, state.forgot, state.masked) == (3, False, 1)
-    assert state.head.height == len(state.line) - 1 == len(brought() or ())
+    assert state.head.height == len(state.branch) - 1 == len(brought() or ())
     assert own.store.tip().height == state.head.height
     assert own.journal.starts == 1
 

@@ -26,8 +26,8 @@ from troth.attacks.spec import Attack as AttackTable
 from troth.crypto.group import POINT_BYTES
 from troth.errors import CharterError
 from troth.ids import NodeId, PartyId
+from troth.protocols.biscotti.members import Members
 from troth.protocols.biscotti.messages import MESSAGES
-from troth.protocols.biscotti.roles import Members
 from troth.protocols.biscotti.roles import peer as peer_role
 from troth.roles.node import Cast, Role
 from troth.wire import Float32s

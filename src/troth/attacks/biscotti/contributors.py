@@ -17,7 +17,7 @@ from troth.protocols.biscotti.hiding.dealing import update_of
 from troth.protocols.biscotti.hiding.masking import MaskUpdate
 from troth.protocols.biscotti.ledger.block import DEALING
 from troth.protocols.biscotti.messages import Masked, Shares
-from troth.protocols.biscotti.texts import MASKED, dealing_of, dealing_text, masked_text
+from troth.protocols.biscotti.texts import MASKED_UPDATE, dealing_of, dealing_text, masked_text
 from troth.roles.effects import Effect, Perform, Send
 
 # ------------------------------------------------------------------ masked updates
@@ -30,7 +30,7 @@ def masking(change: Callable[[Malice, Masked], Masked]) -> Attack:
         assert isinstance(effect.message, Masked)
         changed = change(malice, effect.message)
         text = masked_text(malice.context, changed)
-        yield Send(effect.to, altered(changed, signature=malice.sign(MASKED, text)))
+        yield Send(effect.to, altered(changed, signature=malice.sign(MASKED_UPDATE, text)))
 
     return sending(Masked, instead)
 

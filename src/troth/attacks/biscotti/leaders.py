@@ -7,13 +7,14 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 from troth.attacks.biscotti.malice import Attack, Malice, acting, altered, sending
+from troth.chain.ledger import ReadBranch
 from troth.crypto import vrf
 from troth.protocols.biscotti.ledger.block import read_block, seal_block
-from troth.protocols.biscotti.ledger.chain import model_digest
+from troth.protocols.biscotti.ledger.head import model_digest
 from troth.protocols.biscotti.ledger.lottery import next_seed
 from troth.protocols.biscotti.messages import Proposal, SetQuorum, SetVote, SumSet, Vote
 from troth.protocols.biscotti.texts import SET_VOTE, SUM_SET, set_digest, set_text
-from troth.roles.effects import Effect, KeptLine, Receive, Send
+from troth.roles.effects import Access, Effect, Receive, Send
 
 # ------------------------------------------------------------------ the set U
 
@@ -125,8 +126,8 @@ def _old_block(malice: Malice, effect: Send) -> Generator[Effect[Any], Any, None
     if head.height == 0:
         yield effect
         return
-    (below,) = yield KeptLine(head.hash, head.height - 1, 0)
-    yield Send(effect.to, altered(effect.message, block=below.block.data))
+    (below,) = yield Access(ReadBranch(head.hash, head.height - 1, 0))
+    yield Send(effect.to, altered(effect.message, block=below.data))
 
 
 old_block = sending(Proposal, _old_block)

@@ -14,10 +14,10 @@ from troth.ids import NodeId
 from troth.protocols.biscotti.hiding.masking import GrantedNoise, MaskUpdate
 from troth.protocols.biscotti.keys import PeerKeys
 from troth.protocols.biscotti.ledger.context import RoundContext
-from troth.protocols.biscotti.ledger.setup import noise_requests, noise_table
+from troth.protocols.biscotti.ledger.initializing import noise_requests, noise_table
 from troth.protocols.biscotti.messages import Masked, NoiseUse
 from troth.protocols.biscotti.setting import Setting
-from troth.protocols.biscotti.texts import MASKED, masked_text, seeds_digest
+from troth.protocols.biscotti.texts import MASKED_UPDATE, masked_text, seeds_digest
 from troth.roles.effects import Effect, Perform, Send
 
 Wish = Callable[[Malice, NodeId, int], int | None]
@@ -39,7 +39,7 @@ def naming(wish: Wish) -> Attack:
             uses = tuple(_shown(malice, given) for given in effect.message.noise)
             changed = altered(effect.message, noise=uses)
             text = masked_text(malice.context, changed)
-            return [Send(effect.to, altered(changed, signature=malice.sign(MASKED, text)))]
+            return [Send(effect.to, altered(changed, signature=malice.sign(MASKED_UPDATE, text)))]
         return None
 
     return acting(instead)

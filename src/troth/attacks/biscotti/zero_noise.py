@@ -22,9 +22,9 @@ from troth.crypto.seeded_bits import SeededBits
 from troth.ids import NodeId, PartyId, Round
 from troth.protocols.biscotti.hiding.masking import MaskedUpdate, MaskUpdate
 from troth.protocols.biscotti.keys import PeerKeys
-from troth.protocols.biscotti.ledger.setup import entry_of, make_genesis, noise_root
+from troth.protocols.biscotti.ledger.initializing import entry_of, make_genesis, noise_root
+from troth.protocols.biscotti.members import Members
 from troth.protocols.biscotti.messages import NoiseGrant, NoNoise
-from troth.protocols.biscotti.roles import Members
 from troth.protocols.biscotti.setting import Setting
 from troth.roles.effects import Effect, Perform, Send
 from troth.wire import Float32s

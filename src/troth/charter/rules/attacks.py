@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from troth.attacks.registry import own_attacks
 from troth.attacks.spec import RandomData, UpdateAttack
-from troth.charter.rules.common import attackers, classes, party_names, sends_messages, tag
+from troth.charter.rules.common import attackers, classes, party_names, sends_messages
 from troth.charter.scenario import Scenario
 from troth.errors import CharterError
+from troth.specification import tag
 
 _ANY_LABEL = 2**63
 

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from troth.attacks.spec import Attack
 from troth.charter.charter import Charter
-from troth.charter.facts import FACTS, Facts
 from troth.charter.scenario import Scenario
+from troth.data.known import KNOWN, KnownSet
 from troth.data.spec import FileData, NamedData
 from troth.ids import PartyId, party_id
-from troth.protocols.biscotti.parameters import Biscotti
-from troth.protocols.centralised.parameters import Centralised
-from troth.protocols.dssgd.parameters import DSSGD
-from troth.protocols.federated.parameters import Federated
-from troth.protocols.standalone.parameters import Standalone
-from troth.protocols.tormentor.parameters import Tormentor
-from troth.specification import Table
-
-
-def tag(table: Table) -> str:
-    """What a file calls this kind of table: `multi_krum`."""
-    return str(table.__struct_config__.tag)
+from troth.protocols.lookup import protocol_of
 
 
 def party_names(scenario: Scenario) -> list[PartyId]:
@@ -43,54 +32,22 @@ def coordinator(charter: Charter) -> str | None:
 
 def coordinators(charter: Charter) -> tuple[str, ...]:
     """The names of all nodes that are no parties; a run cannot end without any of them."""
-    match charter.protocol:
-        case Federated() | DSSGD():
-            return ("server",)
-        case Tormentor():
-            return ("broker", "curator")
-        case Centralised():
-            return ("trainer",)
-        case Standalone() | Biscotti():
-            return ()
+    return protocol_of(charter.protocol).coordinators
 
 
 def parties_are_nodes(charter: Charter) -> bool:
-    """Whether parties do anything during a run; with `centralised` they only hand data over."""
-    return not isinstance(charter.protocol, Centralised)
+    """Whether parties do anything during a run, or only hand their data over."""
+    return protocol_of(charter.protocol).parties_are_nodes
 
 
 def sends_messages(charter: Charter) -> bool:
     """Whether nodes say anything to each other."""
-    return isinstance(charter.protocol, Federated | DSSGD | Tormentor | Biscotti)
-
-
-def asked(protocol: Federated, admitted: int) -> int:
-    """Parties asked in a round: a share of those admitted, rounded half up, at least one."""
-    return max(1, int(protocol.participation * admitted + 0.5))
+    return protocol_of(charter.protocol).sends_messages
 
 
 def cost_labels(charter: Charter) -> list[str]:
     """What cost models call the computations of the protocol's roles."""
-    match charter.protocol:
-        case Federated():
-            return ["local_update", "aggregate"]
-        case Tormentor():
-            return ["local_update", "private_update", "solve_puzzle", "verify_update", "evaluate"]
-        case Biscotti():
-            return [
-                "local_update",
-                "mask_update",
-                "check_masked",
-                "select_updates",
-                "deal_shares",
-                "check_shares",
-                "sum_shares",
-                "open_sum",
-                "check_opening",
-                "verify_block",
-            ]
-        case _:
-            return ["local_update"]
+    return list(protocol_of(charter.protocol).labels)
 
 
 def attackers(attack: Attack, count: int) -> int:
@@ -104,10 +61,10 @@ def attackers(attack: Attack, count: int) -> int:
     return attackers_wanted(attack.fraction, count)
 
 
-def facts(charter: Charter) -> Facts | None:
+def facts(charter: Charter) -> KnownSet | None:
     """What is known of the data without loading them."""
     data = charter.task.data
-    return FACTS[data.name] if isinstance(data, NamedData) else None
+    return KNOWN[data.name] if isinstance(data, NamedData) else None
 
 
 def classes(charter: Charter) -> int | None:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from troth.charter.keys import Key, dotted
 from troth.charter.rules.common import (
     admitted,
-    asked,
     coordinators,
     parties_are_nodes,
     party_names,
@@ -15,8 +14,6 @@ from troth.charter.rules.common import (
 from troth.charter.scenario import Scenario
 from troth.errors import CharterError
 from troth.privacy.spec import NoPrivacy
-from troth.protocols.federated.parameters import Federated
-from troth.robustness.spec import Mean
 
 
 def _named_nodes(scenario: Scenario) -> Iterator[tuple[Key, str]]:
@@ -86,69 +83,4 @@ def _names_are_said_once(scenario: Scenario) -> None:
                 )
 
 
-def _somebody_is_asked(scenario: Scenario) -> None:
-    protocol, count = scenario.charter.protocol, len(admitted(scenario))
-    if isinstance(protocol, Federated) and protocol.participation * count < 1:
-        raise CharterError(
-            f"of {count} parties is less than one party",
-            key="protocol.participation",
-            value=protocol.participation,
-            hint=f"raise it to at least {1 / count:g}, or raise parties.count",
-        )
-
-
-def _enough_can_answer(scenario: Scenario) -> None:
-    protocol, count = scenario.charter.protocol, len(admitted(scenario))
-    if not isinstance(protocol, Federated) or protocol.at_least is None:
-        return
-    most = asked(protocol, count)
-    if protocol.at_least > most:
-        raise CharterError(
-            f"is more than the {most} parties asked in a round",
-            key="protocol.at_least",
-            value=protocol.at_least,
-            hint="lower at_least, or raise protocol.participation or parties.count",
-        )
-
-
-def _rule_works_with_so_many(scenario: Scenario) -> None:
-    protocol, count = scenario.charter.protocol, len(admitted(scenario))
-    if not isinstance(protocol, Federated):
-        return
-    # Imported here: it comes with numerical code, and `troth --help` reads this module.
-    from troth.robustness.bounds import check_aggregation
-
-    prefix = "protocol.aggregation"
-    most = asked(protocol, count)
-    try:
-        check_aggregation(protocol.aggregation, most, prefix)
-    except CharterError as error:
-        raise CharterError(
-            f"{error.problem} (parties asked in a round: {most})",
-            key=error.key or prefix,
-            value=... if error.key is None or error.value is None else error.value,
-            hint=error.hint,
-        ) from None
-    least = protocol.at_least or (1 if protocol.deadline_s is not None else most)
-    if least == most or isinstance(protocol.aggregation, Mean):
-        return
-    try:
-        check_aggregation(protocol.aggregation, least, prefix)
-    except CharterError as error:
-        why = "" if protocol.at_least else ": absent, it is 1 where there is a deadline"
-        raise CharterError(
-            f"lets a round end with {least} of {most} updates, too few for the rule{why}; "
-            f"{error.key or prefix} {error.problem}",
-            key="protocol.at_least",
-            value=... if protocol.at_least is None else protocol.at_least,
-            hint="raise at_least until the rule works with that many updates",
-        ) from None
-
-
-RULES = (
-    _names_exist,
-    _names_are_said_once,
-    _somebody_is_asked,
-    _enough_can_answer,
-    _rule_works_with_so_many,
-)
+RULES = (_names_exist, _names_are_said_once)

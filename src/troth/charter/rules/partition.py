@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from troth.charter.rules.common import classes, facts, tag, training_rows
+from troth.charter.rules.common import classes, facts, training_rows
 from troth.charter.scenario import Scenario
 from troth.data.spec import (
     AsGiven,
@@ -16,6 +16,7 @@ from troth.data.spec import (
     RandomSizes,
 )
 from troth.errors import CharterError
+from troth.specification import tag
 
 
 def _rows_suffice(scenario: Scenario) -> None:

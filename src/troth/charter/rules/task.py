@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 from troth.charter.charter import Charter
-from troth.charter.rules.common import classes, facts, tag
+from troth.charter.rules.common import classes, facts
 from troth.data.spec import FileData, NamedData
 from troth.errors import CharterError
-from troth.learning.spec import Linear, Logistic, ShokriCNN, Softmax
+from troth.learning.checks import check_classes, check_images, check_loss, check_model
+from troth.learning.spec import ShokriCNN
 
 
 def _model_is_for_this_kind(charter: Charter) -> None:
-    task = charter.task
-    if task.kind == "regression" and isinstance(task.model, Logistic | Softmax):
-        raise CharterError(
-            'is a model for classification, but task.kind = "regression"',
-            key="task.model.name",
-            value=tag(task.model),
-            hint='take model = "linear", or an mlp',
-        )
-    if task.kind == "classification" and isinstance(task.model, Linear):
-        raise CharterError(
-            'is a model for regression, but task.kind = "classification"',
-            key="task.model.name",
-            value="linear",
-            hint='take model = "logistic" for two classes, or "softmax"',
-        )
+    check_model(charter.task.model, charter.task.kind)
 
 
 def _loss_is_for_this_kind(charter: Charter) -> None:
-    if charter.task.kind == "regression" and charter.task.loss == "cross_entropy":
-        raise CharterError(
-            'needs classes, but task.kind = "regression"',
-            key="task.loss",
-            value="cross_entropy",
-            hint='remove loss, or set it to "squared"',
-        )
+    check_loss(charter.task.loss, charter.task.kind)
 
 
 def _data_are_of_this_kind(charter: Charter) -> None:
@@ -49,27 +30,16 @@ def _data_are_of_this_kind(charter: Charter) -> None:
         )
 
 
-def _logistic_has_two_classes(charter: Charter) -> None:
+def _model_has_as_many_classes(charter: Charter) -> None:
     count = classes(charter)
-    if isinstance(charter.task.model, Logistic) and count is not None and count != 2:
-        raise CharterError(
-            f"tells 2 classes apart, but the data have {count}",
-            key="task.model.name",
-            value="logistic",
-            hint='take model = "softmax"',
-        )
+    if count is not None:
+        check_classes(charter.task.model, count)
 
 
 def _convolution_has_images(charter: Charter) -> None:
     known = facts(charter)
-    if isinstance(charter.task.model, ShokriCNN) and known is not None and not known.is_image:
-        assert isinstance(charter.task.data, NamedData)
-        raise CharterError(
-            f"needs images, and those of {charter.task.data.name} are rows of a table",
-            key="task.model.name",
-            value="shokri_cnn",
-            hint='take model = "shokri_mlp"',
-        )
+    if isinstance(charter.task.model, ShokriCNN) and known is not None:
+        check_images(known.shape)
 
 
 def _schema_suits_the_task(charter: Charter) -> None:
@@ -96,7 +66,7 @@ RULES = (
     _model_is_for_this_kind,
     _loss_is_for_this_kind,
     _data_are_of_this_kind,
-    _logistic_has_two_classes,
+    _model_has_as_many_classes,
     _convolution_has_images,
     _schema_suits_the_task,
 )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from troth.charter.rules.common import admitted, asked, coordinators, sends_messages, tag
+from troth.charter.rules.common import admitted, coordinators, sends_messages
 from troth.charter.rules.world import least_delay_s
 from troth.charter.scenario import Scenario
 from troth.charter.world import FixedCost
 from troth.errors import CharterError
-from troth.protocols.biscotti.parameters import Biscotti
-from troth.protocols.dssgd.parameters import DSSGD
-from troth.protocols.federated.parameters import Federated
-from troth.protocols.tormentor.parameters import Tormentor
+from troth.protocols.lookup import protocol_of
+from troth.protocols.protocol import Waiting
+from troth.specification import tag
 
-_UPDATE = "local_update"
-"""What cost models call a party's training."""
+
+def _waiting(scenario: Scenario) -> Waiting | None:
+    protocol = scenario.charter.protocol
+    return protocol_of(protocol).waits(protocol, len(admitted(scenario)))
 
 
 def _messages_arrive(scenario: Scenario) -> None:
@@ -46,23 +47,27 @@ def _who_must_finish_comes_back(scenario: Scenario) -> None:
 
 def _lost_answers_are_not_awaited(scenario: Scenario) -> None:
     """Whatever may keep an answer from coming asks for a deadline."""
-    protocol = scenario.charter.protocol
-    if not isinstance(protocol, Federated | DSSGD | Tormentor) or protocol.deadline_s is not None:
+    waiting = _waiting(scenario)
+    if waiting is None or waiting.seconds is not None:
         return
-    cause = _cause_of_loss(scenario)
+    cause = _cause_of_loss(scenario, waiting.spare)
     if cause is not None:
         key, value = cause
         raise CharterError(
-            f'may keep a message from arriving, for which protocol = "{tag(protocol)}" would wait '
-            "for ever",
+            "may keep a message from arriving, for which protocol = "
+            f'"{tag(scenario.charter.protocol)}" would wait for ever',
             key=key,
             value=value,
-            hint="set protocol.deadline_s to the seconds after which to go on",
+            hint=f"set protocol.{waiting.key} to the seconds after which to go on",
         )
 
 
-def _cause_of_loss(scenario: Scenario) -> tuple[str, object] | None:
-    """The key of what loses messages so that waiting may never end, and its value if short."""
+def _cause_of_loss(scenario: Scenario, spare: int) -> tuple[str, object] | None:
+    """The key of what loses messages so that waiting may never end, and its value if short.
+
+    Args:
+      spare: answers that a round can do without.
+    """
     network, churn = scenario.network, scenario.churn
     if network.loss > 0:
         return "network.loss", network.loss
@@ -74,27 +79,15 @@ def _cause_of_loss(scenario: Scenario) -> tuple[str, object] | None:
     if any(crash.node in coordinators(scenario.charter) for crash in crashes):
         return "faults.crashes", ...
     away = {crash.node for crash in crashes} | {absence.party for absence in absences}
-    if away and len(away) > _spare(scenario):
+    if away and len(away) > spare:
         return ("faults.crashes" if crashes else "churn.absences"), ...
     return None
 
 
-def _spare(scenario: Scenario) -> int:
-    """Answers that a round can do without."""
-    protocol = scenario.charter.protocol
-    if not isinstance(protocol, Federated) or protocol.at_least is None:
-        return 0
-    return asked(protocol, len(admitted(scenario))) - protocol.at_least
-
-
 def _deadline_leaves_time(scenario: Scenario) -> None:
     """The quickest answer takes two messages, and training in between if that is charged."""
-    protocol, network, cost = scenario.charter.protocol, scenario.network, scenario.cost
-    if isinstance(protocol, Biscotti):
-        key, given_s = "phase_s", protocol.phase_s
-    elif isinstance(protocol, Federated | DSSGD | Tormentor) and protocol.deadline_s is not None:
-        key, given_s = "deadline_s", protocol.deadline_s
-    else:
+    waiting, network, cost = _waiting(scenario), scenario.network, scenario.cost
+    if waiting is None or waiting.seconds is None:
         return
     # A party's own latency counts instead of the common one, which then may concern nobody.
     latencies = list(network.latency_of.values())
@@ -102,14 +95,14 @@ def _deadline_leaves_time(scenario: Scenario) -> None:
         latencies.append(network.latency)
     least_s = 2 * min(least_delay_s(latency) for latency in latencies)
     training_s = 0.0
-    if isinstance(cost, FixedCost) and isinstance(protocol, Federated):
-        training_s = cost.seconds.get(_UPDATE, cost.otherwise_s)
-    if least_s + training_s > 0 and given_s <= least_s + training_s:
+    if isinstance(cost, FixedCost):
+        training_s = sum(cost.seconds.get(each, cost.otherwise_s) for each in waiting.computations)
+    if least_s + training_s > 0 and waiting.seconds <= least_s + training_s:
         charged = f" and {training_s:g} s of training" if training_s else ""
         raise CharterError(
             f"is too short for any answer: two messages take at least {least_s:g} s{charged}",
-            key=f"protocol.{key}",
-            value=given_s,
+            key=f"protocol.{waiting.key}",
+            value=waiting.seconds,
             hint=f"raise it well above {least_s + training_s:g}, or lower network.latency",
         )
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from troth.charter.keys import dotted
-from troth.charter.rules.common import cost_labels, parties_are_nodes, sends_messages, tag
+from troth.charter.rules.common import cost_labels, parties_are_nodes, sends_messages
 from troth.charter.scenario import Scenario
 from troth.charter.words import listing
-from troth.charter.world import Churn, FixedCost, LatencySpec, Network, Puzzles
+from troth.charter.world import Churn, FixedCost, LatencySpec, Network
 from troth.errors import CharterError
-from troth.protocols.tormentor.parameters import Tormentor
+from troth.specification import tag
 
 
 def _network_carries_something(scenario: Scenario) -> None:
@@ -31,8 +31,9 @@ def _network_carries_something(scenario: Scenario) -> None:
 def _parties_can_be_away(scenario: Scenario) -> None:
     if parties_are_nodes(scenario.charter) or scenario.churn == Churn():
         return
+    name = tag(scenario.charter.protocol)
     raise CharterError(
-        'has no effect: with protocol = "centralised" parties only hand over their data',
+        f'has no effect: with protocol = "{name}" parties only hand over their data',
         key="churn",
         hint="remove it, or choose another protocol",
     )
@@ -74,15 +75,6 @@ def _costs_are_of_something(scenario: Scenario) -> None:
             )
 
 
-def _somebody_solves_puzzles(scenario: Scenario) -> None:
-    if scenario.puzzles != Puzzles() and not isinstance(scenario.charter.protocol, Tormentor):
-        raise CharterError(
-            f'has no effect: protocol = "{tag(scenario.charter.protocol)}" has no puzzles',
-            key="puzzles",
-            hint="remove it",
-        )
-
-
 def _workers_have_processes(scenario: Scenario) -> None:
     engine = scenario.engine
     if engine.workers is not None and engine.name != "processes":
@@ -108,6 +100,5 @@ RULES = (
     _reordering_has_delays,
     _absences_end_after_they_begin,
     _costs_are_of_something,
-    _somebody_solves_puzzles,
     _workers_have_processes,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from troth.data.examples import DataSet, Examples
-from troth.data.spec import Column
+from troth.data.spec import Column, category
 from troth.data.tables import TableFile, categories, encode, parse_csv, text
 
 NAMES = (
@@ -21,39 +21,35 @@ _LOG_MAXIMUM = 11.52
 """Just above ln(1 + 99,999), the cap on capital gain."""
 
 
-def _category(name: str, *values: str) -> Column:
-    return Column(name=name, kind="category", values=list(values))
-
-
 COLUMNS = (
     Column(name="age", minimum=0, maximum=100),
     Column(name="education-num", minimum=1, maximum=16),
     Column(name="capital-gain", minimum=0, maximum=_LOG_MAXIMUM),
     Column(name="capital-loss", minimum=0, maximum=_LOG_MAXIMUM),
     Column(name="hours-per-week", minimum=0, maximum=100),
-    _category(
+    category(
         "workclass", "Federal-gov", "Local-gov", "Never-worked", "Private", "Self-emp-inc",
         "Self-emp-not-inc", "State-gov", "Without-pay", MISSING,
     ),
-    _category(
+    category(
         "marital-status", "Divorced", "Married-AF-spouse", "Married-civ-spouse",
         "Married-spouse-absent", "Never-married", "Separated", "Widowed",
     ),
-    _category(
+    category(
         "occupation", "Adm-clerical", "Armed-Forces", "Craft-repair", "Exec-managerial",
         "Farming-fishing", "Handlers-cleaners", "Machine-op-inspct", "Other-service",
         "Priv-house-serv", "Prof-specialty", "Protective-serv", "Sales", "Tech-support",
         "Transport-moving", MISSING,
     ),
-    _category(
+    category(
         "relationship", "Husband", "Not-in-family", "Other-relative", "Own-child", "Unmarried",
         "Wife",
     ),
-    _category(
+    category(
         "race", "Amer-Indian-Eskimo", "Asian-Pac-Islander", "Black", "Other", "White",
     ),
-    _category("sex", "Female", "Male"),
-    _category(
+    category("sex", "Female", "Male"),
+    category(
         "native-country", "Cambodia", "Canada", "China", "Columbia", "Cuba", "Dominican-Republic",
         "Ecuador", "El-Salvador", "England", "France", "Germany", "Greece", "Guatemala", "Haiti",
         "Holand-Netherlands", "Honduras", "Hong", "Hungary", "India", "Iran", "Ireland", "Italy",

@@ -6,7 +6,7 @@ import numpy as np
 
 from troth.data.examples import DataSet, Examples
 from troth.data.spec import Column
-from troth.data.split import FIXED, split_rows
+from troth.data.split import fixed_split
 from troth.data.tables import categories, encode, parse_csv
 
 TEST_SHARE = 0.3
@@ -48,8 +48,7 @@ def read(clients: bytes) -> DataSet:
             "MARRIAGE": table.frame["MARRIAGE"].cast(int).to_numpy(),
         },
     )
-    train_rows, test_rows = split_rows(len(rows), TEST_SHARE, FIXED.child("credit"))
-    train, test = rows.take(train_rows), rows.take(test_rows)
+    train, test = fixed_split(rows, TEST_SHARE, "credit")
     defaults = float(np.mean(train.y_N))
     return DataSet(
         name="credit",

@@ -9,12 +9,12 @@ from __future__ import annotations
 import polars as pl
 
 from troth.data.examples import DataSet, Examples
-from troth.data.spec import Column
-from troth.data.split import FIXED, split_groups
+from troth.data.spec import Column, category
+from troth.data.split import fixed_split
 from troth.data.tables import TableFile, categories, encode, groups, parse_csv, text
 
 TEST_SHARE = 0.2
-"""Of the patients."""
+"""Share of the patients whose stays are for testing."""
 
 GONE = ("11", "13", "14", "19", "20", "21")
 """Discharge dispositions after which nobody is readmitted: death and hospice."""
@@ -37,32 +37,28 @@ _DRUGS = (
 """Without `examide` and `citoglipton`, which nobody was given."""
 
 
-def _category(name: str, *values: str) -> Column:
-    return Column(name=name, kind="category", values=list(values))
-
-
 COLUMNS = (
-    _category("race", "AfricanAmerican", "Asian", "Caucasian", "Hispanic", "Other", _MISSING),
-    _category("gender", "Female", "Male", "Unknown/Invalid"),
+    category("race", "AfricanAmerican", "Asian", "Caucasian", "Hispanic", "Other", _MISSING),
+    category("gender", "Female", "Male", "Unknown/Invalid"),
     Column(name="age", minimum=0, maximum=9),
-    _category("admission_type_id", *map(str, range(1, 9))),
-    _category("discharged", "home", "home care", "nursing facility", _OTHER),
-    _category("admitted_from", "emergency room", "referral", _OTHER),
+    category("admission_type_id", *map(str, range(1, 9))),
+    category("discharged", "home", "home care", "nursing facility", _OTHER),
+    category("admitted_from", "emergency room", "referral", _OTHER),
     Column(name="time_in_hospital", minimum=1, maximum=14),
-    _category("specialty", *_SPECIALTIES, "Surgery", _OTHER, _MISSING),
+    category("specialty", *_SPECIALTIES, "Surgery", _OTHER, _MISSING),
     Column(name="num_lab_procedures", minimum=0, maximum=132),
     Column(name="num_procedures", minimum=0, maximum=6),
     Column(name="num_medications", minimum=0, maximum=81),
     Column(name="number_outpatient", minimum=0, maximum=42),
     Column(name="number_emergency", minimum=0, maximum=76),
     Column(name="number_inpatient", minimum=0, maximum=21),
-    *(_category(f"diag_{place}", *_DIAGNOSES) for place in (1, 2, 3)),
+    *(category(f"diag_{place}", *_DIAGNOSES) for place in (1, 2, 3)),
     Column(name="number_diagnoses", minimum=1, maximum=16),
-    _category("max_glu_serum", "None", "Norm", ">200", ">300"),
-    _category("A1Cresult", "None", "Norm", ">7", ">8"),
-    *(_category(drug, "No", "Down", "Steady", "Up") for drug in _DRUGS),
-    _category("change", "No", "Ch"),
-    _category("diabetesMed", "No", "Yes"),
+    category("max_glu_serum", "None", "Norm", ">200", ">300"),
+    category("A1Cresult", "None", "Norm", ">7", ">8"),
+    *(category(drug, "No", "Down", "Steady", "Up") for drug in _DRUGS),
+    category("change", "No", "Ch"),
+    category("diabetesMed", "No", "Yes"),
 )
 _READ = (
     "patient_nbr", "discharge_disposition_id", "admission_source_id", "medical_specialty",
@@ -90,9 +86,7 @@ def read(stays: bytes) -> DataSet:
         group_N=groups(raw, "patient_nbr"),
         columns={name: text(raw, name) for name in _TO_DEAL_BY},
     )
-    assert rows.group_N is not None
-    train_rows, test_rows = split_groups(rows.group_N, TEST_SHARE, FIXED.child("hospital"))
-    train, test = rows.take(train_rows), rows.take(test_rows)
+    train, test = fixed_split(rows, TEST_SHARE, "hospital")
     return DataSet(
         name="hospital",
         task="classification",

@@ -44,15 +44,9 @@ def _examples(images: bytes, labels: bytes, part: str) -> Examples:
     pixels = _idx(images, _IMAGES_MAGIC, f"{part}-images", trailing=(SIDE, SIDE))
     digits_N = _idx(labels, _LABELS_MAGIC, f"{part}-labels", trailing=())
     if len(pixels) != len(digits_N):
-        raise DataError(
-            f"mnist/{part}: {len(pixels)} images but {len(digits_N)} labels",
-            hint="fetch it again: troth data fetch mnist",
-        )
+        raise _damaged(f"{part}: {len(pixels)} images but {len(digits_N)} labels")
     if digits_N.max(initial=0) > 9:
-        raise DataError(
-            f"mnist/{part}: label {digits_N.max()} is above 9",
-            hint="fetch it again: troth data fetch mnist",
-        )
+        raise _damaged(f"{part}: label {digits_N.max()} is above 9")
     x_NF = pixels.reshape(len(pixels), SIDE * SIDE).astype(np.float32)
     x_NF /= np.float32(255)
     return Examples(x_NF=x_NF, y_N=digits_N.astype(np.int64))
@@ -64,22 +58,22 @@ def _idx(
     """The array of an IDX file: a big-endian magic number and sizes, then bytes. Not copied."""
     header = struct.Struct(f">{2 + len(trailing)}I")
     if len(content) < header.size:
-        raise DataError(
-            f"mnist/{name}: {len(content)} bytes are too few for an IDX header of {header.size}",
-            hint="fetch it again: troth data fetch mnist",
+        raise _damaged(
+            f"{name}: {len(content)} bytes are too few for an IDX header of {header.size}"
         )
     found_magic, count, *sizes = header.unpack_from(content)
     if found_magic != magic or tuple(sizes) != trailing:
-        raise DataError(
-            f"mnist/{name}: magic {found_magic} and sizes {sizes}, "
-            f"expected {magic} and {list(trailing)}",
-            hint="fetch it again: troth data fetch mnist",
+        raise _damaged(
+            f"{name}: magic {found_magic} and sizes {sizes}, expected {magic} and {list(trailing)}"
         )
     expected_bytes = header.size + count * int(np.prod(trailing, dtype=np.int64))
     if len(content) != expected_bytes or count == 0:
-        raise DataError(
-            f"mnist/{name}: {len(content)} bytes, but its header says {count} items, "
-            f"{expected_bytes} bytes",
-            hint="fetch it again: troth data fetch mnist",
+        raise _damaged(
+            f"{name}: {len(content)} bytes, but its header says {count} items, "
+            f"{expected_bytes} bytes"
         )
     return np.frombuffer(content, dtype=np.uint8, offset=header.size).reshape(count, *trailing)
+
+
+def _damaged(problem: str) -> DataError:
+    return DataError(f"mnist/{problem}", hint="fetch it again: troth data fetch mnist")

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from troth.data.examples import DataSet, Examples
-from troth.data.spec import Column
-from troth.data.split import FIXED, split_rows
+from troth.data.spec import Column, category
+from troth.data.split import fixed_split
 from troth.data.tables import TableFile, encode, numbers, parse_csv, text
 
 TEST_SHARE = 0.2
@@ -21,25 +21,21 @@ MAXIMUM_INCOME = 1_200_000.0
 """Dollars a year: above the survey's top code."""
 
 
-def _category(name: str, *values: str) -> Column:
-    return Column(name=name, kind="category", values=list(values))
-
-
 COLUMNS = (
     Column(name="AGEP", minimum=0, maximum=99),
     Column(name="SCHL", minimum=1, maximum=24),
     Column(name="WKHP", minimum=0, maximum=99),
-    _category("WKW", "1", "2", "3", "4", "5", "6"),
-    _category("SEX", "1", "2"),
-    _category("MAR", "1", "2", "3", "4", "5"),
-    _category("RAC1P", "1", "2", "3", "4", "5", "6", "7", "8", "9"),
-    _category("HISPANIC", "no", "yes"),
-    _category("NATIVITY", "1", "2"),
-    _category("DIS", "1", "2"),
-    _category("PRIVCOV", "1", "2"),
-    _category("ESR", "1", "2", "3", "4", "5", "6"),
-    _category("COW", "1", "2", "3", "4", "5", "6", "7", "8", "9"),
-    _category("SCIENGP", "none", "1", "2"),
+    category("WKW", "1", "2", "3", "4", "5", "6"),
+    category("SEX", "1", "2"),
+    category("MAR", "1", "2", "3", "4", "5"),
+    category("RAC1P", "1", "2", "3", "4", "5", "6", "7", "8", "9"),
+    category("HISPANIC", "no", "yes"),
+    category("NATIVITY", "1", "2"),
+    category("DIS", "1", "2"),
+    category("PRIVCOV", "1", "2"),
+    category("ESR", "1", "2", "3", "4", "5", "6"),
+    category("COW", "1", "2", "3", "4", "5", "6", "7", "8", "9"),
+    category("SCIENGP", "none", "1", "2"),
 )
 """Codes as in the Bureau's dictionary; SCHL, years of schooling by grade, is in order and stays a
 number. Nothing here is part of PINCP or derived from income (WAGP, PERNP, INTP, SSP, POVPIP)."""
@@ -76,8 +72,7 @@ def read(persons: bytes) -> DataSet:
         y_N=(np.log(income_N) / math.log(MAXIMUM_INCOME)).astype(np.float32),
         columns={"ST": text(kept, "ST")},
     )
-    train_rows, test_rows = split_rows(len(rows), TEST_SHARE, FIXED.child("us-census"))
-    train, test = rows.take(train_rows), rows.take(test_rows)
+    train, test = fixed_split(rows, TEST_SHARE, "us-census")
     return DataSet(
         name="us-census",
         task="regression",

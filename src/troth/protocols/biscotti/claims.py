@@ -1,5 +1,5 @@
-"""What `biscotti` promises under faults and attacks, as a witness of all that honest peers compute,
-say and keep.
+"""What `biscotti` promises under faults and attacks, checked by a witness of all that honest peers
+compute, say and keep.
 
 The witness stands between the honest peers' roles and their world, and outlives them: what a peer
 did before a crash has to agree with what it does after. What it checks it works out by itself, from
@@ -29,9 +29,11 @@ from typing import Any
 
 import numpy as np
 
+from troth.chain.block import VerifiedBlock
+from troth.chain.ledger import KeepBlock
 from troth.crypto import signatures
+from troth.crypto.digest import DIGEST_BYTES
 from troth.crypto.group import POINT_BYTES
-from troth.crypto.puzzles import DIGEST_BYTES
 from troth.errors import PeerError
 from troth.ids import NodeId
 from troth.protocols.biscotti.hiding.dealing import SumShares
@@ -42,10 +44,11 @@ from troth.protocols.biscotti.ledger.block import (
     Block,
     CertifiedBlock,
     Contribution,
+    read_kept,
     signed_list,
 )
-from troth.protocols.biscotti.ledger.chain import Head
 from troth.protocols.biscotti.ledger.context import RoundContext
+from troth.protocols.biscotti.ledger.head import Head
 from troth.protocols.biscotti.ledger.link import signers_of
 from troth.protocols.biscotti.messages import (
     Accepted,
@@ -61,20 +64,20 @@ from troth.protocols.biscotti.messages import (
 )
 from troth.protocols.biscotti.roles import Plan
 from troth.protocols.biscotti.state import PeerState
-from troth.roles.effects import Effect, Keep, Perform, Received, Save, Send
+from troth.roles.effects import Access, Effect, Perform, Received, Save, Send
 from troth.roles.interception import intercept
 from troth.roles.messages import RoundMessage
 from troth.roles.node import Node, Role
 from troth.wire import Codec, Float32s, Int64s
 
 ONCE = (Masked, Accepted, Held, SumSet, SumShare, Proposal, Endorsement, Shares, RandomRows)
-"""What an honest peer says once in a round."""
+"""The messages of which an honest peer sends only one in a round, to whomever."""
 
 _CODEC = Codec(ONCE)
 
 
 class Witness:
-    """Checks whatever the honest peers of a run do.
+    """Checks everything that the honest peers of a run do.
 
     Raises `AssertionError`, out of a peer's role, as soon as a promise is broken.
 
@@ -88,17 +91,18 @@ class Witness:
         self.honest = frozenset(honest)
         first = self.rules.first(plan.initial_D)
         self.heads: dict[bytes, Head] = {first.hash: first}
-        """The chain after each block that an honest peer has kept."""
+        """Where the chain stands after each block that an honest peer has kept, by hash."""
         self.certified: dict[bytes, CertifiedBlock] = {}
-        """All of these that are certified, by hash."""
+        """The certified blocks among these, by hash."""
         self._minted: dict[bytes, int] = {first.hash: 0}
-        """What blocks up to each say that they have added to all stake."""
+        """How much the blocks up to each say that they have added to all stake, by hash."""
         self.grounds: dict[NodeId, Head] = {}
-        """What each peer's last round stands on."""
+        """Where the chain stood before the last round that each peer has begun."""
         self.dealt: dict[tuple[int, NodeId], dict[int, Shares]] = defaultdict(dict)
-        """What each honest contributor has dealt in a round, by the aggregators' numbers."""
+        """The shares that each honest contributor has dealt in a round, by (round, contributor) and
+        the aggregators' numbers."""
         self.openings: dict[bytes, Int64s] = {}
-        """Honest peers' updates as they were committed to, by id."""
+        """Honest peers' updates as they were committed to, each of shape (D,), by id."""
         self._verdicts: dict[tuple[int, NodeId], frozenset[bytes]] = {}
         self._said: dict[tuple[NodeId, type[RoundMessage], int], bytes] = {}
         self._slots: dict[tuple[NodeId, int, int], NodeId] = {}
@@ -107,7 +111,7 @@ class Witness:
         self._answers: dict[bytes, set[frozenset[NodeId]]] = defaultdict(set)
 
     def watch(self, honest: Role) -> Role:
-        """A peer, watched."""
+        """An honest peer's role, wrapped so that this witness sees all its effects."""
         return partial(self._watched, honest=honest)
 
     async def _watched(self, node: Node, *, honest: Role) -> Float32s | None:
@@ -120,7 +124,7 @@ class Witness:
         match effect:
             case Send(to=to, message=RoundMessage() as message):
                 self._says(peer, to, message)
-            case Keep(block=block):
+            case Access(request=KeepBlock(block=block)):
                 self._keeps(block)
             case Save(state=PeerState() as state):
                 self.grounds[peer] = state.head
@@ -137,7 +141,7 @@ class Witness:
         return value
 
     def corrupt(self, committee: Collection[NodeId]) -> int:
-        """How many of a committee are."""
+        """How many members of a committee are corrupt."""
         return sum(peer not in self.honest for peer in committee)
 
     # ------------------------------------------------------------------ what is said
@@ -168,7 +172,7 @@ class Witness:
     # ------------------------------------------------------------------ sums
 
     def _sums(self, peer: NodeId, request: SumShares) -> None:
-        """An honest aggregator is about to answer for a set U."""
+        """Check the sum that an honest aggregator is about to make over a set U."""
         ground = self.grounds[peer]
         context = self.rules.context(ground.before)
         held = [self._held[peer][share] for share in request.shares]
@@ -188,8 +192,8 @@ class Witness:
             assert len(answers) == 1, f"two sets of round {context.round} are answered"
 
     def _may_have_majority(self, context: RoundContext, update: bytes) -> bool:
-        """Whether enough verifiers can have accepted it: those honest ones who have, and the
-        others."""
+        """Whether enough verifiers can have accepted an update: the honest ones that have, and all
+        corrupt ones."""
         honest = sum(
             update in self._verdicts.get((context.round, verifier), frozenset())
             for verifier in context.verifiers
@@ -202,9 +206,10 @@ class Witness:
 
     # ------------------------------------------------------------------ blocks
 
-    def _keeps(self, block: CertifiedBlock) -> None:
-        if block.hash in self.heads:
+    def _keeps(self, kept: VerifiedBlock) -> None:
+        if kept.hash in self.heads:
             return
+        block = read_kept(kept)
         below = self.heads[block.block.content.previous]
         self.heads[block.hash] = self.rules.follow(below, block)
         if block.certificate is not None:
@@ -225,13 +230,13 @@ class Witness:
         for offence in content.evidence:
             accused = offence.accused
             assert accused not in self.honest, f"{accused} is framed: {offence.kind}"
-        for line in content.contributions:
-            self._is_accepted(context, content, line)
+        for part in content.contributions:
+            self._is_accepted(context, content, part)
         if content.aggregate is not None:
             self._is_the_sum(context, content, content.aggregate)
 
-    def _is_accepted(self, context: RoundContext, block: Block, line: Contribution) -> None:
-        """A majority of the round's verifiers has signed for an update."""
+    def _is_accepted(self, context: RoundContext, block: Block, part: Contribution) -> None:
+        """Check that a majority of the round's verifiers has signed for an update of a block."""
         candidates = _entries(block.candidates)
         accepting = set()
         for verdict in block.verdicts:
@@ -243,21 +248,22 @@ class Witness:
                 signatures.verify(key, VERDICT, text, verdict.signature, signer=verdict.verifier)
             except PeerError:
                 continue
-            if line.update in accepted and verdict.verifier in context.verifiers:
+            if part.update in accepted and verdict.verifier in context.verifiers:
                 accepting.add(verdict.verifier)
         assert 2 * len(accepting) > len(context.verifiers), "an update counts without a majority"
-        assert self._may_have_majority(context, line.update)
-        if line.contributor in self.honest:
-            assert line.update in self.openings, f"{line.contributor} has made no such update"
+        assert self._may_have_majority(context, part.update)
+        if part.contributor in self.honest:
+            assert part.update in self.openings, f"{part.contributor} has made no such update"
 
     def _is_the_sum(self, context: RoundContext, block: Block, aggregate_D: Int64s) -> None:
-        """What honest peers have contributed is in it, and no more than fits into the rest."""
+        """Check that a block's sum holds what its honest contributors have given, and no more of
+        the others than so many updates can come to."""
         assert len(block.contributions) >= context.fewest
         rest_D = aggregate_D.copy()
         others = 0
-        for line in block.contributions:
-            if line.contributor in self.honest:
-                rest_D -= self.openings[line.update]
+        for part in block.contributions:
+            if part.contributor in self.honest:
+                rest_D -= self.openings[part.update]
             else:
                 others += 1
         assert np.abs(rest_D).max() <= others * self.rules.setting.bound, "not the sum"
@@ -265,10 +271,10 @@ class Witness:
     def _stake_is_earned(self, below: Head, block: CertifiedBlock) -> None:
         content, after = block.block.content, self.heads[block.hash].state.stake
         causes = {
-            "contributed": {line.contributor for line in content.contributions},
-            "verified": {line.verifier for line in content.verdicts},
-            "aggregated": {line.aggregator for line in content.acknowledgements},
-            "penalty": {line.accused for line in content.evidence},
+            "contributed": {part.contributor for part in content.contributions},
+            "verified": {part.verifier for part in content.verdicts},
+            "aggregated": {part.aggregator for part in content.acknowledgements},
+            "penalty": {part.accused for part in content.evidence},
         }
         table = below.state.stake.as_dict()
         for change in content.stake_changes:
@@ -289,8 +295,9 @@ class Witness:
         return sorted({height for height in heights if heights.count(height) > 1})
 
     def check_views(self) -> int:
-        """Of everything that honest peers have dealt: any t of the aggregators could have seen the
-        same of any other update. Only in the modelled group, where logarithms are known.
+        """Check, of everything that honest peers have dealt, that any t of the aggregators could
+        have seen the same of another update. Only in the modelled group, where logarithms are
+        known.
 
         Returns:
           How many views were looked at.
@@ -305,10 +312,10 @@ class Witness:
         return looked_at
 
     def check_end(self, models: Mapping[NodeId, Float32s | None]) -> None:
-        """Whoever has ended has the same model as all others: the one of the best chain.
+        """Check, after the run, that every honest peer has ended with the model of the best chain.
 
         Args:
-          models: what honest peers ended with.
+          models: the model that each honest peer ended with, shape (D,); None if it has not ended.
         """
         best = max(self.heads.values(), key=lambda head: (head.preference(), head.height))
         for peer, params_D in models.items():

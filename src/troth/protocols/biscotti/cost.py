@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from math import ceil
-
 import numpy as np
 
+from troth.crypto.digest import DIGEST_BYTES
 from troth.crypto.group import POINT_BYTES
-from troth.crypto.puzzles import DIGEST_BYTES
 from troth.crypto.sharing import SharingScheme
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.block import (
@@ -47,18 +45,24 @@ from troth.wire import Codec, Message
 
 _NAME = NodeId("party-000")
 _BLOCK_HEAD = 512
-"""What a block holds besides its lists and its sum, about."""
+"""About how many bytes a block has besides its lists and its sum."""
 
 
 def messages_per_round(
     protocol: Biscotti, parties: int, dimension: int
 ) -> dict[str, tuple[int, int]]:
-    """Messages and bytes by type, from the codec itself, if as many updates are accepted as the
-    rule keeps and every peer gets the block once."""
+    """How many messages of each type such a round has, and how many bytes all of these have as the
+    codec encodes them: by name of the type, (messages, bytes). As many updates are accepted as the
+    rule keeps, and every peer gets the block once.
+
+    Args:
+      parties: how many peers there are.
+      dimension: D.
+    """
     codec = Codec(MESSAGES)
     one = Round(1)
     v, m = protocol.verifiers, protocol.aggregators
-    r = min(ceil(protocol.sampled * parties), parties - v - m)
+    r = protocol.contributors_drawn(parties)
     byzantine = largest_byzantine(protocol.aggregation, r) or 0
     u = max(0, r - byzantine)
     tau, t = protocol.resolved_quorum, protocol.resolved_tolerated

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, comb
+from math import comb
 
 from troth.errors import CharterError, RoundFailedError
 from troth.ids import NodeId
@@ -24,7 +24,7 @@ from troth.protocols.biscotti.setting import Setting
 
 PROPERTIES: tuple[Property, ...] = ("privacy", "integrity", "liveness", "unmasking")
 UNSERVED = 0.05
-"""Share of requests for noise that may find no slot before a run says so."""
+"""The share of requests for noise that may find no slot left without a run saying so."""
 
 _LARGER_COMMITTEES = {
     "privacy": "raise aggregators, or tolerated with quorum",
@@ -39,8 +39,9 @@ class AdversarialReport:
     """How likely the committees fail while adversaries hold the charter's `adversarial_stake`."""
 
     round: FailureProbabilities
+    """How likely they fail in one round."""
     training: FailureProbabilities
-    """In at least one of all rounds."""
+    """How likely they fail in at least one of all rounds."""
 
 
 def adversarial_report(protocol: Biscotti, table: StakeTable, *, rounds: int) -> AdversarialReport:
@@ -85,7 +86,7 @@ def adversarial_report(protocol: Biscotti, table: StakeTable, *, rounds: int) ->
 def run_notes(
     protocol: Biscotti, training: Training, parties: Sequence[NodeId], setting: Setting
 ) -> tuple[str, ...]:
-    """What whoever reads a run of these parties must know of it; one line each.
+    """What a reader of a run of these parties must know of it, one sentence in each text.
 
     Raises:
       CharterError: as `adversarial_report`.
@@ -105,12 +106,6 @@ def run_notes(
     notes += [_faults(protocol), _sharing(setting), _ledger(protocol), _update(protocol, training)]
     notes += _demand(protocol, len(parties))
     return tuple(notes)
-
-
-def contributors_drawn(protocol: Biscotti, peers: int) -> int:
-    """Peers that are drawn to contribute in a round."""
-    others = peers - protocol.verifiers - protocol.aggregators
-    return max(0, min(ceil(protocol.sampled * peers), others))
 
 
 def _meaning(protocol: Biscotti, name: Property) -> str:
@@ -189,7 +184,7 @@ def _demand(protocol: Biscotti, peers: int) -> list[str]:
     """A warning if peers are likely to be asked for more noise than they have slots."""
     if isinstance(protocol.noise.mask, NoMask):
         return []
-    noise, drawn = protocol.noise, contributors_drawn(protocol, peers)
+    noise, drawn = protocol.noise, protocol.contributors_drawn(peers)
     slots, chance = noise.slots, min(1.0, noise.noisers / (peers - 1))
     asked = drawn * chance
     served = sum(
@@ -206,7 +201,7 @@ def _demand(protocol: Biscotti, peers: int) -> list[str]:
 
 
 def _quorum(protocol: Biscotti) -> int:
-    """Aggregators without whom a round fails."""
+    """How many aggregators have to answer, or a round fails."""
     return max(protocol.resolved_quorum, protocol.aggregators // 2 + 1)
 
 

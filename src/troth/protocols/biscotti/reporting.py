@@ -1,4 +1,4 @@
-"""What a peer says of the rounds that are over."""
+"""How a peer reports the rounds that are over."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from troth.records import Rejection
 from troth.roles.node import Node
 
 MAX_REPORTED_BYTES = 2**62
-"""However many blocks there are to report."""
+"""More bytes than any chain has: all blocks that were not reported yet are read."""
 MAX_REFUSED = 64
-"""Refusals that one report lists."""
+"""The most refusals that one report lists."""
 
 
 @dataclass
@@ -26,28 +26,27 @@ class Reporter:
     """Whether this peer is the one that reports; the others say nothing, as they would say the
     same."""
     reported: Round
-    """The last round that it has reported."""
+    """The last round that this peer has reported."""
     refused: list[Rejection]
-    """What the next report will say was refused."""
+    """Refusals that the next report will list."""
 
     async def report(self) -> None:
-        """Say what became of the rounds up to here: all peers see the same."""
+        """Report all rounds of this peer's chain that were not reported yet. All peers would report
+        the same."""
         if not self.speaks:
             return
         reported = self.reported
         if reported >= self.branch.head.height:
             # As they were on a longer chain that has lost: what was said cannot be taken back.
             return
-        head = await self.branch.head_at(self.branch.line[reported])
+        head = await self.branch.head_at(self.branch.hashes[reported])
         assert head is not None
         refused, self.refused = self.refused, []
         rules = self.branch.rules
-        for block in await self.node.kept_line(
-            self.branch.head.hash, above=reported, most_bytes=MAX_REPORTED_BYTES
-        ):
+        for block in await self.branch.blocks(above=reported, most_bytes=MAX_REPORTED_BYTES):
             head = rules.follow(head, block)
             content = block.block.content
-            accepted = [line.contributor for line in content.contributions]
+            accepted = [part.contributor for part in content.contributions]
             drawn = rules.context(head.recent[-1]).contributors
             await self.node.report(
                 content.round,
@@ -60,8 +59,8 @@ class Reporter:
                         if peer not in accepted
                     ),
                     *(
-                        Rejection(node=line.accused, reason=f"punished for {line.kind}")
-                        for line in content.evidence
+                        Rejection(node=part.accused, reason=f"punished for {part.kind}")
+                        for part in content.evidence
                     ),
                     *refused,
                 ],
@@ -70,7 +69,7 @@ class Reporter:
             self.reported = content.round
 
     def refuse(self, error: PeerError) -> None:
-        """Remember what was refused, and whose it was."""
+        """Remember a message that was refused, and its culprits, for the next report."""
         if len(self.refused) < MAX_REFUSED:
             self.refused += [
                 Rejection(node=culprit, reason=error.message) for culprit in error.culprits

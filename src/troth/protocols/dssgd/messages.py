@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from troth.roles.messages import RoundMessage
-from troth.wire import Float32s, Message, UInt32s
+from troth.roles.messages import RoundMessage, protocol_messages
+from troth.wire import Channel, Float32s, Message, UInt32s
 
 
 class Download(Message, frozen=True):
     """Party to server: which parameters should I take over?"""
+
+    channel = Channel.AUTHENTICATED
 
 
 class Parameters(RoundMessage, frozen=True):
@@ -16,12 +18,16 @@ class Parameters(RoundMessage, frozen=True):
     With theta_d = 1 `indices` is empty and `values` holds all D.
     """
 
+    channel = Channel.AUTHENTICATED
+
     indices: UInt32s
     values: Float32s
 
 
 class Upload(RoundMessage, frozen=True):
     """Party to server: the selected part of its change of the model, for turn `round`."""
+
+    channel = Channel.CONFIDENTIAL
 
     indices: UInt32s
     values: Float32s
@@ -30,11 +36,15 @@ class Upload(RoundMessage, frozen=True):
 class Acknowledged(RoundMessage, frozen=True):
     """Server to party: turn `round` is applied (or was before)."""
 
+    channel = Channel.AUTHENTICATED
+
 
 class Finished(RoundMessage, frozen=True):
     """Server to party: training is over after this round; this is the model."""
 
+    channel = Channel.BROADCAST
+
     params_D: Float32s
 
 
-MESSAGES = (Download, Parameters, Upload, Acknowledged, Finished)
+MESSAGES = protocol_messages(Download, Parameters, Upload, Acknowledged, Finished)

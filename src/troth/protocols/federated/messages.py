@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from troth.roles.messages import RoundMessage
-from troth.wire import Float32s
+from troth.roles.messages import RoundMessage, protocol_messages
+from troth.wire import Channel, Float32s
 
 
 class TrainRequest(RoundMessage, frozen=True):
     """Server to party: train from this model. Asked again, a party answers with the same update."""
+
+    channel = Channel.AUTHENTICATED
 
     params_D: Float32s
 
@@ -18,6 +20,8 @@ class Update(RoundMessage, frozen=True):
     `examples` is the party's own claim. A server that weighs by it trusts it, up to `MAX_EXAMPLES`.
     """
 
+    channel = Channel.CONFIDENTIAL
+
     update_D: Float32s
     examples: int
 
@@ -25,7 +29,9 @@ class Update(RoundMessage, frozen=True):
 class Finished(RoundMessage, frozen=True):
     """Server to party: training is over after this round; this is the model."""
 
+    channel = Channel.BROADCAST
+
     params_D: Float32s
 
 
-MESSAGES = (TrainRequest, Update, Finished)
+MESSAGES = protocol_messages(TrainRequest, Update, Finished)

@@ -1,21 +1,27 @@
-"""Server and party of `federated`: when, not what."""
+"""Server and party of `federated`: when each acts. What they decide stands in `steps`.
+
+Source: McMahan et al., "Communication-efficient learning of deep networks from decentralized data",
+AISTATS 2017, algorithm 1.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from troth.errors import RoundFailedError
+from troth.errors import CharterError, RoundFailedError
 from troth.ids import NodeId, PartyId, Round
 from troth.learning.requests import LocalUpdate
 from troth.learning.training import Training
 from troth.protocols.federated import steps
-from troth.protocols.federated.messages import Finished, TrainRequest, Update
+from troth.protocols.federated.messages import MESSAGES, Finished, TrainRequest, Update
 from troth.protocols.federated.parameters import Federated
 from troth.protocols.federated.steps import PartyState, ServerState
+from troth.protocols.protocol import Casting
 from troth.records import Rejection
 from troth.robustness.requests import AggregateUpdates
-from troth.roles.node import Node
+from troth.roles.node import Cast, Node, Role
 from troth.wire import Float32s
 
 SERVER = NodeId("server")
@@ -26,18 +32,50 @@ MAX_ATTEMPTS = 1_000
 
 @dataclass(frozen=True)
 class Plan:
-    """What everybody knows before the first round."""
+    """What the server and all parties know before the first round."""
 
     parties: tuple[PartyId, ...]
     initial_D: Float32s
+    """w_0, the model before round 1, shape (D,)."""
     training: Training
     parameters: Federated
     base: Path | None = None
     """Folder in which `module:callable` rules are looked up."""
 
 
+def make_cast(casting: Casting[Federated]) -> Cast:
+    """Who plays what: the server, and every party. The run ends when the server has the last model.
+
+    Raises:
+      CharterError: a round waits for more updates than there are parties.
+    """
+    agreed = casting.agreed
+    asked = agreed.parameters.asked(len(agreed.parties))
+    least = agreed.parameters.at_least
+    if least is not None and least > asked:
+        raise CharterError(
+            f"is more than are asked in a round, of {len(agreed.parties)} parties admitted",
+            key="protocol.at_least",
+            value=least,
+            hint=f"lower it to {asked}, or admit more parties",
+        )
+    plan = Plan(agreed.parties, agreed.initial_D, agreed.training, agreed.parameters, agreed.base)
+    roles: dict[NodeId, Role] = {each: partial(party, plan=plan) for each in agreed.parties}
+    roles[SERVER] = partial(server, plan=plan)
+    return Cast(roles, (SERVER,), MESSAGES)
+
+
 async def server(node: Node, plan: Plan) -> Float32s:
-    """Ask, wait, aggregate, repeat (algorithm 1, `Server executes`)."""
+    """Ask parties to train, wait for their updates, aggregate them, and repeat for all rounds.
+
+    Returns:
+      The model after the last round, shape (D,).
+
+    Raises:
+      RoundFailedError: too few updates can be used, or too few parties answered within the deadline
+        `MAX_ATTEMPTS` times in a row.
+    """
+    # McMahan et al. 2017, algorithm 1, procedure "Server executes".
     parameters, training = plan.parameters, plan.training
     rule = parameters.aggregation.__struct_config__.tag
     state = await node.load(ServerState) or steps.begin(plan.initial_D)
@@ -46,6 +84,9 @@ async def server(node: Node, plan: Plan) -> Float32s:
         asked = steps.choose_parties(plan.parties, parameters.participation, round, node.stream)
         enough = parameters.at_least or (1 if parameters.deadline_s else len(asked))
         awaited = len(asked) if parameters.deadline_s else enough
+        # Algorithm 1 has every client of S_t compute ClientUpdate in parallel, and waits for all.
+        # Differs from the paper: a deadline or `at_least` may end the wait, because a client that
+        # stays away would otherwise stop the training.
         for _ in range(MAX_ATTEMPTS):
             await node.broadcast(asked, TrainRequest(round, state.params_D))
             collected = await node.collect(
@@ -71,6 +112,9 @@ async def server(node: Node, plan: Plan) -> Float32s:
                 f"{parameters.deadline_s} s, {MAX_ATTEMPTS} times in a row",
                 hint="raise [protocol] deadline_s, or lower at_least",
             )
+        # Algorithm 1: the next model is the mean of the clients' models, weighted by examples.
+        # Differs from the paper: clients send updates, which for this mean comes to the same, and
+        # `aggregation` may be another rule, because a mean is at the mercy of any one party.
         aggregate = await node.compute(
             AggregateUpdates(
                 spec=parameters.aggregation,
@@ -100,11 +144,15 @@ async def server(node: Node, plan: Plan) -> Float32s:
 
 
 async def party(node: Node, plan: Plan) -> Float32s:
-    """Train on own data whenever asked (algorithm 1, `ClientUpdate`).
+    """Train on this party's own rows whenever the server asks.
 
     The last answer is saved before it is sent and sent again after a restart, so a question asked
     twice never gets two different answers.
+
+    Returns:
+      The model after the last round, shape (D,), as the server sent it.
     """
+    # McMahan et al. 2017, algorithm 1, procedure "ClientUpdate".
     state = await node.load(PartyState)
     while True:
         if state is not None:

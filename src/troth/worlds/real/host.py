@@ -4,8 +4,9 @@ The host knows no network. What arrives is given to `accept`, what is to leave l
 of its links; `hub` and `spoke` carry it. So a role does the same here as in the simulated world.
 
 A node that serves strangers has guests beside its links: whoever asks something is one until it is
-answered, `ask` waits for that. The other end is a `Line`, by which a node asks one question at a
-time. Neither is numbered or kept: a protocol between strangers lets every question be asked again.
+answered, `ask` waits for that. At the other end is an `Inquiry`, by which a node asks one question
+at a time. Neither is numbered or kept: a protocol between strangers lets every question be asked
+again.
 
 **Restarting.** `Save` writes one checkpoint of state, waiting messages and outboxes, and returns
 when it is on the disk. Only then may the role go on, so nothing that depends on a state leaves
@@ -21,16 +22,14 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from troth.chain.ledger import Ledger
 from troth.engines.engine import Engine
 from troth.errors import PeerError, RoundFailedError, UnreachableError
 from troth.ids import NodeId
 from troth.roles.effects import (
+    Access,
     Collect,
     Collected,
     Effect,
-    Keep,
-    KeptLine,
     Load,
     Now,
     Perform,
@@ -45,10 +44,10 @@ from troth.roles.node import Node, Role
 from troth.wire import Codec, Float32s, Message
 from troth.worlds.mailbox import Envelope, Mailbox
 from troth.worlds.real.deadline import AdaptiveDeadline
+from troth.worlds.real.inquiry import Inquiry
 from troth.worlds.real.journal import Checkpoint, Journal
 from troth.worlds.real.limits import Limits
-from troth.worlds.real.line import Line
-from troth.worlds.real.link import Link, Refused
+from troth.worlds.real.link import Link, Refusal
 from troth.worlds.states import decode_state, encode_state
 
 T = TypeVar("T")
@@ -64,7 +63,7 @@ GUESTS = NodeId("guests")
 """Under this name the traffic of all guests is counted."""
 
 
-OVER = Refused(410, "the training is over")
+OVER = Refusal(410, "the training is over")
 """What guests are told who come when the role has returned."""
 
 
@@ -99,7 +98,7 @@ class NumberedEnvelope(Envelope):
         self.number = number
 
 
-class Question(Envelope):
+class GuestEnvelope(Envelope):
     """What a guest asks; it was decoded before it came here, from whatever form it had."""
 
     __slots__ = ("size_bytes",)
@@ -117,12 +116,12 @@ class Host:
       node: where the role runs.
       role: what it does.
       peers: whom it may send to and receive from by links.
-      line: whom it asks, if it asks strangers' questions.
+      inquiry: what it asks a broker, if it is a stranger to others.
       codec: of the protocol, with `limits.body_bytes` as its bound.
       engine: carries out computations, on a bench that holds this node's rows only.
       journal: where what must survive is kept.
       observer: told about rounds and refusals.
-      ledger: where blocks are kept, if the protocol has any.
+      store: takes the role's `Access` requests, in other threads; None if the role has none.
       lossy: the protocol bears that messages are lost, and repeats what must arrive. So a crash
         loses those that are on their way to or from this node or wait here, and they need not be
         written to the disk. What was received is not sent again even so.
@@ -139,8 +138,8 @@ class Host:
         journal: Journal,
         observer: Observer,
         limits: Limits,
-        line: Line | None = None,
-        ledger: Ledger | None = None,
+        inquiry: Inquiry | None = None,
+        store: Any = None,
         lossy: bool = False,
     ) -> None:
         self.node = node
@@ -149,7 +148,7 @@ class Host:
         self.links = {
             peer: Link(peer, starts=journal.starts, limits=limits) for peer in sorted(peers)
         }
-        self.line = line
+        self.inquiry = inquiry
         self.tally = Tally()
         self.finished = False
         """The role has returned; peers may still fetch what it sent last."""
@@ -157,7 +156,7 @@ class Host:
         self._engine = engine
         self._journal = journal
         self._observer = observer
-        self._ledger = ledger
+        self._store = store
         self._lossy = lossy
         self._mailbox = Mailbox()
         self._guests: dict[NodeId, asyncio.Future[Message]] = {}
@@ -237,8 +236,8 @@ class Host:
 
         try:
             async with asyncio.timeout(self.limits.linger_s):
-                if self.line is not None:
-                    await self.line.settled.wait()
+                if self.inquiry is not None:
+                    await self.inquiry.settled.wait()
                 while pending():
                     self._told.clear()
                     await self._told.wait()
@@ -256,20 +255,20 @@ class Host:
         """Whether this node can hold another message of a peer.
 
         Raises:
-          Refused: it would have more waiting here than one peer may.
+          Refusal: it would have more waiting here than one peer may.
         """
         messages, waiting_bytes = self._mailbox.load_of(link.peer)
         if (
             messages >= self.limits.waiting_messages
             or waiting_bytes + size_bytes > self.limits.waiting_bytes
         ):
-            raise Refused(429, f"{messages} messages wait here already, try again later")
+            raise Refusal(429, f"{messages} messages wait here already, try again later")
 
     async def accept(self, link: Link, number: int, previous: int, data: bytes) -> None:
         """A message from a peer.
 
         Raises:
-          Refused: it is not its next message, not a message of this protocol, or there is no room.
+          Refusal: it is not its next message, not a message of this protocol, or there is no room.
         """
         link.check(number, previous)
         if self.finished:
@@ -281,7 +280,7 @@ class Host:
             envelope.open(self.codec)
         except PeerError as error:
             await self.blame(error)
-            raise Refused(400, error.message) from None
+            raise Refusal(400, error.message) from None
         self._mailbox.put(envelope)
         link.received = number
         if self._lossy:
@@ -298,7 +297,7 @@ class Host:
           size_bytes: memory that the question takes up while it waits.
 
         Raises:
-          Refused: there is no room, or the role has returned.
+          Refusal: there is no room, or the role has returned.
         """
         limits = self.limits
         if self.finished:
@@ -307,14 +306,14 @@ class Host:
             len(self._guests) >= limits.guests
             or self._guests_bytes + size_bytes > limits.guests_bytes
         ):
-            raise Refused(503, f"{len(self._guests)} questions wait here already, try again later")
+            raise Refusal(503, f"{len(self._guests)} questions wait here already, try again later")
         # A guest of before a restart may still be written to: no name is given twice.
         self._guests_so_far += 1
         guest = NodeId(f"guest-{self._journal.starts}-{self._guests_so_far}")
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._guests[guest] = answer
         self._guests_bytes += size_bytes
-        question = Question(guest, message, size_bytes)
+        question = GuestEnvelope(guest, message, size_bytes)
         self._mailbox.put(question)
         _count(self.tally.received, GUESTS, type(message).__name__, size_bytes)
         self._arrived.set()
@@ -326,18 +325,18 @@ class Host:
             self._mailbox.discard(question)
 
     def answered(self, data: bytes) -> None:
-        """The other end of the line has answered.
+        """Take in the answer of whoever is asked by `inquiry`.
 
         Raises:
           PeerError: it is not a message of this protocol.
         """
-        assert self.line is not None
-        envelope = Envelope(self.line.peer, data)
+        assert self.inquiry is not None
+        envelope = Envelope(self.inquiry.peer, data)
         envelope.open(self.codec)
         if self.finished:
             return
         self._mailbox.put(envelope)
-        _count(self.tally.received, self.line.peer, type(envelope.message).__name__, len(data))
+        _count(self.tally.received, self.inquiry.peer, type(envelope.message).__name__, len(data))
         self._arrived.set()
 
     async def blame(self, error: PeerError) -> None:
@@ -370,14 +369,9 @@ class Host:
                 await self._save()
             case Load(type=type_):
                 return None if self._state is None else decode_state(type_, self._state)
-            case Keep(block=block):
-                assert self._ledger is not None, f"{self.node.id} has no ledger"
-                await asyncio.to_thread(self._ledger.keep, block)
-            case KeptLine(tip=tip, above=above, most_bytes=most_bytes):
-                assert self._ledger is not None, f"{self.node.id} has no ledger"
-                return await asyncio.to_thread(
-                    self._ledger.line, tip, above=above, most_bytes=most_bytes
-                )
+            case Access(request=request):
+                assert self._store is not None, f"{self.node.id} has no store"
+                return await asyncio.to_thread(request.run, self._store)
             case Report(round=round):
                 self.tally.rounds = round
                 await asyncio.to_thread(self._observer.report, effect, self.tally)
@@ -398,8 +392,8 @@ class Host:
 
     def _send_data(self, to: Sequence[NodeId], data: bytes, name: str) -> None:
         for id in to:
-            if self.line is not None and id == self.line.peer:
-                self.line.ask(data)
+            if self.inquiry is not None and id == self.inquiry.peer:
+                self.inquiry.ask(data)
             else:
                 assert id in self.links, f"{self.node.id} sends to {id}, which is no peer of it"
                 self.links[id].send(data)
@@ -480,8 +474,8 @@ class Host:
             )
 
     def _heard_s(self, peer: NodeId) -> float:
-        if self.line is not None and peer == self.line.peer:
-            return self.line.heard_s
+        if self.inquiry is not None and peer == self.inquiry.peer:
+            return self.inquiry.heard_s
         return self.links[peer].heard_s
 
     async def _save(self) -> None:

@@ -33,7 +33,7 @@ from troth.worlds.real.interface import (
     WAIT_MS,
 )
 from troth.worlds.real.limits import Limits
-from troth.worlds.real.link import MAX_NUMBER, Link, Refused
+from troth.worlds.real.link import MAX_NUMBER, Link, Refusal
 from troth.worlds.real.rate import TokenBucket
 from troth.worlds.real.serving import Server, TimedProtocol
 from troth.worlds.real.tls import peer_public_id, server_context
@@ -88,20 +88,20 @@ class Hub:
                 Route(OUTBOX, self._get, methods=["GET"]),
                 Route(LINK, self._link, methods=["GET"]),
             ],
-            exception_handlers={Refused: _refusal, ClientDisconnect: _gone},
+            exception_handlers={Refusal: _refusal, ClientDisconnect: _gone},
         )
 
     def _peer(self, request: Request) -> Link:
         """Who asks, and that it may ask again already."""
         link = self._host.links.get(request.state.peer)
         if link is None:
-            raise Refused(403, "you are no peer of this node", close=True)
+            raise Refusal(403, "you are no peer of this node", close=True)
         link.heard_s = time.monotonic()
         self._door.spend(link.peer)
         received = _number(request.headers.get(RECEIVED_HEADER))
         durable = _number(request.headers.get(DURABLE_HEADER))
         if durable > received:
-            raise Refused(400, f"{DURABLE_HEADER} is above {RECEIVED_HEADER}", close=True)
+            raise Refusal(400, f"{DURABLE_HEADER} is above {RECEIVED_HEADER}", close=True)
         link.peer_holds(received=received, durable=durable)
         self._host.told()
         return link
@@ -112,7 +112,7 @@ class Hub:
         previous = _number(request.query_params.get(PREVIOUS))
         link.check(number, previous)
         if link.peer in self._receiving:
-            raise Refused(429, "another message of yours is on its way", close=True)
+            raise Refusal(429, "another message of yours is on its way", close=True)
         self._receiving.add(link.peer)
         try:
             data = await self._body(request, link)
@@ -124,13 +124,13 @@ class Hub:
     async def _body(self, request: Request, link: Link) -> bytes:
         length = request.headers.get("content-length")
         if length is None:
-            raise Refused(411, "a message says its length", close=True)
+            raise Refusal(411, "a message says its length", close=True)
         size = _number(length)
         if size > self._limits.body_bytes:
-            raise Refused(413, f"{size} bytes are more than {self._limits.body_bytes}", close=True)
+            raise Refusal(413, f"{size} bytes are more than {self._limits.body_bytes}", close=True)
         try:
             self._host.room(link, size)
-        except Refused as refusal:
+        except Refusal as refusal:
             refusal.close = True
             raise
         chunks = []
@@ -140,7 +140,7 @@ class Hub:
                 async for chunk in request.stream():
                     chunks.append(chunk)
         except TimeoutError:
-            raise Refused(
+            raise Refusal(
                 408, f"the message took longer than {self._limits.body_s:g} s", close=True
             ) from None
         return b"".join(chunks)
@@ -163,7 +163,7 @@ class Hub:
             except TimeoutError:
                 break
             if self._polls[link.peer] != mine:
-                raise Refused(409, "a newer request waits for messages")
+                raise Refusal(409, "a newer request waits for messages")
             message = link.next_after(after)
         link.heard_s = time.monotonic()
         if message is None:
@@ -203,10 +203,10 @@ class Door:
         """Count a request (token bucket).
 
         Raises:
-          Refused: `peer` asks too often.
+          Refusal: `peer` asks too often.
         """
         if self._buckets[peer].take():
-            raise Refused(429, f"more than {self.limits.requests_per_s:g} requests per second")
+            raise Refusal(429, f"more than {self.limits.requests_per_s:g} requests per second")
 
 
 def _protocol_class(door: Door) -> type[TimedProtocol]:
@@ -238,10 +238,10 @@ def _protocol_class(door: Door) -> type[TimedProtocol]:
 
 def _number(text: str | None) -> int:
     if text is None or not text.isascii() or not text.isdigit() or len(text) > 19:
-        raise Refused(400, f"a number from 0 to {MAX_NUMBER} is missing", close=True)
+        raise Refusal(400, f"a number from 0 to {MAX_NUMBER} is missing", close=True)
     number = int(text)
     if number > MAX_NUMBER:
-        raise Refused(400, f"a number is above {MAX_NUMBER}", close=True)
+        raise Refusal(400, f"a number is above {MAX_NUMBER}", close=True)
     return number
 
 
@@ -250,7 +250,7 @@ def _heard(link: Link) -> dict[str, str]:
 
 
 async def _refusal(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
+    assert isinstance(error, Refusal)
     headers = {"connection": "close"} if error.close else {}
     return PlainTextResponse(error.reason, status_code=error.status, headers=headers)
 

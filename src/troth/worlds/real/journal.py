@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-from troth.errors import UsageError, VerificationError
+from troth.errors import UsageError, VerificationError, reason_of
 from troth.ids import NodeId
 
 SCHEMA = """
@@ -85,9 +85,7 @@ class Journal:
                 self._database.close()
                 raise
         except OSError as error:
-            raise UsageError(
-                f"{path}: cannot be written: {(error.strerror or str(error)).lower()}"
-            ) from None
+            raise UsageError(f"{path}: cannot be written: {reason_of(error)}") from None
         except sqlite3.DatabaseError as error:
             raise self._failed(error) from None
 

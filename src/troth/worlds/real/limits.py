@@ -7,9 +7,6 @@ from dataclasses import dataclass
 MIN_BODY_BYTES = 64 * 2**10
 """Room for a message whatever the model's size."""
 
-CURATE_BYTES = 64 * 2**20
-"""Largest charter with its validation set that a broker takes: before that it knows no model."""
-
 BYTES_PER_PARAMETER = 16
 """Room for a message with two numbers of eight bytes for every parameter of the model."""
 

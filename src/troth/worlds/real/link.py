@@ -24,7 +24,7 @@ MAX_NUMBER = 2**63 - 1
 NUMBERS_PER_START = 2**32
 
 
-class Refused(Exception):
+class Refusal(Exception):
     """A request of a peer is refused.
 
     Args:
@@ -104,12 +104,12 @@ class Link:
         """Whether this is the next message of the peer.
 
         Raises:
-          Refused: it was received before, or one before it was not.
+          Refusal: it was received before, or one before it was not.
         """
         if number <= self.received:
-            raise Refused(409, f"message {number} was received already")
+            raise Refusal(409, f"message {number} was received already")
         if previous > self.received:
-            raise Refused(409, f"message {number} is out of order, message {previous} is missing")
+            raise Refusal(409, f"message {number} is out of order, message {previous} is missing")
 
     def give_up(self, number: int) -> None:
         """The peer will not take this message."""

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from troth import streams
-from troth.chain.ledger import Ledger
 from troth.crypto.identity import Identity, PublicId
 from troth.errors import UsageError
 from troth.ids import NodeId
 from troth.learning.device import repeatable
-from troth.protocols.biscotti.catching_up.gossip import MAX_ANSWER_BYTES
+from troth.protocols.lookup import protocol_of
 from troth.roles.node import Node
 from troth.wire import Codec, Float32s
 from troth.worlds.real.carrying import while_carried
 from troth.worlds.real.host import Host, Observer, Tally
 from troth.worlds.real.hub import Hub
+from troth.worlds.real.inquiry import Inquiry
 from troth.worlds.real.journal import Journal
 from troth.worlds.real.limits import MESH_BODIES, Limits, body_bytes
 from troth.worlds.real.mesh import LEAVE_S, MeshSpokes
@@ -65,7 +66,7 @@ async def run_node(
     observer: Observer,
     addresses: Mapping[NodeId, str] | None = None,
     limits: Limits | None = None,
-    ledger: Ledger | None = None,
+    store: Any = None,
 ) -> Outcome:
     """Play a node's role over TLS until it returns and its peers have what it sent.
 
@@ -73,7 +74,7 @@ async def run_node(
       peers: at least the public ids of all nodes that it has a link to.
       where: `Listen` for a hub and in a mesh, `Connect` for whoever connects to a hub.
       addresses: in a mesh, where those peers listen that the node connects to.
-      ledger: where blocks are kept, if the protocol has any.
+      store: what the role's `Access` requests are carried out on; None if it has none.
 
     Raises:
       UsageError: `peers` lacks one, or contradicts `identity`; `where` or `addresses` does not fit
@@ -86,28 +87,16 @@ async def run_node(
     urls = check_place(stage, where, addresses or {})
     mesh = isinstance(stage.topology, Mesh)
     limits = limits or Limits()
-    largest = body_bytes(stage.bench.model.dimension)
+    protocol = protocol_of(stage.scenario.charter.protocol)
+    largest = body_bytes(stage.bench.model.dimension) + protocol.largest_extra_bytes()
     if mesh:
         limits = replace(
             limits,
             linger_s=min(limits.linger_s, LEAVE_S),
             waiting_bodies=min(limits.waiting_bodies, MESH_BODIES),
         )
-        largest += MAX_ANSWER_BYTES
     limits = replace(limits, body_bytes=largest)
-    learning, secret = streams.learning(stage.scenario.seed), streams.secret(journal.secret_seed)
-    host = Host(
-        Node(stage.id, learning.child("node", stage.id), secret.child("node", stage.id)),
-        stage.cast.roles[stage.id],
-        peers=stage.peers,
-        codec=Codec(stage.cast.messages, max_bytes=limits.body_bytes),
-        engine=stage.engine,
-        journal=journal,
-        observer=observer,
-        limits=limits,
-        ledger=ledger,
-        lossy=mesh,
-    )
+    host = make_host(stage, journal, observer, limits, peers=stage.peers, store=store, lossy=mesh)
     spokes = {
         peer: partial(Spoke, host, identity, server=peer, public=pinned[peer], url=url)
         for peer, url in urls.items()
@@ -122,6 +111,42 @@ async def run_node(
             return await (_as_peer(host, spokes) if mesh else _as_hub(host))
         finally:
             await hub.close()
+
+
+def make_host(
+    stage: NodeStage,
+    journal: Journal,
+    observer: Observer,
+    limits: Limits,
+    *,
+    peers: Sequence[NodeId] = (),
+    largest_bytes: int = 0,
+    inquiry: Inquiry | None = None,
+    store: Any = None,
+    lossy: bool = False,
+) -> Host:
+    """The host of the stage's node, whose random streams follow from the scenario's seed and whose
+    secrets from the journal's.
+
+    Args:
+      limits: with `body_bytes` as large as this protocol's messages are.
+      largest_bytes: of a message that may be larger than `limits.body_bytes`.
+      peers, inquiry, store, lossy: as `Host`.
+    """
+    learning, secret = streams.learning(stage.scenario.seed), streams.secret(journal.secret_seed)
+    return Host(
+        Node(stage.id, learning.child("node", stage.id), secret.child("node", stage.id)),
+        stage.cast.roles[stage.id],
+        peers=peers,
+        codec=Codec(stage.cast.messages, max_bytes=max(limits.body_bytes, largest_bytes)),
+        engine=stage.engine,
+        journal=journal,
+        observer=observer,
+        limits=limits,
+        inquiry=inquiry,
+        store=store,
+        lossy=lossy,
+    )
 
 
 def check_place(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from troth.crypto.identity import PublicId, parse_public_id
-from troth.errors import UsageError
+from troth.errors import UsageError, reason_of
 from troth.ids import NodeId
 
 MAX_PEERS_BYTES = 64 * 2**20
@@ -80,9 +80,7 @@ def _document(path: Path) -> dict[str, dict[str, Any]]:
         with path.open("rb") as file:
             document = tomllib.loads(file.read(MAX_PEERS_BYTES).decode())
     except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read: {(error.strerror or str(error)).lower()}"
-        ) from None
+        raise UsageError(f"{path}: cannot be read: {reason_of(error)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: is not TOML: {str(error).lower()}") from None
     tables = all(isinstance(table, dict) for table in document.values())

@@ -16,7 +16,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from troth.errors import UsageError
+from troth.errors import UsageError, reason_of
 from troth.worlds.real.limits import Limits
 
 CLOSE_S = 2.0
@@ -118,7 +118,7 @@ class Server:
             )
         except OSError as error:
             raise UsageError(
-                f"cannot listen at {address}:{port}: {(error.strerror or str(error)).lower()}",
+                f"cannot listen at {address}:{port}: {reason_of(error)}",
                 hint="choose another port, or 0 to have one chosen",
             ) from None
         chosen: int = self._server.sockets[0].getsockname()[1]

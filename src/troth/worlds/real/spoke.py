@@ -31,7 +31,7 @@ from troth.worlds.real.interface import (
     RECEIVED_HEADER,
     WAIT_MS,
 )
-from troth.worlds.real.link import MAX_NUMBER, Refused
+from troth.worlds.real.link import MAX_NUMBER, Refusal
 from troth.worlds.real.rate import TokenBucket
 from troth.worlds.real.tls import client_context
 
@@ -199,7 +199,7 @@ class Spoke:
         number = _number(answer, NUMBER_HEADER)
         try:
             await self._host.accept(link, number, 0, body)
-        except Refused as refusal:
+        except Refusal as refusal:
             if refusal.status != 400:
                 raise BadAnswerError(refusal.reason) from None
             link.received = number

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from troth import streams
@@ -19,15 +21,14 @@ from troth.ids import NodeId, PartyId, party_id
 from troth.learning.device import choose_device, describe_device
 from troth.learning.workbench import Workbench
 from troth.privacy.own import OwnPrivacy
-from troth.protocols.biscotti.parameters import Biscotti
-from troth.protocols.biscotti.roles import Members
-from troth.protocols.dssgd.parameters import DSSGD
-from troth.protocols.federated.parameters import Federated
-from troth.protocols.registry import make_cast
-from troth.protocols.tormentor.parameters import Tormentor
+from troth.protocols.lookup import protocol_of
+from troth.protocols.protocol import Agreed, Brought, Casting, Protocol
 from troth.roles.node import Cast
-from troth.wire import Int64s
-from troth.worlds.dealing import Dealt, deal_rows, make_bench
+from troth.streams import Stream
+from troth.wire import Float32s
+from troth.worlds.dealing import deal_rows, make_bench
+from troth.worlds.real.honest import check_honest
+from troth.worlds.real.rows import Rows, dealt_rows, test_rows
 
 
 @dataclass(frozen=True)
@@ -96,43 +97,22 @@ def topology_of(scenario: Scenario) -> Topology:
         only a simulation can do.
     """
     check_honest(scenario)
-    protocol = scenario.charter.protocol
-    if isinstance(protocol, Federated | DSSGD):
-        return Star(NodeId("server"))
-    if isinstance(protocol, Biscotti):
+    protocol = protocol_of(scenario.charter.protocol)
+    if protocol.real_nodes and protocol.topology == "star":
+        return Star(protocol.coordinators[0])
+    if protocol.real_nodes and protocol.topology == "mesh":
         return Mesh()
-    brokered = isinstance(protocol, Tormentor)
+    brokered = protocol.topology == "brokered"
     raise CharterError(
         "is for parties that do not know each other"
         if brokered
         else "has no server that parties could connect to",
         key="protocol.name",
-        value=str(protocol.__struct_config__.tag),
+        value=protocol.name,
         hint="run it with: troth launch, or troth broker, curate and join"
         if brokered
         else "run it with: troth simulate",
     )
-
-
-def check_honest(scenario: Scenario) -> None:
-    """The scenario holds nothing that only a simulation can do.
-
-    Raises:
-      CharterError: it does.
-    """
-    if scenario.attacks:
-        raise CharterError(
-            "belongs to a simulation, real nodes do not attack",
-            key="attacks",
-            hint="remove the attacks, or run the scenario with: troth simulate",
-        )
-    if scenario.cryptography.group != "g1":
-        raise CharterError(
-            "belongs to a simulation, it binds nobody who computes",
-            key="cryptography.group",
-            value=scenario.cryptography.group,
-            hint='set group = "g1", or run the scenario with: troth simulate',
-        )
 
 
 def node_names(scenario: Scenario) -> tuple[NodeId, ...]:
@@ -147,7 +127,12 @@ def node_names(scenario: Scenario) -> tuple[NodeId, ...]:
 
 
 def prepare_node(
-    scenario: Scenario, id: NodeId, *, base: Path, root: Path | None, members: Members | None = None
+    scenario: Scenario,
+    id: NodeId,
+    *,
+    base: Path,
+    root: Path | None,
+    bring: Callable[[Float32s], Brought] | None = None,
 ) -> NodeStage:
     """Take this node's rows, build the model, cast the roles.
 
@@ -157,91 +142,130 @@ def prepare_node(
     Args:
       base: the scenario file's folder, for relative paths and `module:callable`.
       root: the folder that `TROTH_DATA` names.
-      members: of a ledger, this node with its genesis; None where there is no ledger.
+      bring: gives what this node brings besides its rows, once the model before round 1 is there,
+        shape (D,); None where the protocol asks for nothing.
 
     Raises:
       CharterError, DataError, VerificationError: the scenario cannot be staged.
-      UsageError: the scenario has no such node, `members` is missing or not needed, or its genesis
-        has a peer that is not admitted.
+      UsageError: the scenario has no such node, `bring` is missing or not needed, or brings a
+        node that is not admitted.
     """
-    charter = scenario.charter
+    charter, protocol = scenario.charter, protocol_of(scenario.charter.protocol)
     topology = topology_of(scenario)
     dealt = deal_rows(scenario, base=base, root=root)
-    device = choose_device(scenario.engine.device)
-    bench = _bench_of(id, scenario, dealt, base, device)
-    admitted = dealt.parties if members is None else _in_genesis(members, dealt)
-    parties = {party: len(dealt.rows_of[party]) for party in admitted}
-    hubs = (topology.hub,) if isinstance(topology, Star) else ()
-    if id not in (*hubs, *parties):
-        refused = id in dealt.rows_of
-        raise UsageError(
-            f"{id} is not admitted" if refused else f"the scenario has no node {id}",
-            hint=f"its nodes are {', '.join((*hubs, *admitted[:4]))}"
-            + (", ..." if len(parties) > 4 else ""),
+
+    def cast(initial_D: Float32s) -> tuple[Mapping[PartyId, int], Cast]:
+        brought = None if bring is None else bring(initial_D)
+        admitted = dealt.parties if brought is None else brought.admitted(dealt.parties)
+        hubs = (topology.hub,) if isinstance(topology, Star) else ()
+        if id not in (*hubs, *admitted):
+            refused = id in dealt.rows_of
+            raise UsageError(
+                f"{id} is not admitted" if refused else f"the scenario has no node {id}",
+                hint=f"its nodes are {', '.join((*hubs, *admitted[:4]))}"
+                + (", ..." if len(admitted) > 4 else ""),
+            )
+        check_brought(protocol, id, brings=brought is not None)
+        agreed = Agreed(
+            parameters=charter.protocol,
+            training=charter.training,
+            parties=admitted,
+            initial_D=initial_D,
+            charter=charter_digest(charter),
+            base=base,
         )
-    if (members is None) == isinstance(charter.protocol, Biscotti):
-        raise UsageError(
-            f"{id} needs {'its secret and the' if members is None else 'no'} genesis",
-            hint="a peer of a ledger takes --secret FILE --genesis FILE, and no other node does",
-        )
-    cast = make_cast(
-        charter.protocol,
-        parties=admitted,
-        initial_D=bench.model.init(streams.learning(scenario.seed).child("initial")),
-        training=charter.training,
+        roles = protocol.make_cast(Casting(agreed=agreed, brought=brought))
+        return {party: len(dealt.rows_of[party]) for party in admitted}, roles
+
+    rows = dealt_rows(dealt, id)
+    return stage_node(
+        scenario,
+        id,
+        topology,
+        rows or test_rows(dealt),
+        cast,
+        owner=None if rows is None else id,
+        initial=streams.learning(scenario.seed).child("initial"),
         base=base,
-        model_id=charter_digest(charter),
-        members=members,
+        notes=(*dealt.notes, "network, churn, faults and cost are those of this machine"),
     )
-    notes = [*dealt.notes, "network, churn, faults and cost are those of this machine"]
+
+
+def check_brought(protocol: Protocol[Any], id: NodeId, *, brings: bool) -> None:
+    """Check that a node brings what its protocol asks for, and nothing else.
+
+    Raises:
+      UsageError: it does not.
+    """
+    if brings == (protocol.brings is not None):
+        return
+    if protocol.brings is not None:
+        raise UsageError(f"{id} needs {protocol.brings.what}", hint=protocol.brings.hint)
+    raise UsageError(
+        f"{id} needs no genesis", hint=f"a node of {protocol.name} brings nothing but its rows"
+    )
+
+
+def stage_node(
+    scenario: Scenario,
+    id: NodeId,
+    topology: Topology,
+    rows: Rows,
+    cast: Callable[[Float32s], tuple[Mapping[PartyId, int], Cast]],
+    *,
+    owner: NodeId | None,
+    initial: Stream,
+    base: Path,
+    notes: tuple[str, ...],
+    privacy: OwnPrivacy | None = None,
+) -> NodeStage:
+    """Model, bench, engine and roles of one node.
+
+    Args:
+      rows: what it trains or measures on.
+      cast: gives `NodeStage.parties` and the roles, once the model before round 1 is there, shape
+        (D,).
+      owner: whose training rows they are; None: nobody's, a bench wants some.
+      initial: what the model before round 1 is drawn from.
+      base: folder for relative paths and `module:callable`.
+      privacy: of the node, if it is a party that has one of its own.
+
+    Raises:
+      CharterError: model and rows do not go together.
+    """
+    task, device = scenario.charter.task, choose_device(scenario.engine.device)
+    bench = make_bench(
+        task.model,
+        features=rows.features,
+        outputs=rows.outputs,
+        task=rows.task,
+        loss=task.loss,
+        base=base,
+        x_NF=_tensor(rows.own.x_NF),
+        y_N=_tensor(rows.own.y_N),
+        # The draws of batches are of places among the rows, so renumbering them changes none.
+        rows_of={} if owner is None else {owner: np.arange(len(rows.own))},
+        test_x_TF=_tensor(rows.test.x_NF),
+        test_y_T=_tensor(rows.test.y_N),
+        stream=streams.learning(scenario.seed),
+        device=device,
+        target_floor=rows.target_floor,
+    )
+    parties, roles = cast(bench.model.init(initial))
     return NodeStage(
         scenario=scenario,
         id=id,
         topology=topology,
         parties=parties,
-        cast=cast,
+        cast=roles,
         bench=bench,
         # One request at a time comes from one node, so one engine serves; it batches inside them.
         engine=BatchedEngine(bench),
         device=describe_device(scenario.engine.device, device),
-        notes=tuple(notes),
+        notes=notes,
+        privacy=privacy,
     )
 
 
-def _in_genesis(members: Members, dealt: Dealt) -> tuple[PartyId, ...]:
-    names = members.rules.genesis.content.names()
-    for name in names:
-        if name not in dealt.parties:
-            raise UsageError(
-                f"{name} is in the genesis, and not admitted",
-                hint="build the genesis again without it",
-            )
-    return tuple(map(PartyId, names))
-
-
-def _bench_of(
-    id: NodeId, scenario: Scenario, dealt: Dealt, base: Path, device: torch.device
-) -> Workbench:
-    task, data = scenario.charter.task, dealt.data
-    # Whose rows this node may use, and which they are.
-    rows = dealt.rows_of[PartyId(id)] if id in dealt.parties else None
-    examples = data.test if rows is None else data.train.take(rows)
-    # The draws of batches are of places among the rows, so renumbering them changes none.
-    rows_of: dict[NodeId, Int64s] = {} if rows is None else {id: np.arange(len(rows))}
-    # A bench wants rows to train on; a node without any gets the test set, and none is its.
-    return make_bench(
-        task.model,
-        features=data.features,
-        outputs=max(1, len(data.classes)),
-        task=data.task,
-        loss=task.loss,
-        base=base,
-        x_NF=torch.from_numpy(np.require(examples.x_NF, requirements=["C", "W"])),
-        y_N=torch.from_numpy(np.require(examples.y_N, requirements=["C", "W"])),
-        rows_of=rows_of,
-        test_x_TF=torch.from_numpy(np.require(data.test.x_NF, requirements=["C", "W"])),
-        test_y_T=torch.from_numpy(np.require(data.test.y_N, requirements=["C", "W"])),
-        stream=streams.learning(scenario.seed),
-        device=device,
-        target_floor=data.target_floor,
-    )
+def _tensor(array: npt.NDArray[Any]) -> torch.Tensor:
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))

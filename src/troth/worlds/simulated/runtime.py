@@ -10,15 +10,13 @@ from functools import cache
 from hashlib import blake2b
 from typing import Any, get_type_hints
 
-from troth.chain.ledger import MemoryLedger
 from troth.compute import Compute
 from troth.errors import LocalError
 from troth.ids import NodeId
-from troth.protocols.biscotti.ledger.block import CertifiedBlock
 from troth.roles.effects import (
+    Access,
     Collect,
     Effect,
-    KeptLine,
     Load,
     Now,
     Perform,
@@ -52,7 +50,7 @@ class Runtime:
 
     node: Node
     role: Role
-    ledger: MemoryLedger
+    store: Any = None
     coroutine: RoleCoroutine | None = None
     clock_s: float = 0.0
     waiting: Blocking | None = None
@@ -136,10 +134,6 @@ class Runtime:
             case None:
                 return "has not started"
 
-    def kept_line(self, effect: KeptLine) -> tuple[CertifiedBlock, ...]:
-        """What the ledger has for it."""
-        return self.ledger.line(effect.tip, above=effect.above, most_bytes=effect.most_bytes)
-
     def replay(self, log: Sequence[tuple[str, Callable[[Blocking], Any]]]) -> None:
         """Bring a fresh coroutine to where this node was, from `durable` and what its effects gave.
 
@@ -159,8 +153,8 @@ class Runtime:
             if isinstance(effect, Load):
                 if self.durable is not None:
                     value = decode_state(effect.type, self.durable)
-            elif isinstance(effect, KeptLine):
-                value = self.kept_line(effect)
+            elif isinstance(effect, Access) and effect.request.change() is None:
+                value = effect.request.run(self.store)
             elif isinstance(effect, Receive | Collect | Sleep | Perform | Now):
                 if len(self.log) == len(log):
                     break

@@ -13,12 +13,6 @@ import msgspec
 
 from troth.errors import VerificationError
 from troth.ids import NodeId
-from troth.protocols.biscotti.ledger.block import (
-    CertifiedBlock,
-    encode_certificate,
-    read_block,
-    read_certificate,
-)
 from troth.roles.effects import Collected, Now, Perform, Received
 from troth.wire import Float32s, decode_array, decode_extension
 from troth.worlds.mailbox import Envelope
@@ -27,9 +21,7 @@ from troth.worlds.simulated.runtime import Blocking, Runtime, value_type
 from troth.worlds.simulated.world import Event, Kind, SimulatedWorld
 from troth.worlds.states import decode_state, encode_state
 
-SNAPSHOT_VERSION = 4
-
-_SELF = NodeId("snapshot")
+SNAPSHOT_VERSION = 5
 
 
 class _Letter(msgspec.Struct, array_like=True):
@@ -81,14 +73,6 @@ class _NodeState(msgspec.Struct):
     work: dict[str, float]
     work_s: dict[str, float]
     chain: bytes
-    kept: list[bytes]
-
-
-class _Block(msgspec.Struct, array_like=True):
-    """A block of the shelf, which was verified before it was kept."""
-
-    data: bytes
-    certificate: bytes | None
 
 
 class _Snapshot(msgspec.Struct):
@@ -97,7 +81,8 @@ class _Snapshot(msgspec.Struct):
     table: list[bytes]
     events: list[_Event]
     nodes: dict[NodeId, _NodeState]
-    shelf: list[_Block]
+    stores: Any
+    """What `Stores.contents` gave."""
     uplink_free_s: dict[NodeId, float]
     downlink_free_s: dict[NodeId, float]
     last_arrival_s: list[tuple[NodeId, NodeId, float]]
@@ -177,7 +162,6 @@ def take(world: SimulatedWorld, *, scenario_digest: str, observer: bytes) -> byt
             work=runtime.work,
             work_s=runtime.work_s,
             chain=runtime.chain,
-            kept=sorted(runtime.ledger.hashes),
         )
     network = world.network
     snapshot = _Snapshot(
@@ -185,7 +169,7 @@ def take(world: SimulatedWorld, *, scenario_digest: str, observer: bytes) -> byt
         scenario_digest=scenario_digest,
         events=[event(item) for item in world.events],
         nodes=nodes,
-        shelf=[_shelved(block) for block in world.shelf.values()],
+        stores=None if world.stores is None else world.stores.contents(),
         uplink_free_s=network.uplink_free_s,
         downlink_free_s=network.downlink_free_s,
         last_arrival_s=[(a, b, time_s) for (a, b), time_s in network.last_arrival_s.items()],
@@ -244,9 +228,8 @@ def restore(world: SimulatedWorld, data: bytes, *, scenario_digest: str) -> byte
             (event.time_s, event.tie, event.number, Kind(event.kind), event.node, payload)
         )
     # A list that was a heap is still one.
-    for shelved in snapshot.shelf:
-        block = _taken(shelved)
-        world.shelf[block.hash] = block
+    if world.stores is not None:
+        world.stores.restore(snapshot.stores)
     for id, state in snapshot.nodes.items():
         runtime = world.nodes[id]
         _restore_node(runtime, state)
@@ -286,22 +269,6 @@ def _restore_node(runtime: Runtime, state: _NodeState) -> None:
     runtime.work = state.work
     runtime.work_s = state.work_s
     runtime.chain = state.chain
-    runtime.ledger.hashes.update(state.kept)
-
-
-def _shelved(block: CertifiedBlock) -> _Block:
-    certificate = block.certificate
-    return _Block(
-        block.block.data, None if certificate is None else encode_certificate(certificate)
-    )
-
-
-def _taken(shelved: _Block) -> CertifiedBlock:
-    certificate = shelved.certificate
-    return CertifiedBlock(
-        read_block(shelved.data, sender=_SELF),
-        None if certificate is None else read_certificate(certificate, sender=_SELF),
-    )
 
 
 def _value_of(entry: _Entry, opened: Callable[[_Letter], Envelope]) -> Callable[[Blocking], Any]:

@@ -14,7 +14,7 @@ import torch
 from troth import streams
 from troth.attacks.choice import check_attack, choose_attackers, target_of
 from troth.attacks.data import poison
-from troth.attacks.registry import brought, recast
+from troth.attacks.registry import recast, tampered
 from troth.attacks.roles import corrupt
 from troth.attacks.spec import Attack, DataAttack, LabelFlip, UpdateAttack
 from troth.charter.digest import charter_digest
@@ -28,13 +28,8 @@ from troth.ids import NodeId, PartyId
 from troth.learning.device import choose_device, describe_device
 from troth.learning.workbench import Targets, Workbench
 from troth.privacy.own import OwnPrivacy, own_privacy
-from troth.protocols.biscotti.operation.members import member_notes, simulated_members
-from troth.protocols.biscotti.parameters import Biscotti
-from troth.protocols.biscotti.roles import Members
-from troth.protocols.centralised.roles import TRAINER
-from troth.protocols.registry import make_cast
-from troth.protocols.tormentor.parameters import Tormentor
-from troth.protocols.tormentor.state import CURATOR
+from troth.protocols.lookup import protocol_of
+from troth.protocols.protocol import Agreed, Brought, Casting, Simulated
 from troth.roles.node import Cast
 from troth.streams import Stream
 from troth.wire import Float32s, Int64s
@@ -59,8 +54,8 @@ class Stage:
     initial_D: Float32s
     privacy: Mapping[PartyId, OwnPrivacy]
     """Of parties that have one of their own."""
-    members: Members | None
-    """The peers of a ledger."""
+    brought: Brought | None
+    """What nodes bring besides their rows, where the protocol asks for something."""
     device: str
     notes: tuple[str, ...]
 
@@ -75,7 +70,7 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
     Raises:
       CharterError, DataError, VerificationError: the scenario cannot be staged.
     """
-    charter = scenario.charter
+    charter, protocol = scenario.charter, protocol_of(scenario.charter.protocol)
     world = streams.world(scenario.seed)
     dealt = deal_rows(scenario, base=base, root=root)
     data, parties = dealt.data, dealt.parties
@@ -84,9 +79,9 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
     train, rows_of = _poison(data, dict(dealt.rows_of), attackers, world)
     device = choose_device(scenario.engine.device)
     rows: dict[NodeId, Int64s] = {party: rows_of[party] for party in parties}
-    rows[TRAINER] = np.unique(np.concatenate(list(rows.values())))
-    if dealt.validation is not None:
-        rows[CURATOR] = dealt.validation
+    if protocol.pools_rows is not None:
+        rows[protocol.pools_rows] = np.unique(np.concatenate(list(rows.values())))
+    rows |= dealt.kept
     bench_maker = partial(
         make_bench,
         charter.task.model,
@@ -108,21 +103,25 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
     initial_D = bench.model.init(streams.learning(scenario.seed).child("initial"))
     privacy = _own_privacy(scenario, parties, attackers, rows_of)
     engine = make_engine(scenario.engine, bench, bench_maker)
-    members = None
-    if isinstance(charter.protocol, Biscotti):
-        members = brought(
-            simulated_members(scenario, parties, initial_D, engine), attackers, initial_D
-        )
-    cast = make_cast(
-        charter.protocol,
+    agreed = Agreed(
+        parameters=charter.protocol,
+        training=charter.training,
         parties=parties,
         initial_D=initial_D,
-        training=charter.training,
+        charter=charter_digest(charter),
         base=base,
-        model_id=charter_digest(charter),
+    )
+    simulated = Simulated(
+        secret=streams.secret(scenario.seed),
+        compute=engine.run,
         ground_up_to=scenario.puzzles.ground_up_to,
-        privacy=privacy,
-        members=members,
+        modelled=scenario.cryptography.group == "modelled",
+        shares_checks=scenario.engine.share_checks,
+        computing_is_free=isinstance(scenario.cost, ZeroCost),
+    )
+    brought = tampered(protocol.bring_to_simulation(agreed, simulated), attackers, initial_D)
+    cast = protocol.make_cast(
+        Casting(agreed=agreed, brought=brought, privacy=privacy, simulated=simulated)
     )
     return Stage(
         scenario=scenario,
@@ -134,9 +133,9 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
         engine=engine,
         initial_D=initial_D,
         privacy=privacy,
-        members=members,
+        brought=brought,
         device=describe_device(scenario.engine.device, device),
-        notes=(*dealt.notes, *_world_notes(scenario, members)),
+        notes=(*dealt.notes, *protocol.notes_of_simulation(agreed, brought, simulated)),
     )
 
 
@@ -160,24 +159,6 @@ def _own_privacy(
         for party in honest
     }
     return {party: privacy for party, privacy in found.items() if privacy is not None}
-
-
-def _world_notes(scenario: Scenario, members: Members | None) -> list[str]:
-    """What a reader must know about what stands in for what."""
-    if members is not None:
-        return member_notes(scenario, members)
-    if not isinstance(scenario.charter.protocol, Tormentor):
-        return []
-    notes = [
-        "keys, nonces and the choice of updates to verify follow from the seed: whoever has the "
-        "scenario knows them"
-    ]
-    if isinstance(scenario.cost, ZeroCost):
-        notes.append(
-            "puzzles take no simulated time, so they hold nobody back: "
-            'set [cost] kind = "fixed", seconds = { solve_puzzle = 1e-6 }'
-        )
-    return notes
 
 
 def _attackers(

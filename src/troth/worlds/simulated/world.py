@@ -10,9 +10,9 @@ depend on it: until its computation is over in simulated time, plus the least de
 Then all computations set aside go to the engine together. A node itself only ever moves forward in
 time.
 
-**Trace.** Each node chains a digest over what it sent, received and reported, when it went down and
-up, and the time of each; the trace digest covers all chains in order of node. Same scenario and
-seed give the same digest.
+**Trace.** Each node chains a digest over what it sent, received, changed in its store and reported,
+when it went down and up, and the time of each; the trace digest covers all chains in order of node.
+Same scenario and seed give the same digest.
 """
 
 from __future__ import annotations
@@ -24,18 +24,15 @@ from hashlib import blake2b
 from heapq import heappop, heappush
 from typing import Any, Protocol
 
-from troth.chain.ledger import MemoryLedger
 from troth.charter.world import Churn, CostSpec, Faults, Network
 from troth.engines.engine import Engine
 from troth.errors import PeerError, RoundFailedError
 from troth.ids import NodeId, PartyId, SimulatedSeconds
-from troth.protocols.biscotti.ledger.block import CertifiedBlock
 from troth.roles.effects import (
+    Access,
     Collect,
     Collected,
     Effect,
-    Keep,
-    KeptLine,
     Load,
     Now,
     Perform,
@@ -123,13 +120,12 @@ class SimulatedWorld:
         self.cast = cast
         self.codec = Codec(cast.messages)
         self.network = SimulatedNetwork(network, stream)
-        self.shelf: dict[bytes, CertifiedBlock] = {}
-        """Every block that a node has kept, by hash."""
+        self.stores = None if cast.stores is None else cast.stores()
         self.nodes = {
             id: Runtime(
                 Node(id, learning.child("node", id), secret.child("node", id)),
                 role,
-                MemoryLedger(self.shelf),
+                None if self.stores is None else self.stores.of(id),
             )
             for id, role in sorted(cast.roles.items())
         }
@@ -378,12 +374,13 @@ class SimulatedWorld:
                 runtime.performed = 0
             case Load(type=type_):
                 return None if runtime.durable is None else decode_state(type_, runtime.durable)
-            case Keep(block=block):
-                runtime.performed += 1
-                runtime.note(b"keep", block.hash)
-                runtime.ledger.keep(block)
-            case KeptLine():
-                return runtime.kept_line(effect)
+            case Access(request=request):
+                assert runtime.store is not None, f"{runtime.id} has no store"
+                change = request.change()
+                if change is not None:
+                    runtime.performed += 1
+                    runtime.note(*change)
+                return request.run(runtime.store)
             case Report():
                 runtime.performed += 1
                 runtime.note(b"report", effect.round.to_bytes(8), effect.params_D.tobytes())

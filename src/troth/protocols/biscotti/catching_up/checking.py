@@ -1,4 +1,8 @@
-"""Whether a block of somebody else's holds, and who has certified another one in its place."""
+"""Checking a block that another peer has sent, and finding out who has certified two of one round.
+
+Source: Shayan, Fung, Yoon & Beschastnikh, "Biscotti: a blockchain system for private and secure
+federated learning", IEEE TPDS 2021.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,15 @@ from troth.protocols.biscotti.blaming.accusing import Accuser
 from troth.protocols.biscotti.blaming.offences import two_blocks
 from troth.protocols.biscotti.catching_up.branch import Branch
 from troth.protocols.biscotti.ledger.block import CertifiedBlock, encode_certificate
-from troth.protocols.biscotti.ledger.blocks import VerifyBlock, check_signers
-from troth.protocols.biscotti.ledger.chain import Head, Rules
+from troth.protocols.biscotti.ledger.head import Head, Rules
 from troth.protocols.biscotti.ledger.link import check_certificate, double_signers, empty_block
+from troth.protocols.biscotti.ledger.verifying import VerifyBlock, check_signers
 from troth.roles.node import Node
 
 
 @dataclass
 class Checker:
-    """Checks the blocks that others send."""
+    """Checks the blocks that other peers send, before this peer keeps any of them."""
 
     node: Node
     rules: Rules
@@ -28,14 +32,19 @@ class Checker:
     async def checked(
         self, at: Head, block: CertifiedBlock, sender: NodeId, *, signed: bool
     ) -> Head:
-        """The chain after a block of somebody else's.
+        """Check a block, and give where the chain stands after it.
 
         Args:
-          signed: whether our aggregator part has checked its contents.
+          at: where the chain stands before it.
+          signed: whether this peer has checked its contents already, as an aggregator.
 
         Raises:
-          PeerError: it does not hold; the culprit is `sender`.
+          PeerError: the block does not hold; the culprit is `sender`.
         """
+        # Biscotti, section 4.7: "When a peer observes a new block through the gossip protocol, it
+        # can verify that the computation performed is correct by running the consistent hashing
+        # protocol for the latest block and verifying the signatures of the designated verifiers and
+        # aggregators for each new block."
         certificate = block.certificate
         if certificate is None:
             expected = empty_block(self.rules.genesis, at.state)
@@ -59,9 +68,10 @@ class Checker:
         return self.rules.follow(at, block)
 
     async def _witness(self, block: CertifiedBlock) -> None:
-        """Find out who has certified two blocks of one round: this one, and one on our chain."""
+        """Remember, for accusing them, the peers that have certified both this block and the one of
+        the same height on this peer's chain."""
         height = block.block.content.height
-        ours = await self.node.kept_line(self.branch.head.hash, above=height - 1, most_bytes=1)
+        ours = await self.branch.blocks(above=height - 1, most_bytes=1)
         if not ours or ours[0].certificate is None:
             return
         for liar in double_signers(self.rules.genesis, ours[0], block):

@@ -10,55 +10,57 @@ import msgspec
 
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.block import CertifiedBlock
-from troth.protocols.biscotti.ledger.chain import Head, Rules
+from troth.protocols.biscotti.ledger.head import Head, Rules
 from troth.protocols.biscotti.state import PeerState
 
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """A chain up to its last certified block: empty ones on top are their maker's own affair."""
+    """What a peer takes of a chain: its blocks up to the last certified one. Empty blocks on top
+    concern only the peer that made them."""
 
     head: Head
-    line: tuple[bytes, ...]
-    """Hashes by height, from the genesis on."""
+    """Where the chain stands after its last certified block."""
+    branch: tuple[bytes, ...]
+    """Hashes of the blocks by height, from the genesis on."""
     drawn: int
-    """Rounds up to the one on top of it that drew the peer as a contributor."""
+    """How many rounds, up to the one on top of the chain, drew the peer as a contributor."""
 
     @property
     def certified_height(self) -> int:
-        """Of the last certified block; 0 if there is none."""
-        return self.line.index(self.head.anchor)
+        """Height of the last certified block; 0 if there is none."""
+        return self.branch.index(self.head.anchor)
 
 
 def past_of(rules: Rules, first: Head, blocks: Iterable[CertifiedBlock], me: NodeId) -> Past:
-    """The chain of blocks that hold, for peer `me`.
+    """What peer `me` takes of the chain of these blocks, which were checked.
 
     Args:
-      first: before the first block.
+      first: where the chain stands before the first block.
       blocks: ascending, from the first.
     """
-    head, line = first, [first.hash]
+    head, branch = first, [first.hash]
     drawn = int(_drawn(rules, head, me))
-    last = (head, len(line), drawn)
+    last = (head, len(branch), drawn)
     for block in blocks:
         head = rules.follow(head, block)
-        line.append(block.hash)
+        branch.append(block.hash)
         drawn += _drawn(rules, head, me)
         if block.certificate is not None:
-            last = (head, len(line), drawn)
+            last = (head, len(branch), drawn)
     head, length, drawn = last
-    return Past(head, tuple(line[:length]), drawn)
+    return Past(head, tuple(branch[:length]), drawn)
 
 
 def state_on(
     rules: Rules, past: Past, before: PeerState | None, *, checkpoint: bytes | None
 ) -> PeerState:
-    """What a peer begins with on top of a chain: as one that was stopped there, it does nothing but
-    listen in the round that goes on.
+    """The state that a peer begins with on top of a chain: like one that was stopped there, it does
+    nothing but listen in the round that goes on.
 
     Args:
-      before: what it has saved. If that is lost, it may have begun any round, and contributed to
-        all that drew it; it is charged for them.
+      before: the state that it has saved; None if that is lost. Then it may have begun any round,
+        and contributed to all that drew it, and it is charged for them.
       checkpoint: see `PeerState.checkpoint`.
     """
     begun = Round(min(past.head.height + 1, rules.training.rounds))
@@ -66,7 +68,7 @@ def state_on(
         return PeerState(
             past.head,
             begun,
-            past.line,
+            past.branch,
             forgot=True,
             checkpoint=checkpoint,
             masked=past.drawn,
@@ -76,7 +78,7 @@ def state_on(
         before,
         head=past.head,
         begun=max(before.begun, begun),
-        line=past.line,
+        branch=past.branch,
         checkpoint=checkpoint or before.checkpoint,
         since_s=-1.0,
         takes_part=False,

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from troth.chain import bitmap
+from troth.chain.errors import BlockError
 from troth.chain.sealed import Sealed
 from troth.crypto import signatures, vrf
 from troth.crypto.certificates import verify_aggregate
-from troth.crypto.puzzles import DIGEST_BYTES
+from troth.crypto.digest import DIGEST_BYTES
 from troth.errors import PeerError
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.block import (
@@ -44,36 +45,26 @@ from troth.protocols.biscotti.ledger.stake import StakeTable, apply_changes, sta
 _PASSED = NodeId("a block that was checked")
 
 
-class BlockError(PeerError):
-    """A block that somebody sent is wrong.
-
-    Args:
-      field: the first of its fields that is wrong, or `certificate`.
-      problem: what is wrong with it.
-    """
-
-    def __init__(self, height: int, field: str, problem: str, *, sender: NodeId) -> None:
-        super().__init__(f"sent block {height} whose {field} {problem}", culprits=(sender,))
-        self.height, self.field, self.problem = height, field, problem
-
-
 @dataclass(frozen=True)
 class ChainState:
     """What the chain says after one of its blocks, or after the genesis."""
 
     hash: bytes
     height: int
-    """Rounds that have ended."""
+    """How many rounds are over."""
     seed: bytes
+    """The seed of the next round's lotteries, 32 bytes."""
     model: bytes
-    """Digest of w_t."""
+    """The digest of w_t."""
     stake: StakeTable
+    """The stake of every peer."""
     punished: frozenset[tuple[NodeId, str, Round]] = frozenset()
-    """For what peers have lost stake: whom, what, and in which round it was. Once each."""
+    """The offences for which peers have lost stake: who, of which kind, and in which round. None is
+    punished twice."""
 
 
 def first_state(genesis: CheckedGenesis) -> ChainState:
-    """Before the first block."""
+    """What the chain says before the first block."""
     return ChainState(
         hash=genesis.id,
         height=0,
@@ -137,7 +128,7 @@ def check_link(
 
 
 def state_after(below: ChainState, certified: CertifiedBlock) -> ChainState:
-    """The state after a block whose checks have all passed."""
+    """What the chain says after a block whose checks have all passed."""
     block = certified.block.content
     return ChainState(
         certified.hash,
@@ -152,7 +143,8 @@ def state_after(below: ChainState, certified: CertifiedBlock) -> ChainState:
 def check_contents(
     genesis: CheckedGenesis, below: ChainState, sealed: Sealed[Block], *, sender: NodeId
 ) -> ChainState:
-    """`check_link` of a block that has no certificate yet: what its certifiers do before they sign.
+    """Check all that `check_link` does of a block that has no certificate yet, as its certifiers do
+    before they sign.
 
     Raises:
       BlockError: names the first field that is wrong; the culprit is `sender`.
@@ -202,7 +194,7 @@ def check_certificate(
     no certificate. Whether they are enough, and in the committee, is for the protocol to say.
 
     Raises:
-      BlockError: it is not theirs; the culprit is `sender`.
+      BlockError: the certificate is not of this block by these peers; the culprit is `sender`.
     """
     certificate = certified.certificate
     if certificate is None:
@@ -218,7 +210,8 @@ def check_certificate(
 
 
 def signers_of(genesis: CheckedGenesis, certified: CertifiedBlock) -> tuple[NodeId, ...]:
-    """The same for a block that was checked already."""
+    """The peers that have signed the certificate of a block that was checked, ascending; none where
+    there is no certificate."""
     if certified.certificate is None:
         return ()
     places = bitmap.places(certified.certificate.signers, len(genesis.keys))
@@ -228,7 +221,7 @@ def signers_of(genesis: CheckedGenesis, certified: CertifiedBlock) -> tuple[Node
 def double_signers(
     genesis: CheckedGenesis, one: CertifiedBlock, other: CertifiedBlock
 ) -> tuple[NodeId, ...]:
-    """Who signed two different blocks of one round: nobody who is honest.
+    """The peers that have signed two different blocks of one round, ascending. No honest peer does.
 
     Both certificates were checked. Together they are the proof, whichever blocks are below them: an
     honest peer signs one block in a round, whatever it takes for the chain then.
@@ -287,13 +280,13 @@ class _Check:
 
     def lists(self) -> None:
         block = self.block
-        self._ascend("contributions", [line.contributor for line in block.contributions])
-        self._ascend("acknowledgements", [line.aggregator for line in block.acknowledgements])
-        self._ascend("verdicts", [line.verifier for line in block.verdicts])
+        self._ascend("contributions", [part.contributor for part in block.contributions])
+        self._ascend("acknowledgements", [part.aggregator for part in block.acknowledgements])
+        self._ascend("verdicts", [part.verifier for part in block.verdicts])
         self._ascend("dealings", _entries(block.dealings, DEALING_BYTES))
         self._ascend("candidates", _entries(block.candidates, DIGEST_BYTES))
-        self._ascend("openings", [(line.noiser, line.slot) for line in block.openings])
-        self._ascend("evidence", [_offence(line) for line in block.evidence])
+        self._ascend("openings", [(part.noiser, part.slot) for part in block.openings])
+        self._ascend("evidence", [_offence(part) for part in block.evidence])
         for name, table, width in (
             ("dealings", block.dealings, DEALING_BYTES),
             ("candidates", block.candidates, DIGEST_BYTES),
@@ -301,29 +294,29 @@ class _Check:
             if len(table) % width:
                 raise self.fault(name, f"are {len(table)} bytes, not {width} for each")
         for name, peers in (
-            ("contributions", [line.contributor for line in block.contributions]),
-            ("openings", [line.noiser for line in block.openings]),
-            ("evidence", [line.accused for line in block.evidence]),
+            ("contributions", [part.contributor for part in block.contributions]),
+            ("openings", [part.noiser for part in block.openings]),
+            ("evidence", [part.accused for part in block.evidence]),
         ):
             odd = set(peers) - self.genesis.by_name.keys()
             if odd:
                 raise self.fault(name, f"name {min(odd)}, who is no peer")
         accepted = set(_entries(block.candidates, DIGEST_BYTES))
         dealt = set(_entries(block.dealings, DEALING_BYTES))
-        for line in block.contributions:
-            if line.update != sha256(line.commitments).digest():
-                raise self.fault("contributions", f"of {line.contributor} have another id")
-            if line.update not in accepted:
-                raise self.fault("contributions", f"of {line.contributor} are no candidate")
-            if line.update + line.dealing not in dealt:
-                raise self.fault("contributions", f"of {line.contributor} were not dealt so")
+        for part in block.contributions:
+            if part.update != sha256(part.commitments).digest():
+                raise self.fault("contributions", f"of {part.contributor} have another id")
+            if part.update not in accepted:
+                raise self.fault("contributions", f"of {part.contributor} are no candidate")
+            if part.update + part.dealing not in dealt:
+                raise self.fault("contributions", f"of {part.contributor} were not dealt so")
 
     def signatures(self) -> None:
         block = self.block
-        for line in block.contributions:
+        for part in block.contributions:
             self._by(
-                "contributions", DEALING, line.contributor,
-                signed_list(block.chain, block.round, line.update + line.dealing), line.signature,
+                "contributions", DEALING, part.contributor,
+                signed_list(block.chain, block.round, part.update + part.dealing), part.signature,
             )  # fmt: skip
         for opening in block.openings:
             text = opening_text(
@@ -362,11 +355,11 @@ class _Check:
 
     def evidence(self) -> frozenset[tuple[NodeId, str, Round]]:
         block, punished = self.block, self.below.punished
-        for line in block.evidence:
-            if line.round > block.round:
-                raise self.fault("evidence", f"against {line.accused} is of a later round")
-            if _offence(line) in punished:
-                raise self.fault("evidence", f"against {line.accused} was used before")
+        for part in block.evidence:
+            if part.round > block.round:
+                raise self.fault("evidence", f"against {part.accused} is of a later round")
+            if _offence(part) in punished:
+                raise self.fault("evidence", f"against {part.accused} was used before")
         return punished | set(map(_offence, block.evidence))
 
     def stake(self) -> StakeTable:
@@ -375,10 +368,10 @@ class _Check:
         expected = stake_changes(
             self.genesis.content.stake_update,
             below.stake,
-            contributors=[line.contributor for line in block.contributions],
-            verifiers=[line.verifier for line in block.verdicts if rewarded],
-            aggregators=[line.aggregator for line in block.acknowledgements if rewarded],
-            blamed={line.accused for line in block.evidence},
+            contributors=[part.contributor for part in block.contributions],
+            verifiers=[part.verifier for part in block.verdicts if rewarded],
+            aggregators=[part.aggregator for part in block.acknowledgements if rewarded],
+            blamed={part.accused for part in block.evidence},
         )
         if block.stake_changes != expected:
             raise self.fault("stake_changes", "are not what the update function gives")
@@ -401,7 +394,7 @@ class _Check:
         width: int,
         signature: bytes,
     ) -> None:
-        """A list of entries of a table, signed by a peer."""
+        """Check a peer's signature of some entries of a table."""
         entries = _entries(table, width)
         try:
             places = bitmap.places(chosen, len(entries))
@@ -412,7 +405,7 @@ class _Check:
         self._by(field, purpose, signer, text, signature)
 
     def _by(self, field: str, purpose: str, signer: NodeId, text: bytes, signature: bytes) -> None:
-        """A peer's signature."""
+        """Check a peer's signature of a text."""
         peers = self.genesis.by_name
         if signer not in peers:
             raise self.fault(field, f"name {signer}, who is no peer")
@@ -422,8 +415,8 @@ class _Check:
             raise self.fault(field, f"of {signer} do not hold: {error}") from None
 
 
-def _offence(line: Evidence) -> tuple[NodeId, str, Round]:
-    return line.accused, line.kind, line.round
+def _offence(part: Evidence) -> tuple[NodeId, str, Round]:
+    return part.accused, part.kind, part.round
 
 
 def _entries(table: bytes, width: int) -> list[bytes]:

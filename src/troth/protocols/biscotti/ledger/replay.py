@@ -14,28 +14,30 @@ from typing import Protocol
 
 import numpy as np
 
-from troth.chain.audit import Audit, BadChainError, Trusted, audit
+from troth.chain.audit import Audit, BadChainError, Follow, Trusted, audit
+from troth.chain.errors import GenesisError
 from troth.chain.store import ChainFile, Facts
 from troth.errors import CharterError, PeerError, RoundFailedError
 from troth.ids import NodeId, Round
 from troth.learning.training import Training
 from troth.protocols.biscotti.blaming.auditing import CheckOpening
 from troth.protocols.biscotti.ledger.block import CertifiedBlock, NoiseOpening
-from troth.protocols.biscotti.ledger.blocks import accept, verify
-from troth.protocols.biscotti.ledger.chain import Head, Rules
-from troth.protocols.biscotti.ledger.genesis import CheckedGenesis, GenesisError
-from troth.protocols.biscotti.ledger.link import ChainState
-from troth.protocols.biscotti.ledger.setup import check_genesis_of
+from troth.protocols.biscotti.ledger.genesis import CheckedGenesis
+from troth.protocols.biscotti.ledger.head import Head, Rules
+from troth.protocols.biscotti.ledger.initializing import check_genesis_of
+from troth.protocols.biscotti.ledger.kind import KIND
+from troth.protocols.biscotti.ledger.verifying import accept, verify
 from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.biscotti.setting import setting_of
 from troth.wire import Float32s
 
 ReadCharter = Callable[[bytes], tuple[Biscotti, Training]]
-"""What a charter in canonical JSON says, or a `CharterError`."""
+"""A function that gives what a charter in canonical JSON says, or raises `CharterError`."""
 
 
 class CheckBlock(Protocol):
-    """`blocks.verify`, or `blocks.accept`."""
+    """A function that checks a block, and gives where the chain stands after it:
+    `verifying.verify`, or `verifying.accept`."""
 
     def __call__(
         self, rules: Rules, head: Head, certified: CertifiedBlock, *, sender: NodeId
@@ -44,7 +46,7 @@ class CheckBlock(Protocol):
 
 @dataclass(frozen=True)
 class BadSlot:
-    """Noise that its owner has opened, and that is not what its root in the genesis is of."""
+    """A slot of noise that its noiser has opened and that is not what it has committed to."""
 
     round: Round
     noiser: NodeId
@@ -53,17 +55,20 @@ class BadSlot:
 
 @dataclass(frozen=True, eq=False)
 class Replayed:
-    """The run after a block."""
+    """What replaying has found out of a run up to a block."""
 
     rules: Rules
     head: Head
     opened: int = 0
-    """Slots of noise that were opened and checked."""
+    """How many slots of noise were opened and checked."""
     bad_slots: tuple[BadSlot, ...] = ()
-    """A block with one of them is sound: those who certify it check one slot each."""
+    """Opened slots that are not the noise committed to. A block with one of them is sound: those
+    who certify it check one slot each."""
 
 
-def replay(file: ChainFile, read_charter: ReadCharter) -> Audit[Replayed]:
+def replay(
+    file: ChainFile, read_charter: ReadCharter
+) -> Audit[CheckedGenesis, CertifiedBlock, Replayed]:
     """Check a chain file completely: its structure, and that every block is what this protocol's
     rules give for what it says.
 
@@ -72,14 +77,15 @@ def replay(file: ChainFile, read_charter: ReadCharter) -> Audit[Replayed]:
         is one.
       VerificationError: the file is damaged as a database.
     """
-    source = NodeId(file.path.name)
 
     def begin(genesis: CheckedGenesis, facts: Facts) -> Replayed:
         rules, model_D = _rules(file.path, genesis, facts, read_charter)
         return Replayed(rules, rules.first(model_D))
 
-    def follow(certified: CertifiedBlock, _: ChainState, below: Replayed) -> Replayed:
-        head = _checked(verify, below.rules, below.head, certified, source)
+    def follow(
+        _: CheckedGenesis, below: Replayed, certified: CertifiedBlock, /, *, sender: NodeId
+    ) -> Replayed:
+        head = _checked(verify, below.rules, below.head, certified, sender)
         block = certified.block.content
         bad = [
             BadSlot(block.round, opening.noiser, opening.slot)
@@ -93,41 +99,41 @@ def replay(file: ChainFile, read_charter: ReadCharter) -> Audit[Replayed]:
             bad_slots=(*below.bad_slots, *bad),
         )
 
-    return audit(file, begin=begin, verify=follow)
+    return audit(file, KIND, begin=begin, follow=follow)
 
 
 def replay_own(
     file: ChainFile, rules: Rules, initial_D: Float32s, *, trusted: bytes | None = None
-) -> Audit[Head]:
+) -> Audit[CheckedGenesis, CertifiedBlock, Head]:
     """Check a file that a peer is to begin with: that it is of the peer's own genesis, and every
     block of it as one that another peer sends.
 
     Args:
       trusted: hash of a block that somebody trusted has named; up to there, only what
-        `blocks.accept` says is checked.
+        `verifying.accept` says is checked.
 
     Raises:
       BadChainError: names the first block and field that are wrong.
       VerificationError: the file is damaged as a database, or `trusted` is no certified block of
         its winning chain.
     """
-    source, own = NodeId(file.path.name), rules.genesis.id
+    own = rules.genesis.id
     if file.facts.id != own:
         raise BadChainError(
             file.path, 0, "id", f"is {file.facts.id.hex()[:64]}, and this peer's is {own.hex()}"
         )
 
-    def begin(genesis: CheckedGenesis, facts: Facts) -> Head:  # noqa: ARG001  (the contract's names)
-        return rules.first(initial_D)
+    def by(check: CheckBlock) -> Follow[CheckedGenesis, CertifiedBlock, Head]:
+        def follow(
+            _: CheckedGenesis, below: Head, certified: CertifiedBlock, /, *, sender: NodeId
+        ) -> Head:
+            return _checked(check, rules, below, certified, sender)
 
-    def follow(certified: CertifiedBlock, _: ChainState, below: Head) -> Head:
-        return _checked(verify, rules, below, certified, source)
+        return follow
 
-    def believe(certified: CertifiedBlock, _: ChainState, below: Head) -> Head:
-        return _checked(accept, rules, below, certified, source)
-
-    vouched = None if trusted is None else Trusted(trusted, believe)
-    return audit(file, begin=begin, verify=follow, trusted=vouched)
+    vouched = None if trusted is None else Trusted(trusted, by(accept))
+    first = rules.first(initial_D)
+    return audit(file, KIND, begin=lambda *_: first, follow=by(verify), trusted=vouched)
 
 
 def _checked(

@@ -1,31 +1,33 @@
-"""The chain of a simulated ledger, as the file that a peer of a real run keeps."""
+"""Writing the chain of a simulated ledger as the file that a peer of a real run keeps."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from troth.chain.block import VerifiedBlock
 from troth.chain.ledger import MemoryLedger
-from troth.chain.store import ChainStore
 from troth.charter.digest import canonical_json
-from troth.protocols.biscotti.ledger.block import VerifiedBlock
-from troth.protocols.biscotti.ledger.chain import model_bytes
+from troth.protocols.biscotti.ledger.head import model_bytes
+from troth.protocols.biscotti.ledger.kind import open_chain
+from troth.protocols.biscotti.members import Members
+from troth.report.read import CHAIN
 from troth.worlds.simulated.stage import Stage
 
 
-def write_chain(path: Path, stage: Stage, ledger: MemoryLedger) -> None:
-    """Write all blocks that one peer has kept, with the genesis below them; nothing where the run
-    has no ledger. The file appears when it is whole.
+def write_chain(folder: Path, stage: Stage, ledger: MemoryLedger) -> None:
+    """Write all blocks that one peer has kept, with the genesis below them. The file appears when
+    it is whole.
 
     Raises:
       UsageError: it cannot be written.
     """
-    if stage.members is None:
-        return
+    assert isinstance(stage.brought, Members)
+    path = folder / CHAIN
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)
-    with ChainStore(
+    with open_chain(
         partial,
-        stage.members.rules.genesis,
+        stage.brought.rules.genesis,
         charter=canonical_json(stage.scenario.charter),
         model=model_bytes(stage.initial_D),
     ) as store:

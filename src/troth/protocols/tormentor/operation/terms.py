@@ -7,27 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import Any
 
 import msgspec
-import tomlkit
 from msgspec.structs import replace
 
 from troth.charter.charter import Charter
 from troth.charter.digest import canonical_json
+from troth.charter.loading import charter_of
 from troth.charter.scenario import Parties, Scenario
-from troth.charter.validate import validate_charter
+from troth.charter.writing import toml_text
 from troth.data.spec import CallableData
 from troth.errors import CharterError, VerificationError
-from troth.protocols.tormentor.messages import MAX_CHARTER_BYTES
 from troth.protocols.tormentor.parameters import Tormentor
+from troth.roles.messages import MAX_CHARTER_BYTES
 
 CALLABLE = "callable"
 """The key by which tables of a charter name code."""
 
 
 def charter_text(charter: Charter) -> bytes:
-    """What is sent, and what the model id is the SHA-256 digest of."""
+    """The charter as it is sent, canonical JSON; the model id is its SHA-256 digest."""
     return canonical_json(charter)
 
 
@@ -43,20 +42,17 @@ def read_charter(text: bytes, model_id: str) -> Charter:
             "the charter is not the one that the model id names",
             hint="compare the model id with what the curator gave you",
         )
-    try:
-        charter = msgspec.json.decode(text, type=Charter)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise CharterError(f"is none that this version knows: {error}") from None
-    validate_charter(charter)
+    charter = charter_of(text)
     check_brokered(charter)
     return charter
 
 
 def check_brokered(charter: Charter) -> None:
-    """Strangers can train by this charter.
+    """Check that strangers can train by this charter.
 
     Raises:
-      CharterError: it does not say what a scenario would have said.
+      CharterError: its protocol is another one, `min_providers` is missing, or its data are made by
+        code.
     """
     protocol = charter.protocol
     if not isinstance(protocol, Tormentor):
@@ -81,10 +77,10 @@ def check_brokered(charter: Charter) -> None:
 
 
 def check_code(charter: Charter, *, trusted: bool) -> None:
-    """The charter names no code, unless whoever runs it has given the code itself.
+    """Check that the charter names no code, unless whoever runs it trusts the code that it names.
 
     Raises:
-      CharterError: it does.
+      CharterError: it names code, and `trusted` is False.
     """
     if trusted:
         return
@@ -111,7 +107,8 @@ def _references(value: object) -> Iterator[str]:
 
 
 def of_scenario(scenario: Scenario) -> Charter:
-    """A scenario's charter, which says how many providers it takes if the scenario says so."""
+    """A scenario's charter for strangers: without `min_providers` it takes the scenario's number of
+    parties."""
     charter = scenario.charter
     if isinstance(charter.protocol, Tormentor) and charter.protocol.min_providers is None:
         protocol = replace(charter.protocol, min_providers=scenario.parties.count)
@@ -129,22 +126,8 @@ def as_scenario(charter: Charter, seed: int) -> Scenario:
 
 
 def scenario_text(scenario: Scenario) -> str:
-    """The same as TOML, for the folder."""
-    said = {
-        **_without_none(msgspec.to_builtins(scenario.charter)),
-        "seed": scenario.seed,
-        "parties": {"count": scenario.parties.count},
-    }
-    # TOML wants plain keys before tables.
-    ordered = sorted(said.items(), key=lambda item: isinstance(item[1], dict))
-    return tomlkit.dumps(dict(ordered))
-
-
-def _without_none(value: Any) -> Any:
-    match value:
-        case dict():
-            return {n: _without_none(inner) for n, inner in value.items() if inner is not None}
-        case list():
-            return [_without_none(inner) for inner in value]
-        case _:
-            return value
+    """The scenario of one node as TOML, for the folder of its run."""
+    charter = msgspec.to_builtins(scenario.charter)
+    return toml_text(
+        charter | {"seed": scenario.seed, "parties": {"count": scenario.parties.count}}
+    )

@@ -21,17 +21,20 @@ MAX_SHOWN_CHARACTERS = 160
 
 @dataclass(frozen=True)
 class Address:
-    """A broker's."""
+    """The address of a broker.
+
+    `str` of it is `https://KEY@HOST:PORT/MODEL_ID`.
+    """
 
     public: PublicId
     host: str
     port: int
     model_id: str | None = None
-    """None for a curator, who brings the charter."""
+    """The digest of the charter; None while the broker has none, since its curator brings it."""
 
     @property
     def url(self) -> str:
-        """Where to connect to."""
+        """Where to connect to: `https://HOST:PORT`, without the key and the model."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{SCHEME}://{host}:{self.port}"
 
@@ -41,10 +44,11 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """The address that `str` of one gives.
+    """Read a broker's address; the inverse of `str`.
 
     Raises:
-      UsageError: it is none. Nothing is ever sent without TLS, or to a broker without a key.
+      UsageError: `text` is not of the form of one, or lacks the key: nothing is ever sent without
+        TLS, or to a broker that cannot prove who it is.
     """
     try:
         parts = urlsplit(text)

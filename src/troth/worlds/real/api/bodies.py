@@ -1,45 +1,44 @@
-"""Bodies of questions as they come in, and of answers as they go out, with a time for each."""
+"""Reads bodies of questions, writes those of answers, and ends connections that are too slow."""
 
 from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from troth.protocols.tormentor.messages import Delivered, Finished, Joined, Next
-from troth.protocols.tormentor.messages import Refused as RefusedAnswer
-from troth.wire import Codec, Message
+from troth.roles.messages import Answer
+from troth.wire import Codec
 from troth.worlds.real.api.forms import encode
 from troth.worlds.real.api.lobby import Guest
 from troth.worlds.real.api.memory import Lease
 from troth.worlds.real.limits import Limits
-from troth.worlds.real.link import Refused
+from troth.worlds.real.link import Refusal
 
 PIECE_BYTES = 64 * 2**10
-"""An answer goes out in pieces, so that no second copy of it waits to be sent."""
-
-CARRY_MODEL = (Joined, Next, RefusedAnswer, Finished, Delivered)
+"""How much of an answer is given to the connection at once. It goes out in pieces, so that no
+second copy of it waits to be sent."""
 
 
 async def read_body(
     request: Request, lease: Lease, *, most_bytes: int, limits: Limits
 ) -> bytearray:
-    """The question's body.
+    """The question's body, as it comes in.
 
     It has to come at a pace: in `stall_s` as much as `slowest_bytes_per_s` makes of that, or the
     rest; and whole within `body_s`.
 
     Raises:
-      Refused: it is too large or too slow, does not say its length, or there is no room for it.
+      Refusal: it is too large or too slow, does not say its length, or there is no room for it.
     """
     length = request.headers.get("content-length")
     if length is None:
-        raise Refused(411, "a question says its length", close=True)
+        raise Refusal(411, "a question says its length", close=True)
     # The HTTP implementation takes no other lengths than numbers, and no more than was announced.
     if len(length) > 19 or int(length) > most_bytes:
-        raise Refused(413, f"more than {most_bytes} bytes", close=True)
+        raise Refusal(413, f"more than {most_bytes} bytes", close=True)
     body = bytearray()
     loop = asyncio.get_running_loop()
     ends_s = loop.time() + limits.body_s
@@ -54,30 +53,35 @@ async def read_body(
                     next_bytes = len(body) + stride_bytes
                     deadline.reschedule(min(ends_s, loop.time() + limits.stall_s))
     except TimeoutError:
-        raise Refused(408, "the question came too slowly", close=True) from None
+        raise Refusal(408, "the question came too slowly", close=True) from None
     return body
 
 
 class AnswerBody(Response):
-    """An answer in pieces. Whoever is slower to take it than `limits` say loses the connection.
+    """An answer that goes out in pieces.
+
+    Whoever is slower to take it than `limits` say loses the connection.
 
     Args:
-      many: bounds how many large answers there are in memory.
+      form: media type in which it is encoded.
+      headers: of HTTP, beside its type and length.
+      guest: the connection that it goes out over.
+      many: bounds how many answers that carry a model are in memory in their encoded form; others
+        do not wait for it.
     """
 
     def __init__(
         self,
-        answer: Message,
+        answer: Answer,
         form: str,
         codec: Codec,
-        status: int,
         headers: dict[str, str],
         *,
         guest: Guest,
         limits: Limits,
         many: asyncio.Semaphore,
     ) -> None:
-        super().__init__(status_code=status, headers=headers | {"content-type": form})
+        super().__init__(status_code=answer.status, headers=headers | {"content-type": form})
         self._answer = answer
         self._form = form
         self._codec = codec
@@ -86,7 +90,7 @@ class AnswerBody(Response):
         self._many = many
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        if _is_large(self._answer):
+        if _carries_model(self._answer):
             async with self._many:
                 await self._send(send)
         else:
@@ -110,9 +114,14 @@ class AnswerBody(Response):
             too_slow.cancel()
 
 
-def _is_large(answer: Message) -> bool:
-    return (
-        isinstance(answer, CARRY_MODEL)
-        and answer.params_D is not None
-        and answer.params_D.nbytes > PIECE_BYTES
-    )
+def _carries_model(answer: Answer) -> bool:
+    """Whether a second copy of it would take more than a piece. It is seen from what the answer
+    holds, so no class can forget to say it."""
+    size_bytes = 0
+    for name in answer.__struct_fields__:
+        match getattr(answer, name):
+            case np.ndarray() as array:
+                size_bytes += array.nbytes
+            case bytes() as data:
+                size_bytes += len(data)
+    return size_bytes > PIECE_BYTES

@@ -9,21 +9,22 @@ import anyio
 import httpx
 
 from troth.errors import PeerError, RoundFailedError
-from troth.protocols.tormentor.messages import Join, Question
+from troth.roles.messages import AnswerStatus, Question
 from troth.worlds.real.answers import BadAnswerError, read_answer
 from troth.worlds.real.api.address import Address
 from troth.worlds.real.api.client import check_proof, make_client, reason_in
 from troth.worlds.real.api.forms import MSGPACK
 from troth.worlds.real.api.paths import path_of
-from troth.worlds.real.api.statuses import HELD, OVER, TYPED
+from troth.worlds.real.api.statuses import HELD, TYPED
 from troth.worlds.real.host import Host
 from troth.worlds.real.tor.socks import Socks
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 5.0
-"""The first wait before another attempt, and the longest; each is twice the one before."""
+"""Seconds before the first repeated attempt and at most before any; each wait is twice the one
+before."""
 
 LONGEST_WAIT_S = 60.0
-"""How long a broker may tell us to wait."""
+"""The most seconds that a node waits because a broker tells it to."""
 
 PIECE_BYTES = 64 * 2**10
 
@@ -32,17 +33,17 @@ NEVER_TAKEN = (400, 403, 404, 405, 406, 411, 413, 415)
 
 
 class Caller:
-    """Asks `address` what the host's role wants to know, one question at a time.
+    """Asks the broker at `address` what the host's role wants to know, one question at a time.
 
     Args:
-      host: has a line to the broker.
-      socks: Tor's, where that is the way.
+      host: runs the role whose questions are carried, its `inquiry`.
+      socks: the SOCKS port of a tor, if the broker is reached by Tor; None: straight.
     """
 
     def __init__(self, host: Host, address: Address, *, socks: Socks | None = None) -> None:
-        assert host.line is not None
+        assert host.inquiry is not None
         self._host = host
-        self._line = host.line
+        self._inquiry = host.inquiry
         self._address = address
         self._socks = socks
         self._client = make_client(address, host.limits, socks)
@@ -75,10 +76,10 @@ class Caller:
     async def _forever(self) -> None:
         retry_s = FIRST_RETRY_S
         while True:
-            question = self._line.question
+            question = self._inquiry.question
             if question is None:
-                self._line.changed.clear()
-                await self._line.changed.wait()
+                self._inquiry.changed.clear()
+                await self._inquiry.changed.wait()
                 continue
             try:
                 wait_s = await self._ask(question)
@@ -92,7 +93,7 @@ class Caller:
                 retry_s = min(2 * retry_s, LAST_RETRY_S)
 
     async def _ask(self, question: bytes) -> float | None:
-        """Ask once.
+        """Send the question once, and hand the answer to the host.
 
         Returns:
           None: answered, or held back and to be asked again at once. Seconds: not now.
@@ -100,15 +101,15 @@ class Caller:
         Raises:
           BadAnswerError: the answer is none. RoundFailedError: as `run`.
         """
-        host, line = self._host, self._line
+        host, inquiry = self._host, self._inquiry
         message = host.codec.decode(question, sender=host.node.id)
-        assert isinstance(message, Question), "a line carries questions only"
-        if isinstance(message, Join):
-            await self._be(message.provider)
+        assert isinstance(message, Question), "an inquiry is a question"
+        if message.pseudonym is not None:
+            await self._be(message.pseudonym)
         request = self._client.build_request(
             "POST",
             path_of(message),
-            content=_pieces(question, line.heard),
+            content=_pieces(question, inquiry.heard),
             headers={
                 "content-type": MSGPACK,
                 "accept": MSGPACK,
@@ -117,11 +118,11 @@ class Caller:
         )
         answer = await self._client.send(request, stream=True)
         try:
-            line.heard()
-            body = await read_answer(answer, host.codec.max_bytes, line.heard)
+            inquiry.heard()
+            body = await read_answer(answer, host.codec.max_bytes, inquiry.heard)
         finally:
             await answer.aclose()
-        if line.question is not question:
+        if inquiry.question is not question:
             # The role has asked something else meanwhile.
             return None
         status = answer.status_code
@@ -130,11 +131,11 @@ class Caller:
             return None
         if status == HELD:
             return None if _wait_s(answer) == 0 else _wait_s(answer)
-        if status == OVER and host.finished:
+        if status == AnswerStatus.OVER and host.finished:
             # It was only to say that the model has arrived.
-            line.answered(question)
+            inquiry.answered(question)
             return None
-        if status in NEVER_TAKEN or status == OVER:
+        if status in NEVER_TAKEN or status == AnswerStatus.OVER:
             raise RoundFailedError(
                 f"the broker does not take a {type(message).__name__}: {reason_in(answer, body)}",
                 hint="see that the broker's address, and the charter, are the right ones",
@@ -142,8 +143,8 @@ class Caller:
         return _wait_s(answer)
 
     async def _be(self, pseudonym: bytes) -> None:
-        """Whoever was seen over the connection there is, or its circuit, is not seen again as
-        somebody else."""
+        """Take another connection, and another circuit of Tor, if the pseudonym is a new one: the
+        broker shall not see two of them over one."""
         if self._pseudonym not in (None, pseudonym):
             await self._client.aclose()
             self._client = make_client(self._address, self._host.limits, self._socks)
@@ -155,11 +156,14 @@ class Caller:
         except PeerError as error:
             await self._host.blame(error)
             raise BadAnswerError(error.message) from None
-        self._line.answered(question)
+        self._inquiry.answered(question)
 
 
 async def _pieces(question: bytes, sent: Callable[[], None]) -> AsyncIterator[bytes]:
-    """The question bit by bit: while it goes out somebody takes it, and by Tor that may be long."""
+    """The question in pieces; `sent` is called whenever the broker has taken another one.
+
+    That shows that it is there; by Tor a large question takes long.
+    """
     data = memoryview(question)
     for place in range(0, len(data), PIECE_BYTES):
         yield bytes(data[place : place + PIECE_BYTES])
@@ -167,7 +171,7 @@ async def _pieces(question: bytes, sent: Callable[[], None]) -> AsyncIterator[by
 
 
 def _wait_s(answer: httpx.Response) -> float:
-    """What `Retry-After` says, as far as we do as we are told."""
+    """The seconds that `Retry-After` asks for, at most `LONGEST_WAIT_S`; 0 if it says no number."""
     text = answer.headers.get("retry-after", "")
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         return 0.0

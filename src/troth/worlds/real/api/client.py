@@ -1,4 +1,8 @@
-"""Requests to a broker by somebody without a name: pinned, bounded, and telling nothing else."""
+"""The HTTP client of somebody without a name.
+
+It speaks to one broker, whose key it knows, waits for bounded times only, and sends no headers that
+tell who it is.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +20,22 @@ from troth.worlds.real.tor.socks import Socks
 from troth.worlds.real.tor.transport import TorTransport
 
 CONNECT_S = 30.0
-"""How long connecting may take; by Tor, the first time, it takes a while. Half of what a broker may
-be silent for, so that there is time for another attempt."""
+"""Seconds that connecting may take; by Tor, the first time, it takes a while. Half of what a broker
+may be silent for, so that there is time for another attempt."""
 
 ANSWER_MARGIN_S = 10.0
-"""What an answer may take beyond the time that a broker may hold it."""
+"""Seconds that an answer may take beyond the time that a broker may hold the question."""
 
 MAX_ERROR_BYTES = 4096
-"""Of an answer that says only why there is none."""
+"""How much is read of a body that says only why there is no answer."""
 
 
 def make_client(address: Address, limits: Limits, socks: Socks | None) -> httpx.AsyncClient:
-    """A client that speaks to this broker only, by Tor if `socks` says so."""
+    """A client that speaks to the broker at `address` only.
+
+    Args:
+      socks: the SOCKS port of a tor that it goes through; None: straight.
+    """
     tls = stranger_context(address.public)
     client = httpx.AsyncClient(
         base_url=address.url,
@@ -48,7 +56,8 @@ def make_client(address: Address, limits: Limits, socks: Socks | None) -> httpx.
 
 
 def reason_in(answer: httpx.Response, body: bytes) -> str:
-    """Why the broker did not take a question, safe to be shown."""
+    """Why the broker did not take a question, in its own words, made safe to be shown; its status
+    where it says nothing."""
     try:
         said = msgspec.json.decode(body[:MAX_ERROR_BYTES], type=dict[str, str])
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -57,7 +66,7 @@ def reason_in(answer: httpx.Response, body: bytes) -> str:
 
 
 def check_proof(error: BaseException, address: Address) -> None:
-    """Whether a connection failed because somebody else is there.
+    """Check that a connection did not fail because somebody else is at the broker's address.
 
     Raises:
       VerificationError: whoever answers does not hold the key in the address.

@@ -1,4 +1,4 @@
-"""What can be had of a broker outside of any role: its charter, and how far it is."""
+"""What can be had of a broker without taking part: its charter, and how far its training is."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from troth.errors import (
     VerificationError,
 )
 from troth.ids import NodeId
-from troth.protocols.tormentor.messages import MAX_CHARTER_BYTES, MESSAGES, Progress
+from troth.roles.messages import MAX_CHARTER_BYTES, Answer, AnswerStatus
 from troth.wire import Codec
 from troth.worlds.real.answers import BadAnswerError, read_answer
 from troth.worlds.real.api import paths
 from troth.worlds.real.api.address import Address
 from troth.worlds.real.api.caller import FIRST_RETRY_S, LAST_RETRY_S
 from troth.worlds.real.api.client import check_proof, make_client, reason_in
+from troth.worlds.real.api.face import Face
 from troth.worlds.real.api.forms import JSON, MSGPACK
 from troth.worlds.real.limits import MIN_BODY_BYTES, Limits
 from troth.worlds.real.tor.socks import Socks
@@ -48,22 +49,26 @@ async def fetch_charter(
     return charter
 
 
-async def fetch_status(
-    address: Address, *, socks: Socks | None = None, limits: Limits | None = None
-) -> Progress:
-    """How far the broker is.
+async def fetch_answer(
+    face: Face, address: Address, *, socks: Socks | None = None, limits: Limits | None = None
+) -> Answer:
+    """The answer to the `status` question of the broker's face: how far its training is.
 
     Raises:
-      As `fetch_charter`.
+      UsageError: the address names no model.
+      VerificationError: whoever answers is not the broker.
+      UnreachableError: nobody answers.
+      RoundFailedError: the broker has no such model, its training is over, or what it says is no
+        answer to this question.
     """
     body = await _persist(address, paths.MODEL, MSGPACK, MIN_BODY_BYTES, socks, limits)
     try:
-        progress = Codec(MESSAGES).decode(body, sender=NodeId("broker"))
+        answer = Codec(face.messages).decode(body, sender=NodeId("broker"))
     except PeerError as error:
         raise RoundFailedError(f"the broker {error.message}") from None
-    if not isinstance(progress, Progress):
-        raise RoundFailedError(f"the broker answers {type(progress).__name__}")
-    return progress
+    if not isinstance(answer, face.status.answered_by[AnswerStatus.ANSWERED]):
+        raise RoundFailedError(f"the broker answers {type(answer).__name__}")
+    return answer
 
 
 async def _persist(
@@ -74,7 +79,7 @@ async def _persist(
     socks: Socks | None,
     limits: Limits | None,
 ) -> bytes:
-    """Ask until there is an answer, as long as a node waits for those that it does not hear of."""
+    """The body at `path`, asked for again and again for at most `limits.unreachable_s`."""
     limits = limits or Limits()
     ends_s, wait_s = time.monotonic() + limits.unreachable_s, FIRST_RETRY_S
     while True:

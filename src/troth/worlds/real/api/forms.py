@@ -26,21 +26,22 @@ JSON = "application/json"
 MEDIA_TYPES = (MSGPACK, JSON)
 
 TYPE_FIELD = "type"
-"""Of the JSON form: the message's name. Where the path says it, it may be left out."""
+"""The field of the JSON form that holds the message's name. It may be left out where the path says
+which message it is."""
 
 STRANGER = NodeId("a stranger")
-"""Who is to blame for a malformed question."""
+"""Whom a `PeerError` names for a malformed question, as nobody knows who has sent it."""
 
 M = TypeVar("M", bound=Message)
 
 
 def decode(kind: type[M], body: bytearray, media_type: str, codec: Codec) -> M:
-    """The message of this kind in a body.
+    """Decode the message of class `kind` in a body.
 
     Its arrays are views of `body`, which nobody may write to any more.
 
     Raises:
-      PeerError: there is none; the culprit is `STRANGER`.
+      PeerError: the body is malformed, or another message; the culprit is `STRANGER`.
     """
     data = memoryview(_from_json(kind, body, codec) if media_type == JSON else body)
     message = codec.decode(data.toreadonly(), sender=STRANGER)
@@ -52,7 +53,11 @@ def decode(kind: type[M], body: bytearray, media_type: str, codec: Codec) -> M:
 
 
 def encode(message: Message, media_type: str, codec: Codec) -> bytearray:
-    """A body that holds `message`."""
+    """Encode `message` as a body of this media type.
+
+    Raises:
+      LocalError: it is no message of the codec's protocol, or larger than its bound.
+    """
     if media_type == MSGPACK:
         return codec.encode_buffer(message)
     named = msgspec.convert(
@@ -81,7 +86,10 @@ def _from_json(kind: type[Message], body: bytearray, codec: Codec) -> bytearray:
 
 @cache
 def with_names(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
-    """The same struct as an object with named fields, where the wire has an array."""
+    """The class whose JSON form is an object with the fields of `kind` by name.
+
+    On the wire, `kind` is an array.
+    """
     fields: list[Any] = []
     for field in msgspec.structs.fields(kind):
         hint = _with_names(field.type)

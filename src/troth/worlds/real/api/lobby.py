@@ -1,4 +1,4 @@
-"""Who is connected, as far as a broker can know: connections, without names."""
+"""The connections of strangers to a broker, which knows nothing else of who they are."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from troth.worlds.real.serving import TimedProtocol
 
 
 class Guest:
-    """One connection. Several may be of one provider, and nothing tells."""
+    """One connection. Several may be of one stranger, and nothing tells which."""
 
     def __init__(self, transport: asyncio.Transport, limits: Limits) -> None:
         self.transport = transport
         self.address: str = (transport.get_extra_info("peername") or ("",))[0]
         self.bucket = TokenBucket(limits.requests_per_s, limits.requests_at_once)
         self.strikes = 0
-        """Bad questions in a row."""
+        """How many questions in a row were malformed, forged or refused."""
         self.busy = False
-        """It has asked something and is not answered yet."""
+        """Whether it has asked something and is not answered yet."""
         self.has_paid = False
-        """It has asked something that only proof of work gets an answer to."""
+        """Whether it has asked a paid question (`Question.is_paid`) that was not refused."""
         self.idle_since_s = time.monotonic()
 
 
@@ -40,7 +40,7 @@ class Lobby:
         self._by_address: Counter[str] = Counter()
 
     def enter(self, transport: asyncio.Transport) -> Guest | None:
-        """The new connection; None if there is no room."""
+        """Take in a new connection, in place of an idle one if need be; None without room."""
         guest = Guest(transport, self.limits)
         if self._by_address[guest.address] >= self.limits.connections_per_address:
             self._make_room(guest.address)
@@ -56,7 +56,7 @@ class Lobby:
         return guest
 
     def leave(self, guest: Guest) -> None:
-        """A connection has ended."""
+        """Forget a connection that has ended."""
         if guest in self.guests:
             self.guests.remove(guest)
             self._by_address[guest.address] -= 1
@@ -76,7 +76,10 @@ class Lobby:
 
 
 def protocol_class(lobby: Lobby) -> type[TimedProtocol]:
-    """Connections that the lobby takes in, and the application is told of."""
+    """The asyncio protocol of connections that enter and leave `lobby`.
+
+    The application finds the connection of a request as `request.state.guest`.
+    """
 
     class GuestProtocol(TimedProtocol):
         request_s = lobby.limits.handshake_s

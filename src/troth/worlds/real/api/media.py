@@ -1,36 +1,36 @@
-"""Which form a question has, and which its answer shall have."""
+"""The media types of HTTP requests: of the question in it, and of the answer that it asks for."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
 
 from troth.worlds.real.api.forms import JSON, MEDIA_TYPES, MSGPACK
-from troth.worlds.real.link import Refused
+from troth.worlds.real.link import Refusal
 
 ANYTHING = ("*/*", "application/*")
 
 
 def sent(request: Request) -> str:
-    """The form of the question.
+    """The media type of the question, as `Content-Type` says.
 
     Raises:
-      Refused: it is neither of the two.
+      Refusal: it is neither of `MEDIA_TYPES` (status 415).
     """
     form, _, _ = request.headers.get("content-type", "").partition(";")
     form = form.strip().lower()
     if form not in MEDIA_TYPES:
-        raise Refused(415, f"a question is {MSGPACK} or {JSON}", close=True)
+        raise Refusal(415, f"a question is {MSGPACK} or {JSON}", close=True)
     return form
 
 
 def accepted(request: Request, *, otherwise: str) -> str:
-    """The form that the answer shall have: the first that `Accept` names of those there are.
+    """The media type that the answer shall have: the first of `MEDIA_TYPES` that `Accept` names.
 
     Args:
-      otherwise: the form where `Accept` leaves it open.
+      otherwise: the media type where `Accept` leaves it open.
 
     Raises:
-      Refused: it is none that there is.
+      Refusal: it names neither of `MEDIA_TYPES` (status 406).
     """
     ranges = request.headers.get("accept", "*/*")
     for item in ranges.split(","):
@@ -42,4 +42,4 @@ def accepted(request: Request, *, otherwise: str) -> str:
             return otherwise
         if form in MEDIA_TYPES:
             return form
-    raise Refused(406, f"an answer is {MSGPACK} or {JSON}", close=True)
+    raise Refusal(406, f"an answer is {MSGPACK} or {JSON}", close=True)

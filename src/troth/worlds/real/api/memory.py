@@ -1,4 +1,4 @@
-"""How many bytes of strangers' bodies are on their way."""
+"""Bounds how many bytes of questions may be on their way to a broker at once, of all strangers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from troth.worlds.real.api.lobby import Guest
-from troth.worlds.real.link import Refused
+from troth.worlds.real.link import Refusal
 
 OWN_BYTES = 64 * 2**10
-"""What every connection may send beside what is shared: a question of a small model is never in
-anybody's way."""
+"""Bytes of each question that are not counted: a question of a small model is never in anybody's
+way."""
 
 
 class Memory:
@@ -27,7 +27,7 @@ class Memory:
 
     @contextmanager
     def lease(self, guest: Guest) -> Iterator[Lease]:
-        """Some of it for one body, given back in the end."""
+        """A lease for one body that a connection sends; what it took is given back in the end."""
         lease = Lease(self, guest)
         self._leases.add(lease)
         try:
@@ -39,7 +39,7 @@ class Memory:
         while self.taken_bytes + size_bytes > self.size_bytes:
             unpaid = [other for other in self._leases if not other.guest.has_paid]
             if not lease.guest.has_paid or not unpaid:
-                raise Refused(503, "too much is being sent at once, try again later", close=True)
+                raise Refusal(503, "too much is being sent at once, try again later", close=True)
             largest = max(unpaid, key=lambda other: other.shared_bytes)
             self._release(largest)
             largest.guest.transport.abort()
@@ -53,7 +53,7 @@ class Memory:
 
 
 class Lease:
-    """What one body has taken."""
+    """What one body has taken of a `Memory`."""
 
     def __init__(self, memory: Memory, guest: Guest) -> None:
         self.guest = guest
@@ -62,10 +62,10 @@ class Lease:
         self._size_bytes = 0
 
     def grow(self, size_bytes: int) -> None:
-        """Some more has arrived.
+        """Take `size_bytes` more, which have arrived.
 
         Raises:
-          Refused: there is no room for it.
+          Refusal: there is no room for them (status 503).
         """
         shared_bytes = max(0, self._size_bytes + size_bytes - OWN_BYTES)
         self._memory._take(self, shared_bytes - max(0, self._size_bytes - OWN_BYTES))

@@ -1,55 +1,24 @@
-"""The OpenAPI document: made from the messages, so that it says what the server does."""
+"""The OpenAPI document of a face: made from its messages, so that it says what the server does."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from troth.protocols.tormentor.messages import (
-    Admission,
-    Curate,
-    Curated,
-    Delivered,
-    Delivery,
-    Fetch,
-    Finished,
-    GradientUpdate,
-    Join,
-    Joined,
-    Leave,
-    Left,
-    Next,
-    Progress,
-    Question,
-    Refused,
-    Solve,
-    Status,
-)
+from troth.roles.messages import AnswerStatus, Question
 from troth.wire import Message
 from troth.worlds.real.api import paths, statuses
+from troth.worlds.real.api.face import Face
 from troth.worlds.real.api.forms import JSON, MSGPACK, with_names
 
-ANSWERS_TO: dict[type[Question], tuple[type[Message], ...]] = {
-    Curate: (Curated,),
-    Join: (Admission,),
-    Solve: (Joined,),
-    GradientUpdate: (Next,),
-    Leave: (Left,),
-    Status: (Progress,),
-    Fetch: (Delivered,),
-    Delivery: (Progress,),
-}
-"""What a question is answered with when all is well."""
-
 VERSION = "1"
-"""Of the API, as in its paths."""
+"""The version of the API, as in its paths."""
 
 DESCRIPTION = """\
-Trains one model and is then gone. Whoever asks needs no name; the broker proves to hold the Ed25519
+{purpose} Whoever asks needs no name; the broker proves to hold the Ed25519
 key that stands in its address, `https://KEY@HOST:PORT/MODEL_ID`, and no certificate authority has
 to be trusted.
 
@@ -74,11 +43,13 @@ OWN_STATUSES = {
     429: "Too many questions; `Retry-After` says when to ask again.",
     503: "No room; `Retry-After` says when to ask again.",
 }
-"""Statuses that come with an `error`."""
+"""What the statuses mean that the server itself answers with, with an `Error` as body."""
 
 _B64 = "[A-Za-z0-9+/]"
 
 RETRY_STATUSES = (202, 429, 503)
+
+_ANSWERED = "The answer."
 
 
 class Error(msgspec.Struct):
@@ -94,18 +65,16 @@ class Held(msgspec.Struct):
 
 
 @cache
-def openapi_json() -> bytes:
-    """The document as it is served."""
-    return msgspec.json.encode(openapi())
+def openapi_json(face: Face) -> bytes:
+    """The document as it is served, in JSON."""
+    return msgspec.json.encode(openapi(face))
 
 
 @cache
-def openapi() -> dict[str, Any]:
-    """The document. https://spec.openapis.org/oas/v3.1.1"""
+def openapi(face: Face) -> dict[str, Any]:
+    """The document, as https://spec.openapis.org/oas/v3.1.1 has it."""
     kinds = dict.fromkeys(
-        kind
-        for question, answers in ANSWERS_TO.items()
-        for kind in (question, *answers, Refused, Finished)
+        kind for question in face.questions for kind in (question, *question.answered_by.values())
     )
     _, components = msgspec.json.schema_components(
         [*(with_names(kind) for kind in kinds), Error, Held],
@@ -124,17 +93,21 @@ def openapi() -> dict[str, Any]:
         component["required"] = [name for name in component.get("required", []) if name != "type"]
     return {
         "openapi": "3.1.1",
-        "info": {"title": "Troth broker", "version": VERSION, "description": DESCRIPTION},
+        "info": {
+            "title": face.title,
+            "version": VERSION,
+            "description": DESCRIPTION.replace("{purpose}", face.purpose),
+        },
         "servers": [{"url": "/"}],
         "paths": {
             **{
                 f"{paths.MODEL}/{action}": {
                     "parameters": [{"$ref": "#/components/parameters/model_id"}],
-                    "post": _asked(kind, ANSWERS_TO[kind]),
+                    "post": _asked(face, kind),
                 }
-                for action, kind in paths.ACTIONS.items()
+                for action, kind in face.actions.items()
             },
-            paths.MODEL: _fetched("status", "How far the training is.", _typed(Progress)),
+            paths.MODEL: _status(face),
             paths.CHARTER: _fetched(
                 "charter",
                 "The charter, as canonical JSON: its SHA-256 is the model's id.",
@@ -158,22 +131,15 @@ def openapi() -> dict[str, Any]:
     }
 
 
-def _asked(kind: type[Question], answers: Sequence[type[Message]]) -> dict[str, Any]:
-    """One question."""
+def _asked(face: Face, kind: type[Question]) -> dict[str, Any]:
+    """The operation that asks a question of this class."""
     (summary, *_) = (kind.__doc__ or "").splitlines()
-    typed: dict[int, tuple[type[Message], ...]] = {
-        statuses.ANSWERED: (*answers,),
-        statuses.FOR_GOOD: (Refused,),
-        statuses.UNPROCESSABLE: (Refused,),
-    }
-    if kind is GradientUpdate:
-        typed[statuses.REJECTED] = (Refused,)
     responses = {
-        str(status): {"description": _phrase(status), "content": _typed(*kinds)}
-        for status, kinds in typed.items()
+        str(status): {"description": _phrase(face, status), "content": _typed(answer)}
+        for status, answer in kind.answered_by.items()
     }
-    responses[str(statuses.OVER)] = _over()
-    responses[str(statuses.HELD)] = _own(statuses.HELD, _phrase(statuses.HELD), "Held")
+    responses[str(AnswerStatus.OVER)] = _over(face, kind)
+    responses[str(statuses.HELD)] = _held()
     for status, description in OWN_STATUSES.items():
         responses[str(status)] = _own(status, description, "Error")
     return {
@@ -185,14 +151,21 @@ def _asked(kind: type[Question], answers: Sequence[type[Message]]) -> dict[str, 
     }
 
 
-def _fetched(name: str, summary: str, content: dict[str, Any]) -> dict[str, Any]:
-    """What can be had of a model without asking in a body."""
-    responses = {"200": {"description": _phrase(200), "content": content}}
-    own = [404, 429]
-    if name == "status":
-        own += [406, 503]
-        responses["202"] = _own(202, _phrase(202), "Held")
-        responses["410"] = _over()
+def _status(face: Face) -> dict[str, Any]:
+    """The operation that asks how far the training is, without a body."""
+    answered = _typed(face.status.answered_by[AnswerStatus.ANSWERED])
+    item = _fetched("status", "How far the training is.", answered, (404, 406, 429, 503))
+    responses = item["get"]["responses"]
+    responses |= {"202": _held(), "410": _over(face, face.status)}
+    item["get"]["responses"] = dict(sorted(responses.items()))
+    return item
+
+
+def _fetched(
+    name: str, summary: str, content: dict[str, Any], own: tuple[int, ...] = (404, 429)
+) -> dict[str, Any]:
+    """An operation that has something of a model; `own` are the statuses of the server itself."""
+    responses = {"200": {"description": _ANSWERED, "content": content}}
     for status in own:
         responses[str(status)] = _own(status, OWN_STATUSES[status], "Error")
     return {
@@ -214,23 +187,30 @@ def _document(name: str, summary: str, media_type: str) -> dict[str, Any]:
     return {"get": {"operationId": name, "summary": summary, "responses": responses}}
 
 
-def _typed(*kinds: type[Message]) -> dict[str, Any]:
+def _typed(kind: type[Message]) -> dict[str, Any]:
     return {
-        JSON: {"schema": _ref(kinds[0].__name__)},
+        JSON: {"schema": _ref(kind.__name__)},
         MSGPACK: {
             "schema": {
-                "description": f"`{kinds[0].__name__}` in the wire's form.",
+                "description": f"`{kind.__name__}` in the wire's form.",
                 "contentMediaType": MSGPACK,
             }
         },
     }
 
 
-def _over() -> dict[str, Any]:
-    content = _typed(Finished)
-    # When the role has ended, the server itself says so.
-    content[JSON] = {"schema": {"anyOf": [_ref("Finished"), _ref("Error")]}}
-    return {"description": _phrase(statuses.OVER), "content": content}
+def _over(face: Face, kind: type[Question]) -> dict[str, Any]:
+    """That the training is over, as the protocol says it; once its role has ended, the server."""
+    finished = kind.answered_by.get(AnswerStatus.OVER)
+    if finished is None:
+        return _own(AnswerStatus.OVER, _phrase(face, AnswerStatus.OVER), "Error")
+    content = _typed(finished)
+    content[JSON] = {"schema": {"anyOf": [_ref(finished.__name__), _ref("Error")]}}
+    return {"description": _phrase(face, AnswerStatus.OVER), "content": content}
+
+
+def _held() -> dict[str, Any]:
+    return _own(statuses.HELD, "Held back while others catch up: ask again.", "Held")
 
 
 def _own(status: int, description: str, schema: str) -> dict[str, Any]:
@@ -249,19 +229,18 @@ def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _phrase(status: int) -> str:
+def _phrase(face: Face, status: AnswerStatus) -> str:
     return {
-        statuses.ANSWERED: "The answer.",
-        statuses.HELD: "Held back while others catch up: ask again.",
-        statuses.FOR_GOOD: "Refused for good: asking again does not help.",
-        statuses.REJECTED: "Rejected; the connection goes on, with the puzzle that comes with it.",
-        statuses.OVER: "The training is over.",
-        statuses.UNPROCESSABLE: "Refused.",
+        AnswerStatus.ANSWERED: _ANSWERED,
+        AnswerStatus.FOR_GOOD: "Refused for good: asking again does not help.",
+        AnswerStatus.REJECTED: face.rejected,
+        AnswerStatus.OVER: "The training is over.",
+        AnswerStatus.UNPROCESSABLE: "Refused.",
     }[status]
 
 
 def _base64_pattern(schema: dict[str, Any]) -> str:
-    """That a text is base64 of something whose length the schema allows."""
+    """A regular expression for texts that are base64 of bytes whose length the schema allows."""
     if schema.get("minLength") is None:
         return f"^({_B64}{{4}})*({_B64}{{2}}==|{_B64}{{3}}=)?$"
     # Bytes of one length: keys, digests and signatures.

@@ -1,4 +1,4 @@
-"""The OpenAPI document as a page: no scripts, and nothing that is fetched from elsewhere."""
+"""The OpenAPI document as a page in HTML, without scripts, which fetches nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from troth.worlds.real.api.face import Face
 from troth.worlds.real.api.openapi import openapi
 
 
 @cache
-def page_html() -> bytes:
-    """The page as it is served."""
+def page_html(face: Face) -> bytes:
+    """The page as it is served, in UTF-8."""
     environment = Environment(
         loader=PackageLoader("troth.worlds.real.api"),
         autoescape=True,
@@ -21,4 +22,4 @@ def page_html() -> bytes:
         lstrip_blocks=True,
     )
     environment.filters["pretty"] = lambda value: json.dumps(value, indent=2)
-    return environment.get_template("page.html.j2").render(api=openapi()).encode()
+    return environment.get_template("page.html.j2").render(api=openapi(face)).encode()

@@ -1,16 +1,16 @@
-"""Where each question of the protocol is asked.
+"""Where each question of a protocol is asked.
 
 | request                               | asks                                       |
 |---------------------------------------|--------------------------------------------|
 | `POST /v1/models/MODEL_ID/ACTION`     | the question that is in the body           |
-| `GET /v1/models/MODEL_ID`             | `Status`                                   |
+| `GET /v1/models/MODEL_ID`             | how far the training is (`Face.status`)    |
 | `GET /v1/models/MODEL_ID/charter`     | the charter whose digest is the model's id |
 | `GET /openapi.json`, `GET /`          | how all this is used                       |
 """
 
 from __future__ import annotations
 
-from troth.protocols.tormentor.messages import QUESTIONS, Question
+from troth.roles.messages import Question
 
 OPENAPI = "/openapi.json"
 PAGE = "/"
@@ -21,14 +21,10 @@ MODEL_ID_PATTERN = "^sha256:[0-9a-f]{64}$"
 
 
 def action(kind: type[Question]) -> str:
-    """`join` for `Join`, `update` for `GradientUpdate`."""
-    return kind.__name__.removeprefix("Gradient").lower()
-
-
-ACTIONS: dict[str, type[Question]] = {action(kind): kind for kind in QUESTIONS}
-"""What may be asked, by the last part of its path."""
+    """The last part of the path at which questions of this class are asked."""
+    return kind.action or kind.__name__.lower()
 
 
 def path_of(question: Question) -> str:
-    """Where this question is asked."""
+    """The path at which this question is asked."""
     return f"{MODEL.format(model_id=question.model_id)}/{action(type(question))}"

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -23,54 +23,58 @@ from starlette.routing import Route
 
 from troth.crypto.identity import Identity
 from troth.errors import PeerError
-from troth.protocols.tormentor import messages
-from troth.protocols.tormentor.messages import Curate, GradientUpdate, Question, Solve, Status
-from troth.wire import Codec, Message
-from troth.worlds.real.api import paths, statuses
+from troth.roles.messages import Answer, AnswerStatus, Question
+from troth.wire import Codec
+from troth.worlds.real.api import paths
 from troth.worlds.real.api.bodies import AnswerBody, read_body
+from troth.worlds.real.api.face import Deploying, Face
 from troth.worlds.real.api.forms import JSON, decode
 from troth.worlds.real.api.lobby import Guest, Lobby, protocol_class
 from troth.worlds.real.api.media import accepted, sent
 from troth.worlds.real.api.memory import Memory
 from troth.worlds.real.api.openapi import openapi_json
 from troth.worlds.real.api.page import page_html
+from troth.worlds.real.api.statuses import HELD
 from troth.worlds.real.host import Host
-from troth.worlds.real.limits import CURATE_BYTES, Limits
-from troth.worlds.real.link import Refused
+from troth.worlds.real.limits import Limits
+from troth.worlds.real.link import Refusal
 from troth.worlds.real.rate import TokenBucket
 from troth.worlds.real.serving import Server
 from troth.worlds.real.tls import open_server_context
 
-CURATES_AT_ONCE = 2
-"""So many of the largest `Curate` may be on their way."""
+DEPLOYING_AT_ONCE = 2
+"""How many of the largest questions that bring a charter may be on their way at once."""
 
-PAID = (Solve, GradientUpdate)
-"""Questions that cost whoever asks them a solved puzzle. All others are free."""
+REFUSALS = (AnswerStatus.FOR_GOOD, AnswerStatus.UNPROCESSABLE)
+"""Answers that count against whoever has asked, as a strike. A paid question that gets one is taken
+for a free one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Deployed:
-    """A broker whose charter is known; its role runs."""
+    """A broker whose charter is known, and whose role runs."""
 
     host: Host
     model_id: str
     charter: bytes
-    """Canonical JSON, whose digest `model_id` is."""
+    """The charter in canonical JSON, whose digest `model_id` is."""
 
 
 Q = TypeVar("Q", bound=Question)
 
-Deploy = Callable[[Curate], Awaitable[Deployed]]
+Deploy = Callable[[Any], Awaitable[Deployed]]
 """Makes a broker of a charter, and starts its role; called once, unless it fails.
 
+It is given a question of the class that `Face.deploying` names.
+
 Raises:
-  PeerError: the charter, or who sent it, is not acceptable; the curator is told why.
-  Refused: not now, or not by this server.
+  PeerError: the charter, or who sent it, is not acceptable; whoever asked is told why.
+  Refusal: not now, or not by this server.
 """
 
 
-class Later(Refused):
-    """Refused for now.
+class Later(Refusal):
+    """A refusal for now: the same question may be taken later.
 
     Args:
       wait_s: after how long to ask again.
@@ -82,10 +86,11 @@ class Later(Refused):
 
 
 class BrokerServer:
-    """Serves one model.
+    """Serves one model, and the questions of one protocol about it.
 
     Args:
-      deploy: what to do with the first charter that comes.
+      face: of the protocol.
+      deploy: makes a broker of the first charter that comes; None where `deployed` is given.
       deployed: the broker, where it is known from the start.
       resuming: it was known before this start, and `resume` will say it; until then everybody is
         asked to wait.
@@ -93,6 +98,7 @@ class BrokerServer:
 
     def __init__(
         self,
+        face: Face,
         identity: Identity,
         limits: Limits,
         *,
@@ -101,13 +107,16 @@ class BrokerServer:
         resuming: bool = False,
     ) -> None:
         assert (deploy is None) != (deployed is None), "either a charter is known, or one will come"
+        assert deploy is None or face.deploying is not None, "no question brings a charter"
+        self._face = face
         self._limits = limits
         self._deploy = deploy
         self._deployed = deployed
         self._resuming = resuming
-        self._deploying = asyncio.Lock()
-        self._curates = Codec(messages.MESSAGES, max_bytes=CURATE_BYTES)
-        self._curates_memory = Memory(CURATES_AT_ONCE * CURATE_BYTES)
+        self._deploying_lock = asyncio.Lock()
+        most_bytes = 0 if face.deploying is None else face.deploying.most_bytes
+        self._deploying_codec = Codec(face.messages, max_bytes=most_bytes)
+        self._deploying_memory = Memory(DEPLOYING_AT_ONCE * most_bytes)
         self._memory = Memory(limits.guests_bytes if deployed is None else self._bytes_of(deployed))
         self._free = TokenBucket(limits.free_per_s, limits.free_at_once)
         self._answers = asyncio.Semaphore(limits.answers_at_once)
@@ -121,14 +130,14 @@ class BrokerServer:
         )
 
     def resume(self, deployed: Deployed) -> None:
-        """Go on with the model of before this start; before that, nobody has deployed another."""
+        """Begin to serve the model that was known before this start (`resuming`)."""
         assert self._deployed is None
         assert self._resuming
         self._deployed, self._resuming = deployed, False
         self._memory.size_bytes = self._bytes_of(deployed)
 
     async def open(self, address: str, port: int) -> int:
-        """Listen; the port, which the operating system chooses where `port` is 0.
+        """Begin to listen, and return the port; the operating system chooses one where `port` is 0.
 
         Raises:
           UsageError: the address cannot be listened at.
@@ -143,7 +152,7 @@ class BrokerServer:
     def _application(self) -> Starlette:
         asked = [
             Route(f"{paths.MODEL}/{action}", self._endpoint(kind), methods=["POST"])
-            for action, kind in paths.ACTIONS.items()
+            for action, kind in self._face.actions.items()
         ]
         return Starlette(
             routes=[
@@ -154,7 +163,7 @@ class BrokerServer:
                 Route(paths.PAGE, self._page, methods=["GET"]),
             ],
             exception_handlers={
-                Refused: _refusal,
+                Refusal: _refusal,
                 HTTPException: _http_refusal,
                 ClientDisconnect: _gone,
             },
@@ -168,7 +177,7 @@ class BrokerServer:
             guest.busy = True
             try:
                 return await self._question(request, guest, kind)
-            except Refused as refusal:
+            except Refusal as refusal:
                 if refusal.status == 400:
                     self._strike(guest, refusal)
                 raise
@@ -181,15 +190,18 @@ class BrokerServer:
     async def _question(self, request: Request, guest: Guest, kind: type[Question]) -> Response:
         form = sent(request)
         answer_form = accepted(request, otherwise=form)
-        if kind is Curate:
+        deploying = self._face.deploying
+        if deploying is not None and kind is deploying.question:
             self._spend_free()
-            with self._curates_memory.lease(guest) as lease:
-                body = await read_body(request, lease, most_bytes=CURATE_BYTES, limits=self._limits)
-                curate = _decoded(Curate, body, form, self._curates)
-                _check_path(request, curate)
-                return await self._curate(request, guest, curate, answer_form)
+            with self._deploying_memory.lease(guest) as lease:
+                body = await read_body(
+                    request, lease, most_bytes=deploying.most_bytes, limits=self._limits
+                )
+                question = _decoded(kind, body, form, self._deploying_codec)
+                _check_path(request, question)
+                return await self._deployed_by(request, guest, deploying, question, answer_form)
         deployed = self._known(request)
-        if kind not in PAID:
+        if not kind.is_paid:
             self._spend_free()
         limits = deployed.host.limits
         with self._memory.lease(guest) as lease:
@@ -198,30 +210,35 @@ class BrokerServer:
         _check_path(request, question)
         return await self._asked(request, guest, deployed, question, len(body), answer_form)
 
-    async def _curate(
-        self, request: Request, guest: Guest, curate: Curate, answer_form: str
+    async def _deployed_by(
+        self,
+        request: Request,
+        guest: Guest,
+        deploying: Deploying,
+        question: Question,
+        answer_form: str,
     ) -> Response:
-        async with self._deploying:
+        async with self._deploying_lock:
             self._check_resumed()
             if self._deployed is None:
                 assert self._deploy is not None
                 try:
-                    self._deployed = await self._deploy(curate)
+                    self._deployed = await self._deploy(question)
                 except PeerError as error:
-                    reason = error.message[: messages.MAX_REASON]
-                    refused = messages.Refused(curate.model_id.encode(), reason, final=True)
-                    return self._answer(guest, refused, answer_form, self._curates)
+                    refused = deploying.refuse(question, error.message)
+                    return self._answer(guest, refused, answer_form, self._deploying_codec)
                 self._memory.size_bytes = self._bytes_of(self._deployed)
         deployed = self._known(request)
         # Its memory is counted here already, and may be more than the host has for questions.
-        return await self._asked(request, guest, deployed, curate, 0, answer_form)
+        return await self._asked(request, guest, deployed, question, 0, answer_form)
 
     async def _status(self, request: Request) -> Response:
         guest = self._guest(request)
         form = accepted(request, otherwise=JSON)
         deployed = self._known(request)
         self._spend_free()
-        return await self._asked(request, guest, deployed, Status(deployed.model_id), 0, form)
+        question = self._face.status(deployed.model_id)
+        return await self._asked(request, guest, deployed, question, 0, form)
 
     async def _charter(self, request: Request) -> Response:
         self._guest(request)
@@ -231,13 +248,13 @@ class BrokerServer:
     async def _openapi(self, request: Request) -> Response:
         self._guest(request)
         self._spend_free()
-        return Response(openapi_json(), media_type=JSON)
+        return Response(openapi_json(self._face), media_type=JSON)
 
     async def _page(self, request: Request) -> Response:
         self._guest(request)
         self._spend_free()
         headers = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return Response(page_html(), media_type="text/html", headers=headers)
+        return Response(page_html(self._face), media_type="text/html", headers=headers)
 
     # ---------------------------------------------------------------- what is answered
 
@@ -253,23 +270,22 @@ class BrokerServer:
         host = deployed.host
         answer = await self._role_answers(request, host, question, size_bytes)
         if answer is None:
-            return _said({"held": "others have to catch up, ask again"}, statuses.HELD, wait_s=0)
-        status = statuses.status_of(answer)
-        if status in (statuses.FOR_GOOD, statuses.UNPROCESSABLE):
-            if isinstance(question, PAID):
+            return _said({"held": "others have to catch up, ask again"}, HELD, wait_s=0)
+        if question.is_paid:
+            if answer.status in REFUSALS:
                 # It was asked as if paid for.
                 self._free.owe()
-        elif isinstance(question, PAID):
-            guest.has_paid = True
+            else:
+                guest.has_paid = True
         return self._answer(guest, answer, answer_form, host.codec)
 
     async def _role_answers(
         self, request: Request, host: Host, question: Question, size_bytes: int
-    ) -> Message | None:
-        """The role's answer; None if it keeps the question for longer than `hold_s`.
+    ) -> Answer | None:
+        """Ask the role; its answer, or None if it has none within `hold_s`.
 
         Raises:
-          Refused: there is no room, the training is over, or the server closes.
+          Refusal: there is no room, the training is over, or the server closes.
           ClientDisconnect: nobody waits for the answer any more.
         """
         asking = asyncio.create_task(host.ask(question, size_bytes))
@@ -281,7 +297,9 @@ class BrokerServer:
                 tasks, timeout=host.limits.hold_s, return_when=asyncio.FIRST_COMPLETED
             )
             if asking.done():
-                return asking.result()
+                answer = asking.result()
+                assert isinstance(answer, Answer), "a question is answered by an answer"
+                return answer
             if gone.done():
                 raise ClientDisconnect
             if closing.done():
@@ -292,10 +310,9 @@ class BrokerServer:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _answer(self, guest: Guest, answer: Message, form: str, codec: Codec) -> Response:
-        status = statuses.status_of(answer)
+    def _answer(self, guest: Guest, answer: Answer, form: str, codec: Codec) -> Response:
         headers: dict[str, str] = {}
-        if status in (statuses.FOR_GOOD, statuses.UNPROCESSABLE):
+        if answer.status in REFUSALS:
             guest.strikes += 1
             if guest.strikes >= self._limits.strikes:
                 headers["connection"] = "close"
@@ -305,7 +322,6 @@ class BrokerServer:
             answer,
             form,
             codec,
-            status,
             headers,
             guest=guest,
             limits=self._limits,
@@ -334,10 +350,10 @@ class BrokerServer:
         self._check_resumed()
         deployed = self._deployed
         if deployed is None or request.path_params["model_id"] != deployed.model_id:
-            raise Refused(404, "no such model here")
+            raise Refusal(404, "no such model here")
         return deployed
 
-    def _strike(self, guest: Guest, refusal: Refused) -> None:
+    def _strike(self, guest: Guest, refusal: Refusal) -> None:
         guest.strikes += 1
         refusal.close = refusal.close or guest.strikes >= self._limits.strikes
 
@@ -350,12 +366,12 @@ def _decoded(kind: type[Q], body: bytearray, form: str, codec: Codec) -> Q:
     try:
         return decode(kind, body, form, codec)
     except PeerError as error:
-        raise Refused(400, error.message) from None
+        raise Refusal(400, error.message) from None
 
 
 def _check_path(request: Request, question: Question) -> None:
     if question.model_id != request.path_params["model_id"]:
-        raise Refused(400, "the body names another model than the path")
+        raise Refusal(400, "the body names another model than the path")
 
 
 async def _disconnected(request: Request) -> None:
@@ -375,7 +391,7 @@ def _said(
 
 
 async def _refusal(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
+    assert isinstance(error, Refusal)
     wait_s = None
     if isinstance(error, Later):
         wait_s = error.wait_s
@@ -385,7 +401,7 @@ async def _refusal(_: Request, error: Exception) -> Response:
 
 
 async def _http_refusal(_: Request, error: Exception) -> Response:
-    """Starlette's own: no such path, or not by this method."""
+    """Starlette has refused the request: there is no such path, or not by this method."""
     assert isinstance(error, HTTPException)
     response = _said({"error": error.detail.lower()}, error.status_code)
     response.headers.update(error.headers or {})

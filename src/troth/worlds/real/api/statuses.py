@@ -1,41 +1,25 @@
 """The HTTP status of each answer.
 
-| status | means                                                                             |
-|--------|-----------------------------------------------------------------------------------|
-| 200    | an answer                                                                         |
-| 202    | the question is held back, while others catch up, for too long: ask it again       |
-| 403    | refused, for good                                                                 |
-| 409    | the update is rejected; the connection goes on, with the puzzle that comes with it |
-| 410    | the training is over                                                              |
-| 422    | refused; another question might not be                                            |
+| status | means                                                                        |
+|--------|------------------------------------------------------------------------------|
+| 200    | an answer                                                                    |
+| 202    | the question is held back, while others catch up, for too long: ask it again |
+| 403    | refused, for good                                                            |
+| 409    | what came with the question is rejected; whoever asked may go on             |
+| 410    | the training is over                                                         |
+| 422    | refused; another question might not be                                       |
 
-403, 409, 410 and 422 come with the typed message. 400, 404 to 415, 429 and 503 are the server's own
-and come with an `error` in JSON; 429 and 503 say when to try again.
+200, 403, 409, 410 and 422 come with a message of the protocol, whose `status` says which of them:
+they are the members of `AnswerStatus`. 202, 400, 404 to 415, 429 and 503 are the server's own and
+come with an `error` in JSON (202: with `held`); 202, 429 and 503 say when to try again. 410
+is the server's own, too, once the protocol's role has ended.
 """
 
 from __future__ import annotations
 
-from troth.protocols.tormentor.messages import Finished, Refused
-from troth.wire import Message
+from troth.roles.messages import AnswerStatus
 
-ANSWERED = 200
 HELD = 202
-FOR_GOOD = 403
-REJECTED = 409
-OVER = 410
-UNPROCESSABLE = 422
 
-TYPED = (ANSWERED, FOR_GOOD, REJECTED, OVER, UNPROCESSABLE)
+TYPED = tuple(AnswerStatus)
 """Statuses that come with a message of the protocol."""
-
-
-def status_of(answer: Message) -> int:
-    """The status that this message is sent with."""
-    match answer:
-        case Refused(puzzle=puzzle, final=final):
-            if puzzle is not None:
-                return REJECTED
-            return FOR_GOOD if final else UNPROCESSABLE
-        case Finished():
-            return OVER
-    return ANSWERED

@@ -41,12 +41,12 @@ class ClientKey:
 
     @classmethod
     def create(cls) -> ClientKey:
-        """A new one, from the operating system's randomness."""
+        """Make a new key pair, from the operating system's randomness."""
         return cls(X25519PrivateKey.generate())
 
     @classmethod
     def load(cls, path: Path) -> ClientKey:
-        """The key in a file that `save` wrote.
+        """Read the key pair in a file that `save` wrote.
 
         Raises:
           UsageError: there is none, it is no x25519 key, or others may read the file.
@@ -57,7 +57,7 @@ class ClientKey:
         return cls(key)
 
     def save(self, path: Path) -> None:
-        """Write a new file that only its owner may read.
+        """Write the key pair to a new file that only its owner may read.
 
         Raises:
           UsageError: there is a file already, or it cannot be written.
@@ -67,17 +67,21 @@ class ClientKey:
         )
 
     def write_for_tor(self, folder: Path, address: OnionAddress) -> None:
-        """Tell a client's tor about this key: the one file of its `ClientOnionAuthDir`."""
+        """Give this key to a client's tor, for the service at `address`.
+
+        Args:
+          folder: the `ClientOnionAuthDir` of that tor; all other files in it are removed.
+        """
         label = address.removesuffix(SUFFIX)
         secret = _base32(self._key.private_bytes_raw())
         _write_only(folder, {f"{label}.auth_private": f"{label}:descriptor:x25519:{secret}"})
 
 
 def parse_client_public_key(text: str) -> ClientPublicKey:
-    """The public key that `text` is.
+    """The client's public key that `text` is, whether in capitals or in small letters.
 
     Raises:
-      UsageError: it is none.
+      UsageError: `text` is not 52 base32 characters of a key.
     """
     try:
         raw = base64.b32decode(text.upper() + "====")
@@ -93,9 +97,10 @@ def parse_client_public_key(text: str) -> ClientPublicKey:
 
 
 def write_authorised_clients(folder: Path, clients: tuple[ClientPublicKey, ...]) -> None:
-    """Tell a service's tor who may connect: the files of its `authorized_clients`, and no others.
+    """Tell a service's tor which clients may connect; without any, everybody may.
 
-    With no clients at all, everybody may.
+    Args:
+      folder: the `authorized_clients` of that tor; all other files in it are removed.
     """
     _write_only(folder, {f"{key.lower()}.auth": f"descriptor:x25519:{key}" for key in clients})
 

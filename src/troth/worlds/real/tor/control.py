@@ -11,7 +11,8 @@ import contextlib
 from collections import deque
 
 MAX_EVENTS = 1000
-"""Events of one kind that are kept while another is waited for."""
+"""The most events that are kept while an event of another kind is waited for; the oldest are
+dropped."""
 
 
 class ControlClosed(Exception):
@@ -19,13 +20,14 @@ class ControlClosed(Exception):
 
 
 class ControlRefused(Exception):
-    """Tor does not carry out a command."""
+    """Tor has answered a command with an error; names the command and what tor said."""
 
 
 class Control:
-    """Commands to tor, and the events that it tells of.
+    """Sends commands to tor, and reads its answers and the events that it reports.
 
-    Reads only while it is asked something: turn events off when nobody waits for them any more.
+    It reads only inside `ask` and `event`: turn events off (`SETEVENTS`) when nobody waits for them
+    any more, or they fill the connection.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -34,7 +36,7 @@ class Control:
         self._events: deque[str] = deque(maxlen=MAX_EVENTS)
 
     async def ask(self, command: str) -> list[str]:
-        """The lines of tor's answer, without status codes.
+        """Send one command, and return the lines of tor's answer without status codes.
 
         Raises:
           ControlRefused: the command is refused.
@@ -54,7 +56,9 @@ class Control:
             self._events.extend(lines)
 
     async def event(self, kind: str) -> str:
-        """The next event of a kind: `HS_DESC`. Events of other kinds are kept.
+        """Wait for the next event of one kind, such as `HS_DESC`, and return its line.
+
+        Events of other kinds that come before it are kept for later calls.
 
         Raises:
           ControlClosed: tor is gone.
@@ -78,7 +82,10 @@ class Control:
             await self._writer.wait_closed()
 
     async def _message(self) -> tuple[str, list[str]]:
-        """One answer or event: `250-a`, `250+b`, data, `.`, `250 c` are one (control-spec 2.3)."""
+        """Read one answer or event: its status code and its lines.
+
+        `250-a`, `250+b`, data, `.` and `250 c` are one answer of several lines (control-spec 2.3).
+        """
         lines: list[str] = []
         while True:
             line = await self._line()

@@ -37,7 +37,10 @@ def parse_onion_address(host: str) -> OnionAddress | None:
 
 
 def check_transport(url: str, *, tor: bool) -> OnionAddress | None:
-    """The onion address that `url` leads to; None where neither `url` nor its user speaks of Tor.
+    """Check that `url` is reached in the way that was asked for; the onion address in it.
+
+    Returns:
+      None where Tor was not asked for.
 
     Args:
       tor: whether Tor was asked for.

@@ -15,29 +15,29 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from troth.errors import LocalError, UnreachableError, UsageError
+from troth.errors import LocalError, UnreachableError, UsageError, reason_of
 from troth.worlds.real.tor.control import Control, ControlClosed
 from troth.worlds.real.tor.program import TorProgram
 from troth.worlds.real.tor.torrc import Option, quoted, read_config, torrc
 
 START_S = 180.0
-"""How long tor may take to find its way into the network, and to publish an onion service."""
+"""How many seconds tor may take to get into its network and to publish an onion service."""
 
 STOP_S = 5.0
-"""How long tor may take to end when it is asked to."""
+"""How many seconds tor may take to end when it is asked to; then it is killed."""
 
 COMPLAINTS = 3
-"""Of what tor complained about last, so many lines are told."""
+"""How many of tor's last warnings and errors go into an error message."""
 
 NOISE = ("running Tor as root", "Bug: ", "Reading config failed")
-"""Complaints that tell nobody what to do."""
+"""Parts of warnings that are left out, since they tell nobody what to do."""
 
 
 class Tor:
     """A tor that runs and is part of its network.
 
     Args:
-      control: for questions that are not asked here; nothing else reads its events.
+      control: its control connection. Nobody else may read events from it while `start` runs.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, control: Control) -> None:
@@ -52,7 +52,15 @@ class Tor:
         return self._process.pid
 
     async def start(self, *, publishes: bool) -> None:
-        """Return when tor can be used, and its onion service is published where it has one."""
+        """Wait until tor can be used.
+
+        Args:
+          publishes: whether it has an onion service, which has to be published, too.
+
+        Raises:
+          UnreachableError: that took longer than `START_S`.
+          ControlClosed: tor has ended meanwhile.
+        """
         doing = "get into its network"
         try:
             async with asyncio.timeout(START_S):
@@ -75,7 +83,7 @@ class Tor:
         self._usable = True
 
     async def ended(self) -> LocalError:
-        """Wait until tor has ended; what to tell of it."""
+        """Wait until tor has ended, and return the error that says how and why."""
         code = await self._process.wait()
         # Its last words may still be in the pipe.
         await asyncio.wait([self._listening], timeout=STOP_S)
@@ -91,7 +99,7 @@ class Tor:
         )
 
     async def stop(self) -> None:
-        """End it, by asking first."""
+        """End tor: close its control connection, and kill it if it runs on for `STOP_S`."""
         await self.control.close()
         try:
             async with asyncio.timeout(STOP_S):
@@ -106,7 +114,7 @@ class Tor:
             await asyncio.gather(self._listening, return_exceptions=True)
 
     async def _listen(self) -> None:
-        """Keep what tor complains about, until it ends."""
+        """Keep tor's last warnings and errors, read from its output until it ends."""
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             text = line.decode(errors="replace").strip()
@@ -127,7 +135,7 @@ async def running_tor(
     config: Path | None = None,
     publishes: bool = False,
 ) -> AsyncIterator[Tor]:
-    """A tor for as long as the block runs. If it ends before, the block is cancelled.
+    """Run a tor for as long as the block runs. If tor ends before, the block is cancelled.
 
     Args:
       folder: its own, made if there is none; only its owner can read it.
@@ -167,7 +175,8 @@ async def running_tor(
 
 @asynccontextmanager
 async def _while_it_runs(tor: Tor) -> AsyncIterator[None]:
-    """Cancels the block when tor ends, and says so in place of the cancellation."""
+    """Cancel the block when tor ends, and raise what `Tor.ended` says in place of the
+    cancellation."""
     problem: LocalError | None = None
 
     async def watch() -> None:
@@ -214,16 +223,14 @@ async def _spawn(
 
 
 def private_folder(path: Path) -> Path:
-    """`path`, made if there was none, that only its owner can read.
+    """Make the folder `path`, if there is none, so that only its owner can read it; `path`.
 
     Raises:
-      UsageError: it cannot be made.
+      UsageError: it cannot be made, or its mode cannot be set.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.chmod(0o700)
     except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be made a folder of tor: {(error.strerror or str(error)).lower()}"
-        ) from None
+        raise UsageError(f"{path}: cannot be made a folder of tor: {reason_of(error)}") from None
     return path

@@ -8,7 +8,7 @@ import re
 import shutil
 from dataclasses import dataclass
 
-from troth.errors import UsageError
+from troth.errors import UsageError, reason_of
 
 OLDEST = (0, 4, 7)
 """The first version with vanguards-lite, without which an onion service's guard is found soon."""
@@ -28,10 +28,10 @@ class TorProgram:
 
 
 async def find_tor() -> TorProgram:
-    """The tor on the search path.
+    """Find the `tor` on the search path or in `FURTHER_PLACES`, and ask it what it can do.
 
     Raises:
-      UsageError: there is none, or it is too old.
+      UsageError: there is none, or it is older than `OLDEST`.
     """
     places = os.pathsep.join((os.environ.get("PATH", os.defpath), *FURTHER_PLACES))
     path = shutil.which("tor", path=places)
@@ -61,8 +61,6 @@ async def _ask(path: str, question: str) -> str:
             stderr=asyncio.subprocess.DEVNULL,
         )
     except OSError as error:
-        raise UsageError(
-            f"{path} cannot be run: {(error.strerror or str(error)).lower()}", hint=INSTALL
-        ) from None
+        raise UsageError(f"{path} cannot be run: {reason_of(error)}", hint=INSTALL) from None
     said, _ = await process.communicate()
     return said.decode(errors="replace")

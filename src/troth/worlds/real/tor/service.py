@@ -1,4 +1,4 @@
-"""A broker's side: what listens on this machine, published as an onion service of version 3."""
+"""The side of Tor that a broker has: its port on this machine as an onion service of version 3."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from troth.worlds.real.tor.program import TorProgram, find_tor
 from troth.worlds.real.tor.torrc import Option, quoted
 
 MAX_STREAMS = 16
-"""Connections of one client at once: each holds a circuit of its own, which is closed above it."""
+"""How many connections a client may have open at once over its circuit; the circuit is closed when
+it opens another."""
 
 MAX_CLIENTS = 300
-"""Each takes up room in the descriptor, of which Tor allows 50 kB: 350 fit in, 400 do not."""
+"""How many clients can be authorised. Each takes up room in the descriptor, of which Tor allows
+50 kB: 350 clients fit in, 400 do not."""
 
 
 @asynccontextmanager
@@ -58,7 +60,7 @@ async def onion_service(
 
 
 def service_options(program: TorProgram, onion: Path, port: int) -> list[Option]:
-    """What makes a tor the one of an onion service, and of nothing else."""
+    """The options of a tor that publishes one onion service, and does nothing else."""
     options = [
         ("SocksPort", "0"),
         ("HiddenServiceDir", quoted(onion)),

@@ -1,4 +1,5 @@
-"""A provider's side: the SOCKS port of a tor of our own, or of one that runs already."""
+"""The side of Tor that whoever asks a broker has: the SOCKS port of a tor of our own, or of one
+that runs already."""
 
 from __future__ import annotations
 
@@ -20,14 +21,14 @@ from troth.worlds.real.tor.socks5 import Command, SocksError, ask
 from troth.worlds.real.tor.torrc import Option, quoted
 
 ANSWER_S = 10.0
-"""How long a tor that runs already may take to answer on its SOCKS port."""
+"""How many seconds a tor that runs already may take to answer on its SOCKS port."""
 
 _START = "start it, or leave --tor-socks out and give --tor: Troth then starts a tor of its own"
 
 
 @dataclass(frozen=True)
 class Socks:
-    """Tor's SOCKS port."""
+    """Where the SOCKS port of a tor is, on this machine as a rule."""
 
     host: str
     port: int
@@ -41,7 +42,7 @@ async def tor_client(
     config: Path | None = None,
     shared: bool = False,
 ) -> AsyncIterator[Socks]:
-    """A tor of our own that reaches onion addresses and nothing else, while the block runs.
+    """Run a tor of our own that reaches onion addresses and nothing else, while the block runs.
 
     Args:
       folder: of this tor alone; it keeps the guards, so take the same one next time.
@@ -66,7 +67,9 @@ async def tor_client(
 
 
 def client_options(keys: Path, *, shared: bool = False) -> list[Option]:
-    """What makes a tor one that only reaches onion addresses; `keys` are for authorisation.
+    """The options of a tor that only reaches onion addresses.
+
+    `keys` is the folder of keys for client authorisation.
 
     Such a tor does not answer how `running_socks` asks, so a `shared` one is not bound to them: its
     users have to look at addresses themselves, as our nodes do.
@@ -81,7 +84,7 @@ def client_options(keys: Path, *, shared: bool = False) -> list[Option]:
 
 
 async def running_socks(host: str, port: int) -> Socks:
-    """The SOCKS port of a tor that runs already, if it is one.
+    """The SOCKS port at `host` and `port`, after it was seen that a tor is behind it.
 
     It is asked to resolve an address that is one already, by a command that other SOCKS proxies do
     not have; tor answers without sending anything. No onion address is told before.

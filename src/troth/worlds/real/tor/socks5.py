@@ -30,17 +30,17 @@ REPLIES = {
 class Command(IntEnum):
     CONNECT = 1
     RESOLVE = 0xF0
-    """Only Tor has it (socks-extensions, section 2)."""
+    """Resolve a name without connecting to it; only Tor has it (socks-extensions, section 2)."""
 
 
 class SocksError(Exception):
-    """The proxy does not do what it is asked, or is none. Says why."""
+    """The proxy refuses what it is asked, or does not speak SOCKS 5; the message says which."""
 
 
 async def ask(
     stream: AsyncNetworkStream, credentials: str, command: Command, host: str | bytes, port: int
 ) -> bytes:
-    """Ask one thing of a SOCKS server, on a connection that was just opened.
+    """Send one command to a SOCKS server, on a connection that was just opened.
 
     Args:
       credentials: user name and password at once, at most 255 characters of ASCII.

@@ -10,12 +10,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from troth.errors import UsageError
+from troth.errors import UsageError, reason_of
 
 MAX_CONFIG_BYTES = 64 * 2**10
 
 Option = tuple[str, str]
-"""A name and its value, quoted where it has to be."""
+"""The name of an option and its value, which is `quoted` where it may hold spaces."""
 
 ALLOWED = (
     # How to get into the Tor network from here.
@@ -43,7 +43,7 @@ def quoted(value: str | Path) -> str:
 
 
 def torrc(options: Sequence[Option], config: str = "") -> str:
-    """The text of a torrc: the user's lines first, then ours."""
+    """The text of a torrc: the user's lines (`config`) first, then ours (`options`)."""
     return config + "".join(f"{name} {value}\n" for name, value in options)
 
 
@@ -57,9 +57,7 @@ def read_config(path: Path) -> str:
         with path.open("rb") as file:
             text = file.read(MAX_CONFIG_BYTES + 1).decode()
     except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read: {(error.strerror or str(error)).lower()}"
-        ) from None
+        raise UsageError(f"{path}: cannot be read: {reason_of(error)}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path}: is not text in UTF-8") from None
     if len(text) > MAX_CONFIG_BYTES:

@@ -1,4 +1,4 @@
-"""`troth chain`: what a run's chain file holds, and whether it is sound."""
+"""`troth chain`: the verbs that show, verify and export what a run's chain file holds."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from troth.cli.verb import FILE, Format, Verbs, format_option, talk
 
 if TYPE_CHECKING:
     from troth.learning.training import Training
+    from troth.protocols.biscotti.ledger.block import CertifiedBlock
+    from troth.protocols.biscotti.ledger.genesis import CheckedGenesis
     from troth.protocols.biscotti.parameters import Biscotti
 
 
@@ -34,10 +36,10 @@ def chain() -> None:
 @format_option
 def show(file: Path, height: int | None, format: Format) -> None:
     """List the blocks of a chain, or show one as JSON."""
-    from troth.chain.audit import audit_structure
-    from troth.chain.export import block_json, blocks_of, genesis_json, summary_json
+    from troth.chain.export import block_json, blocks_of, genesis_json
     from troth.chain.store import ChainFile
     from troth.errors import UsageError
+    from troth.protocols.biscotti.ledger.kind import audit_structure
 
     with ChainFile(file) as opened:
         audit = audit_structure(opened)
@@ -50,9 +52,9 @@ def show(file: Path, height: int | None, format: Format) -> None:
         summaries = []
         for block in blocks_of(opened, audit):
             if height is None:
-                summaries.append(summary_json(audit.genesis, block))
+                summaries.append(_summary(audit.genesis, block))
             elif block.block.content.height == height:
-                click.echo(json.dumps(block_json(audit.genesis, block), indent=2))
+                click.echo(json.dumps(block_json(audit, block), indent=2))
                 return
     if format == "json":
         click.echo(json.dumps(summaries, indent=2))
@@ -86,12 +88,12 @@ def verify(file: Path, id_: str | None, block: str | None, format: Format) -> No
         audit = replay(opened, _read_charter)
     if id_ is not None and id_.lower() != audit.genesis.id.hex():
         raise VerificationError(f"{file}: genesis: is {audit.genesis.id.hex()}, not {id_}")
-    if block is not None and block.lower() not in {found.hex() for found in audit.line}:
+    if block is not None and block.lower() not in {found.hex() for found in audit.branch}:
         raise not_on_the_chain(file, block)
-    run = audit.protocol_state
+    run = audit.state
     doubles = [
         {
-            "round": found.round,
+            "round": found.height,
             "blocks": [each.hex() for each in found.blocks],
             "peers": found.peers,
         }
@@ -102,7 +104,7 @@ def verify(file: Path, id_: str | None, block: str | None, format: Format) -> No
         "height": audit.tip.height,
         "certified": audit.tip.certified,
         "hash": audit.tip.hash.hex(),
-        "stake": audit.state.stake.total,
+        "stake": run.head.state.stake.total,
         "blocks": audit.blocks,
         "branches": audit.branches,
         "opened_slots": run.opened,
@@ -115,7 +117,7 @@ def verify(file: Path, id_: str | None, block: str | None, format: Format) -> No
         del result["double_signatures"], result["bad_slots"]
         click.echo(columns([(name, str(value)) for name, value in result.items()]))
         for found in audit.double_signatures:
-            click.echo(f"round {found.round}: {', '.join(found.peers)} signed two blocks")
+            click.echo(f"round {found.height}: {', '.join(found.peers)} signed two blocks")
         for slot in run.bad_slots:
             click.echo(
                 f"round {slot.round}: slot {slot.slot} of {slot.noiser} is not the noise that it "
@@ -135,14 +137,31 @@ def verify(file: Path, id_: str | None, block: str | None, format: Format) -> No
 @click.argument("file", type=FILE)
 def export(file: Path) -> None:
     """Print a chain as JSON lines: the genesis, then every block."""
-    from troth.chain.audit import audit_structure
     from troth.chain.export import export_lines
     from troth.chain.store import ChainFile
+    from troth.protocols.biscotti.ledger.kind import audit_structure
 
     with ChainFile(file) as opened:
         audit = audit_structure(opened)
         for line in export_lines(opened, audit):
             click.echo(line)
+
+
+def _summary(genesis: CheckedGenesis, certified: CertifiedBlock) -> dict[str, object]:
+    """What a table of blocks says of it; `stake` is how much stake there is more than before."""
+    from troth.protocols.biscotti.ledger.link import signers_of
+
+    block = certified.block.content
+    return {
+        "height": block.height,
+        "proposer": block.proposer or "",
+        "updates": len(block.contributions),
+        "verdicts": len(block.verdicts),
+        "signers": len(signers_of(genesis, certified)),
+        "evidence": len(block.evidence),
+        "stake": sum(change.amount for change in block.stake_changes),
+        "hash": certified.hash.hex(),
+    }
 
 
 def _read_charter(data: bytes) -> tuple[Biscotti, Training]:

@@ -93,7 +93,7 @@ def broker(
     started again with the same --into.
     """
     from troth.crypto.identity import Identity, PublicId, parse_public_id
-    from troth.protocols.tormentor.operation.publication import Told, as_onion, at_host
+    from troth.deployment.publication import Told, as_onion, at_host
     from troth.protocols.tormentor.operation.serving import BrokerOptions, run_broker
     from troth.worlds.real.tor.authorisation import parse_client_public_key
 

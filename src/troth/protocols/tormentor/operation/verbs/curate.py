@@ -67,11 +67,11 @@ def curate(
     from troth.charter.loading import load_charter, load_scenario
     from troth.crypto.identity import Identity
     from troth.protocols.tormentor.operation.asking import run_curator
-    from troth.protocols.tormentor.operation.rows import rows_of_file, rows_of_scenario
     from troth.protocols.tormentor.operation.terms import of_scenario
     from troth.protocols.tormentor.state import CURATOR
     from troth.worlds.real.api.address import parse_address
     from troth.worlds.real.limits import Limits
+    from troth.worlds.real.rows import rows_of_file, rows_of_scenario
 
     who, address = Identity.load(identity), parse_address(broker)
     if validation is None:

@@ -83,9 +83,9 @@ def join(
     from troth.ids import NodeId, PartyId
     from troth.privacy.spec import NoPrivacy
     from troth.protocols.tormentor.operation.asking import PROVIDER, ProviderOptions, run_provider
-    from troth.protocols.tormentor.operation.rows import rows_of_file, rows_of_scenario
     from troth.worlds.real.api.address import parse_address
     from troth.worlds.real.limits import Limits
+    from troth.worlds.real.rows import rows_of_file, rows_of_scenario
 
     broker = parse_address(address)
     if broker.model_id is None:

@@ -33,8 +33,8 @@ def status(
     import msgspec
 
     from troth.protocols.tormentor.messages import Progress
+    from troth.protocols.tormentor.operation.face import fetch_status
     from troth.worlds.real.api.address import parse_address
-    from troth.worlds.real.api.fetch import fetch_status
     from troth.worlds.real.limits import Limits
 
     broker = parse_address(address)

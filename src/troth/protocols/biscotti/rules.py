@@ -1,0 +1,121 @@
+"""What a scenario with `biscotti` must hold beyond single keys: its peers suffice for committees,
+noisers and sums."""
+
+from __future__ import annotations
+
+from troth.errors import CharterError
+from troth.protocols.biscotti.parameters import Biscotti
+from troth.protocols.protocol import Circumstances
+from troth.robustness.spec import Krum, MultiKrum
+
+
+def check_peers(protocol: Biscotti, count: int) -> None:
+    """Refuse a ledger that cannot work with so many peers.
+
+    Args:
+      count: how many peers there are.
+
+    Raises:
+      CharterError: says which number they do not suffice for.
+    """
+    _seats_are_filled(protocol, count)
+    _sums_are_opened(protocol, count)
+    _rule_works_with_those_drawn(protocol, count)
+
+
+def ledger_has_peers(protocol: Biscotti, circumstances: Circumstances) -> None:
+    """Refuse a ledger that cannot work with so many parties.
+
+    Raises:
+      CharterError: as `check_peers`.
+    """
+    check_peers(protocol, len(circumstances.parties))
+
+
+def stake_draws_committees(protocol: Biscotti, _: Circumstances) -> None:
+    """Refuse peers without stake, which every lottery draws by.
+
+    Raises:
+      CharterError: `stake.initial` is 0.
+    """
+    if protocol.stake.initial == 0:
+        raise CharterError(
+            "leaves nobody to draw committees from",
+            key="protocol.stake.initial",
+            value=0,
+            hint="give at least 1",
+        )
+
+
+def _seats_are_filled(protocol: Biscotti, count: int) -> None:
+    # Imported here and below: these come with numerical code, and `troth --help` reads this module.
+    from troth.protocols.biscotti.ledger.block import MAX_PEERS
+
+    if count > MAX_PEERS:
+        raise CharterError(
+            f"are more than the {MAX_PEERS} peers of a ledger",
+            key="parties.count",
+            value=count,
+            hint="lower it",
+        )
+    fewest = protocol.fewest(0)
+    least = protocol.verifiers + protocol.aggregators + fewest
+    if count < least:
+        raise CharterError(
+            f"are fewer parties than a round takes, {least}: {protocol.verifiers} verifiers, "
+            f"{protocol.aggregators} aggregators and least_updates = {fewest} "
+            "contributors",
+            key="parties.count",
+            value=count,
+            hint="have more parties, or make committees smaller",
+        )
+    if protocol.noise.noisers >= count:
+        raise CharterError(
+            f"is not below {count}, the peers, of whom each draws others",
+            key="protocol.noise.noisers",
+            value=protocol.noise.noisers,
+            hint="lower it, or have more parties",
+        )
+
+
+def _sums_are_opened(protocol: Biscotti, count: int) -> None:
+    """Refuse a ledger in which fewer peers are drawn to contribute, or fewer updates accepted, than
+    the smallest sum has."""
+    drawn = protocol.contributors_drawn(count)
+    fewest = protocol.fewest(drawn)
+    if drawn < fewest:
+        raise CharterError(
+            f"draws {drawn} contributors a round, fewer than least_updates = {fewest}",
+            key="protocol.sampled",
+            value=protocol.sampled,
+            hint="raise it, or have more parties",
+        )
+    rule = protocol.aggregation
+    accepted, key = drawn, "rule"
+    if isinstance(rule, Krum) and rule.pre == "none":
+        accepted = 1
+    elif isinstance(rule, MultiKrum) and rule.pre == "none" and rule.selected is not None:
+        accepted, key = rule.selected, "selected"
+    if accepted < fewest:
+        raise CharterError(
+            f"accepts {accepted} of a round's updates, and no sum of fewer than least_updates = "
+            f"{fewest} is opened",
+            key=f"protocol.aggregation.{key}",
+            value="krum" if key == "rule" else accepted,
+            hint='choose rule = "multi_krum", and selected large enough or not at all',
+        )
+
+
+def _rule_works_with_those_drawn(protocol: Biscotti, count: int) -> None:
+    from troth.robustness.bounds import check_aggregation
+
+    drawn, prefix = protocol.contributors_drawn(count), "protocol.aggregation"
+    try:
+        check_aggregation(protocol.aggregation, drawn, prefix)
+    except CharterError as error:
+        raise CharterError(
+            f"{error.problem} (contributors drawn in a round: {drawn})",
+            key=error.key or prefix,
+            value=... if error.key is None or error.value is None else error.value,
+            hint=error.hint,
+        ) from None

@@ -1,0 +1,37 @@
+"""What a charter with `dssgd` must hold beyond single keys."""
+
+from __future__ import annotations
+
+from troth.errors import CharterError
+from troth.learning.training import Training
+from troth.protocols.dssgd.parameters import DSSGD
+
+
+def somebody_applies_the_gradient(_: DSSGD, training: Training) -> None:
+    """Refuse `training.update = "gradient"`: parties upload changes of the model.
+
+    Raises:
+      CharterError: the training's updates are gradients.
+    """
+    if training.update == "gradient":
+        raise CharterError(
+            'does not go with protocol = "dssgd", whose parties upload changes of the model',
+            key="training.update",
+            value="gradient",
+            hint='set update = "delta"',
+        )
+
+
+def threshold_belongs_to_random_selection(protocol: DSSGD, _: Training) -> None:
+    """Refuse a threshold that nothing is compared with.
+
+    Raises:
+      CharterError: `threshold` is set, and `selection` is "largest".
+    """
+    if protocol.selection == "largest" and protocol.threshold != DSSGD().threshold:
+        raise CharterError(
+            'has no effect with selection = "largest"',
+            key="protocol.threshold",
+            value=protocol.threshold,
+            hint='set selection = "random", or remove threshold',
+        )
