@@ -3,14 +3,10 @@ one."""
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,25 +19,28 @@ from troth.charter.loading import LoadedScenario, load_scenario, load_text
 from troth.charter.scenario import Scenario
 from troth.charter.writing import scenario_text
 from troth.data.root import data_root
-from troth.errors import CharterError, LocalError, RoundFailedError, UsageError, VerificationError
+from troth.errors import CharterError, RoundFailedError, UsageError, VerificationError
 from troth.ids import Bytes, NodeId, SimulatedSeconds
 from troth.learning.device import repeatable
 from troth.learning.requests import Evaluate, EvaluateParties
 from troth.protocols.account import own_account
 from troth.protocols.lookup import protocol_of
-from troth.records import (
-    Metrics,
-    PartyRecord,
-    RoundRecord,
-    Summary,
-    Traffic,
-)
-from troth.report.folder import RunFolder
+from troth.records import Metrics, RoundRecord, Status, Summary
+from troth.report.folder import PARAMS, RunFolder
 from troth.report.privacy import simulated_privacy_record
 from troth.report.progress import Progress, QuietProgress, live_progress
+from troth.runs.life import Life, Models, write_outcome
+from troth.runs.recorder import Recorder
+from troth.runs.summary import (
+    mean_metrics,
+    party_record,
+    peak_rss_bytes,
+    summary_of,
+    traffic_of,
+    with_rounds,
+)
 from troth.wire import Float32s
 from troth.worlds.simulated import snapshot
-from troth.worlds.simulated.recorder import Recorder, mean_metrics
 from troth.worlds.simulated.runtime import Runtime
 from troth.worlds.simulated.stage import Stage, prepare
 from troth.worlds.simulated.world import SimulatedWorld
@@ -74,6 +73,11 @@ class Result:
         """The final model on the test set; where each party has its own, the mean over all."""
         return self.summary.final
 
+    @property
+    def final_models(self) -> Models:
+        """As a folder keeps them: the model under the name `params`, or each party's."""
+        return self.models if self.parameters is None else {PARAMS: self.parameters}
+
     def to_json(self) -> str:
         """Summary and rounds as one JSON object."""
         return msgspec.json.encode({"summary": self.summary, "rounds": self.rounds}).decode()
@@ -101,7 +105,7 @@ class Result:
         run = RunFolder.create(Path(folder), self.scenario_text, self.summary)
         for record in self.rounds:
             run.append_round(record)
-        _write_outcome(run, self)
+        write_outcome(run, self.summary, self.final_models)
         write_report([run.path])
         return run.path
 
@@ -195,14 +199,6 @@ def _load(scenario: Path | str | Scenario | LoadedScenario, overrides: list[str]
     return load_scenario(Path(scenario), overrides=overrides)
 
 
-def peak_rss_bytes() -> Bytes:
-    """Peak resident memory of this process, plus the largest of its workers'."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return Bytes((own + workers) * unit)
-
-
 class _Run:
     """One run, from its scenario to its result."""
 
@@ -212,9 +208,7 @@ class _Run:
         self._progress = progress
         self._into = into
         self._folder: RunFolder | None = None
-        self._rounds: list[RoundRecord] = []
         self._snapshot_due_s = time.monotonic() + SNAPSHOT_EVERY_S
-        self._stage: Stage | None = None
 
     def start(self) -> Result:
         """Run from the beginning."""
@@ -229,9 +223,9 @@ class _Run:
                 folder.truncate_rounds(0)
                 world.start()
                 return
-            recorder.restore(snapshot.restore(world, data, scenario_digest=self._digest()))
-            folder.truncate_rounds(recorder.tally.rounds)
-            self._rounds = folder.rounds()
+            state = snapshot.restore(world, data, scenario_digest=self._digest())
+            folder.truncate_rounds(recorder.restore(state))
+            recorder.rounds = folder.rounds()
 
         return self._go(restore)
 
@@ -244,17 +238,19 @@ class _Run:
         except CharterError as error:
             raise error.in_file(error.file or self._loaded.path) from error
         scenario = self._scenario
-        world_stream = streams.world(scenario.seed)
         recorder = Recorder(
-            stage,
+            scenario,
+            stage.engine,
             traffic=lambda: (sum(world.traffic.values()), sum(world.traffic_bytes.values())),
-            on_round=self._on_round,
+            on_round=lambda record: life.round(record),
+            target=stage.target,
+            reporting=len(stage.cast.leading) if stage.cast.own_models else 1,
         )
         world = SimulatedWorld(
             stage.cast,
             engine=stage.engine,
             parties=stage.parties,
-            stream=world_stream,
+            stream=streams.world(scenario.seed),
             learning=streams.learning(scenario.seed),
             secret=streams.secret(scenario.seed),
             observer=recorder,
@@ -264,157 +260,111 @@ class _Run:
             cost=scenario.cost,
             checkpoint=lambda: self._checkpoint(world, recorder),
         )
+        summary = partial(_summary, stage, world, recorder)
         try:
             begin(world, recorder)
-            summary = self._summary(stage, world, recorder, "running")
             if self._folder is None and self._into is not None:
                 self._folder = RunFolder.create(
-                    self._into, self._loaded.text, summary, snapshot=self._saved(None)
+                    self._into, self._loaded.text, summary("running"), snapshot=self._saved(None)
                 )
-            self._progress.start(summary)
-            with self._closing(stage, world, recorder), repeatable(stage.bench.device):
+            life = Life(summary, self._progress, self._folder)
+            with life.running(), repeatable(stage.bench.device):
                 world.run()
                 recorder.close()
-                return self._finish(stage, world, recorder)
+                result = self._result(stage, world, recorder, summary("finished"))
+                if self._folder is not None:
+                    self._leave(self._folder.path, stage, world)
+                life.finish(result.summary, result.final_models)
+                return result
         finally:
             stage.engine.close()
 
-    def _on_round(self, record: RoundRecord) -> None:
-        self._rounds.append(record)
-        if self._folder is not None:
-            self._folder.append_round(record)
-        self._progress.round(record)
+    def _leave(self, folder: Path, stage: Stage, world: SimulatedWorld) -> None:
+        """Write what a run of this protocol leaves besides the usual files."""
+        protocol = protocol_of(self._scenario.charter.protocol)
+        if protocol.operation.leaves is not None:
+            store = world.nodes[stage.cast.leading[0]].store
+            protocol.find(protocol.operation.leaves)(folder, stage, store)
 
     def _checkpoint(self, world: SimulatedWorld, recorder: Recorder) -> None:
         if self._folder is None or time.monotonic() < self._snapshot_due_s:
             return
-        self._save(snapshot.take(world, scenario_digest=self._digest(), observer=recorder.state()))
+        taken = snapshot.take(world, scenario_digest=self._digest(), observer=recorder.state())
+        self._folder.write_snapshot(self._saved(taken))
         self._snapshot_due_s = time.monotonic() + SNAPSHOT_EVERY_S
-
-    def _save(self, world: bytes) -> None:
-        assert self._folder is not None
-        self._folder.write_snapshot(self._saved(world))
 
     def _saved(self, world: bytes | None) -> bytes:
         return msgspec.msgpack.encode(_Saved(str(self._loaded.base.resolve()), world))
 
-    @contextmanager
-    def _closing(self, stage: Stage, world: SimulatedWorld, recorder: Recorder) -> Iterator[None]:
-        """Whatever ends the run, the folder and the display say so."""
-        try:
-            yield
-        except BaseException as error:
-            stopped = isinstance(error, KeyboardInterrupt)
-            problem = str(error) if isinstance(error, LocalError) else repr(error)
-            summary = msgspec.structs.replace(
-                self._summary(stage, world, recorder, "interrupted" if stopped else "failed"),
-                problem="interrupted" if stopped else problem,
-            )
-            if self._folder is not None:
-                self._folder.finish(summary)
-            self._progress.finish(summary)
-            raise
-
-    def _finish(self, stage: Stage, world: SimulatedWorld, recorder: Recorder) -> Result:
+    def _result(
+        self, stage: Stage, world: SimulatedWorld, recorder: Recorder, summary: Summary
+    ) -> Result:
         models: dict[NodeId, Float32s] = {}
-        parameters = None
-        if stage.cast.own_models:
-            for id in stage.cast.leading:
-                result = world.nodes[id].result
-                assert result is not None
-                models[id] = result
-        else:
-            parameters = world.nodes[stage.cast.leading[0]].result
-            assert parameters is not None
-        summary = self._summary(stage, world, recorder, "finished")
+        for id in stage.cast.leading if stage.cast.own_models else stage.cast.leading[:1]:
+            result = world.nodes[id].result
+            assert result is not None
+            models[id] = result
+        parameters = None if stage.cast.own_models else models.pop(stage.cast.leading[0])
         summary = _measure(summary, stage, parameters, models)
         if summary.final is None:
             raise RoundFailedError("no model came of this run")
-        result_ = Result(
+        return Result(
             summary=summary,
-            rounds=self._rounds,
+            rounds=recorder.rounds,
             scenario_text=self._loaded.text,
             parameters=parameters,
             models=models,
             folder=None if self._folder is None else self._folder.path,
         )
-        if self._folder is not None:
-            protocol = protocol_of(self._scenario.charter.protocol)
-            if protocol.operation.leaves is not None:
-                store = world.nodes[stage.cast.leading[0]].store
-                protocol.find(protocol.operation.leaves)(self._folder.path, stage, store)
-            _write_outcome(self._folder, result_)
-        self._progress.finish(summary)
-        return result_
 
-    def _summary(
-        self, stage: Stage, world: SimulatedWorld, recorder: Recorder, status: Any
-    ) -> Summary:
-        charter = self._scenario.charter
-        tally = recorder.tally
-        parties, privacies = [], []
-        for party in stage.parties:
-            node = world.nodes.get(party)
-            account = own_account(
-                charter.protocol,
-                party,
-                stage.privacy.get(party),
-                partial(_saved_state, node),
-                training=charter.training,
-                dimension=stage.bench.model.dimension,
-            )
-            privacies.append(account.privacy)
-            attack = stage.attackers.get(party)
-            parties.append(
-                PartyRecord(
-                    party=party,
-                    examples=len(stage.bench.rows_of[party]),
-                    attacker=None if attack is None else str(attack.__struct_config__.tag),
-                    accepted=tally.accepted.get(party, 0),
-                    rejected=tally.rejected.get(party, 0),
-                    missing=tally.missing.get(party, 0),
-                    told=account.told,
-                    stopped=account.stopped,
-                    measures=dict(account.measures) or msgspec.UNSET,
-                    bytes_sent=Bytes(0 if node is None else node.bytes_sent),
-                    bytes_received=Bytes(0 if node is None else node.bytes_received),
-                    messages_sent=0 if node is None else node.messages_sent,
-                    sent={
-                        name: Traffic(messages=messages, bytes=Bytes(sent))
-                        for name, (messages, sent) in sorted((node.sent if node else {}).items())
-                    },
-                    work=dict(sorted((node.work if node else {}).items())),
-                    work_s=dict(sorted((node.work_s if node else {}).items())),
-                )
-            )
-        return Summary(
-            status=status,
-            name=charter.name,
-            protocol=str(charter.protocol.__struct_config__.tag),
-            seed=self._scenario.seed,
-            troth_version=version("troth"),
-            charter_digest=charter_digest(charter),
-            trace_digest=world.trace_digest(),
-            rounds=tally.rounds,
-            rounds_planned=charter.training.rounds,
+
+def _summary(stage: Stage, world: SimulatedWorld, recorder: Recorder, status: Status) -> Summary:
+    scenario, parties, privacies = stage.scenario, [], []
+    for party in stage.parties:
+        # A party without a role of its own has no node.
+        node = world.nodes.get(party)
+        account = own_account(
+            scenario.charter.protocol,
+            party,
+            stage.privacy.get(party),
+            partial(_saved_state, node),
+            training=scenario.charter.training,
             dimension=stage.bench.model.dimension,
-            task=charter.task.kind,
-            final=tally.last,
-            parties=parties,
-            traffic={
-                name: Traffic(messages=world.traffic[name], bytes=Bytes(world.traffic_bytes[name]))
-                for name in sorted(world.traffic)
-            },
-            bytes_sent=Bytes(sum(world.traffic_bytes.values())),
-            simulated_s=SimulatedSeconds(max(world.nodes[id].clock_s for id in stage.cast.leading)),
-            measured_s=recorder.measured_s,
-            peak_rss_bytes=peak_rss_bytes(),
-            engine=stage.engine.name,
-            device=stage.device,
-            cost_model=str(self._scenario.cost.__struct_config__.tag),
-            privacy=simulated_privacy_record(privacies),
-            notes=list(stage.notes),
         )
+        privacies.append(account.privacy)
+        attack = stage.attackers.get(party)
+        parties.append(
+            party_record(
+                party,
+                len(stage.bench.rows_of[party]),
+                sent=node.sent if node else {},
+                bytes_received=node.bytes_received if node else 0,
+                account=account,
+                attacker=None if attack is None else str(attack.__struct_config__.tag),
+                work=dict(sorted((node.work if node else {}).items())),
+                work_s=dict(sorted((node.work_s if node else {}).items())),
+            )
+        )
+    sent = {name: (n, world.traffic_bytes[name]) for name, n in world.traffic.items()}
+    summary = summary_of(
+        scenario,
+        status,
+        "simulated",
+        dimension=stage.bench.model.dimension,
+        engine=stage.engine.name,
+        device=stage.device,
+        notes=list(stage.notes),
+        peak_rss_bytes=peak_rss_bytes(),
+        trace_digest=world.trace_digest(),
+        parties=parties,
+        traffic=traffic_of(sent),
+        bytes_sent=Bytes(sum(world.traffic_bytes.values())),
+        simulated_s=SimulatedSeconds(max(world.nodes[id].clock_s for id in stage.cast.leading)),
+        measured_s=recorder.measured_s,
+        cost_model=str(scenario.cost.__struct_config__.tag),
+        privacy=simulated_privacy_record(privacies),
+    )
+    return with_rounds(summary, recorder.rounds)
 
 
 def _saved_state(node: Runtime | None, type_: type[Any]) -> Any:
@@ -445,11 +395,3 @@ def _measure(
             for i, party in enumerate(summary.parties)
         ]
     return msgspec.structs.replace(summary, final=mean_metrics(tests), parties=parties)
-
-
-def _write_outcome(folder: RunFolder, result: Result) -> None:
-    assert result.summary.privacy is not None
-    folder.write_privacy(result.summary.privacy)
-    models = result.models if result.parameters is None else {"params": result.parameters}
-    folder.write_model(models, result.summary.charter_digest)
-    folder.finish(result.summary)

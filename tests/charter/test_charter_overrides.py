@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -140,3 +141,36 @@ def test_error_elsewhere_does_not_blame_an_override(load: Load, base: str) -> No
 def test_model_can_be_replaced_by_a_table(load: Load, base: str) -> None:
     loaded = load(base, 'task.model={name="mlp", hidden=[8]}', "task.model.hidden[0]=16")
     assert loaded.scenario.charter.task.model == MLP(hidden=[16])
+
+
+CHANGES = ("training.rounds=9", "protocol.aggregation=krum", "protocol.aggregation.byzantine=2")
+
+
+@pytest.mark.parametrize(("changes", "texts"), [((), 1), (CHANGES[:1], 2), (CHANGES, 2)])
+def test_a_text_is_parsed_once_however_many_overrides_change_it(
+    load: Load, base: str, monkeypatch: pytest.MonkeyPatch, changes: Sequence[str], texts: int
+) -> None:
+    parsed: list[str] = []
+    loads = tomllib.loads
+
+    def counting(text: str) -> dict[str, object]:
+        parsed.append(text)
+        return loads(text)
+
+    monkeypatch.setattr(tomllib, "loads", counting)
+    loaded = load(base, *changes)
+    # The file, and what the overrides have made of it.
+    assert len(parsed) == texts
+    assert (parsed[0], parsed[-1]) == (base, loaded.text)
+
+
+def test_the_override_that_cannot_be_written_is_named(load: Load, base: str) -> None:
+    with pytest.raises(CharterError) as caught:
+        load(base, "training.rounds=9", "parties.count=nan", "seed=5")
+    assert "--set parties.count=nan: cannot be written into the layout" in str(caught.value)
+
+
+def test_the_first_of_two_wrong_overrides_is_named(load: Load, base: str) -> None:
+    with pytest.raises(CharterError) as caught:
+        load(base, "training.rounds=9", "parties.count=nan", "training.rounds.x=1")
+    assert "--set parties.count=nan" in str(caught.value)

@@ -33,7 +33,7 @@ LAYERS = (
     ("protocols",),
     ("attacks",),
     ("worlds", "engines", "charter"),
-    ("cli", "report", "simulation", "deployment", "operation", "reproduction"),
+    ("cli", "report", "simulation", "deployment", "operation", "reproduction", "runs"),
 )
 """From the ground up. The package `troth` itself stands above them all. `operation` stands for all
 `protocols/NAME/operation/`: what a protocol has on higher floors."""

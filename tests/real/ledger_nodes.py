@@ -9,8 +9,8 @@ from node_processes import Node
 
 from troth.cli import run
 from troth.crypto.identity import Identity
+from troth.deployment.bringing import NodeFiles
 from troth.ids import NodeId
-from troth.protocols.biscotti.operation.peer_files import PeerFiles
 from troth.worlds.real.peers import peers_text
 
 
@@ -36,9 +36,9 @@ class LedgerPeers:
         assert run(["genesis", "build", str(scenario), *entries, "--into", genesis]) == 0
         self.public = {name: Identity.load(folder / f"{name}.pem").public for name in names}
 
-    def files(self, name: NodeId) -> PeerFiles:
+    def files(self, name: NodeId) -> NodeFiles:
         """What the peer brings along."""
-        return PeerFiles(self.folder / f"{name}.secret", self.folder / "genesis.bin")
+        return NodeFiles(self.folder / f"{name}.secret", self.folder / "genesis.bin")
 
     def start(self, name: NodeId, *further: str) -> Node:
         """A peer, where it was before if it was there before."""

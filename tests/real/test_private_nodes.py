@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from troth.charter.loading import load_scenario
-from troth.deployment.play import summary_of
+from troth.deployment.play import node_summary
 from troth.ids import NodeId, PartyId
 from troth.privacy.own import OwnPrivacy, own_privacy
 from troth.protocols.tormentor.operation.staging import brokered_stage
@@ -61,7 +61,7 @@ def test_a_provider_says_what_it_has_spent_and_was_told(stage_of) -> None:
     assert privacy is not None
     ledger = privacy.charged(privacy.charged(privacy.open(), 1, BROKER), 2, BROKER)
     state = ProviderState(ledger=ledger, updates=2, told="too noisy", stopped="spent")
-    summary = summary_of(stage, Tally(), status="finished", saved=encode_state(state))
+    summary = node_summary(stage, Tally(), status="finished", saved=encode_state(state))
     (party,) = summary.parties
     assert (party.party, party.told, party.stopped) == (PARTY, "too noisy", "spent")
     assert summary.privacy is not None
@@ -73,7 +73,7 @@ def test_a_provider_says_what_it_has_spent_and_was_told(stage_of) -> None:
 
 def test_before_its_first_update_it_has_spent_nothing(stage_of) -> None:
     stage, _ = stage_of(PARTY)
-    summary = summary_of(stage, Tally(), status="running")
+    summary = node_summary(stage, Tally(), status="running")
     assert summary.privacy is not None
     assert (summary.privacy.mechanism, summary.privacy.epsilon) == ("laplace", 0.0)
 
@@ -81,7 +81,7 @@ def test_before_its_first_update_it_has_spent_nothing(stage_of) -> None:
 @pytest.mark.parametrize("id", [BROKER, CURATOR])
 def test_broker_and_curator_say_that_they_do_not_know(stage_of, id) -> None:
     stage, _ = stage_of(id)
-    summary = summary_of(stage, Tally(), status="finished", saved=b"not a provider's")
+    summary = node_summary(stage, Tally(), status="finished", saved=b"not a provider's")
     assert summary.privacy == UNKNOWN_PRIVACY
     assert b"laplace" not in msgspec.json.encode(summary)
 
@@ -89,5 +89,5 @@ def test_broker_and_curator_say_that_they_do_not_know(stage_of, id) -> None:
 def test_a_provider_without_noise_says_that_nothing_bounds_it(stage_of) -> None:
     stage, _ = stage_of(PARTY)
     object.__setattr__(stage, "privacy", None)
-    summary = summary_of(stage, Tally(), status="finished", saved=encode_state(ProviderState()))
+    summary = node_summary(stage, Tally(), status="finished", saved=encode_state(ProviderState()))
     assert summary.privacy == NO_PRIVACY

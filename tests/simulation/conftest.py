@@ -12,7 +12,7 @@ from troth import streams
 from troth.charter.loading import load_scenario
 from troth.records import RoundRecord
 from troth.roles.effects import Report
-from troth.worlds.simulated.recorder import Recorder
+from troth.runs.recorder import Recorder
 from troth.worlds.simulated.stage import Stage, prepare
 from troth.worlds.simulated.world import SimulatedWorld
 
@@ -51,9 +51,12 @@ def set_up(
     reports: list[Report] = []
     records: list[RoundRecord] = []
     recorder = Recorder(
-        stage,
+        scenario,
+        stage.engine,
         traffic=lambda: (sum(world.traffic.values()), sum(world.traffic_bytes.values())),
         on_round=records.append,
+        target=stage.target,
+        reporting=len(stage.cast.leading) if stage.cast.own_models else 1,
         on_report=reports.append,
     )
     world = SimulatedWorld(

@@ -81,10 +81,11 @@ def load_text(
     if "charter" in document:
         charter_file = _charter_file(document, path, base)
         text = _with_charter(text, document, path, charter_file)
+        document = parse(text, path)
     changes = [parse_override(override) for override in overrides]
-    text = apply_overrides(text, changes, str(path))
+    text, document = apply_overrides(text, document, changes, str(path))
     try:
-        scenario = scenario_of(parse(text, path))
+        scenario = scenario_of(document)
     except CharterError as error:
         raise _located(error, path, charter_file, changes) from None
     return LoadedScenario(scenario=scenario, text=text, path=path, base=base)
@@ -96,7 +97,8 @@ def load_charter(path: Path, *, overrides: Sequence[str] = ()) -> Charter:
     Raises: as `load_scenario`.
     """
     changes = [parse_override(override) for override in overrides]
-    document = parse(apply_overrides(read_text(path), changes, str(path)), path)
+    text = read_text(path)
+    _, document = apply_overrides(text, parse(text, path), changes, str(path))
     _refuse_world_keys(document, path)
     try:
         return _charter_of_document(document)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, MutableMapping, MutableSequence, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT, InlineTable, Item, Table
 
-from troth.charter.document import parse
+from troth.charter.document import Document, parse
 from troth.charter.keys import Key, dotted, parse_key
 from troth.charter.shorthand import short_form
 from troth.charter.words import kind
@@ -86,32 +87,54 @@ def _read_value(written: str, text: str) -> Item:
     )
 
 
-def apply_overrides(text: str, overrides: Sequence[Override], file: str) -> str:
-    """The text with `overrides` set in order; comments and everything else stay.
+def apply_overrides(
+    text: str, document: Document, overrides: Sequence[Override], file: str
+) -> tuple[str, Document]:
+    """The text with `overrides` set in order, and the document that it then is; comments and
+    everything else of the text stay.
+
+    Args:
+      document: what `text` is, parsed.
 
     Raises:
       CharterError: a key leads through something that is no table, or past the end of an array.
     """
     if not overrides:
-        return text
+        return text, document
+    try:
+        return _set_all(text, document, overrides, file)
+    except CharterError:
+        if len(overrides) == 1:
+            raise
+    # One at a time, so that the error names the one that cannot be set.
+    for override in overrides:
+        # Read again, as the item of the first attempt may have been changed by later overrides.
+        text, document = _set_all(text, document, [parse_override(override.text)], file)
+    return text, document
+
+
+def _set_all(
+    text: str, document: Document, overrides: Sequence[Override], file: str
+) -> tuple[str, Document]:
     # The same changes to plain tables say what the text must come to mean.
-    meant: dict[str, Any] = parse(text, file)
+    meant = deepcopy(document)
     for override in overrides:
         _set(meant, override, override.value, _plain_table)
-        try:
-            document = tomlkit.parse(text)
-            _set(document, override, override.item, _new_table)
-            text = tomlkit.dumps(document)
-            written = parse(text, override.origin) == meant
-        except TOMLKitError:
-            written = False
-        if not written:
-            raise CharterError(
-                f"cannot be written into the layout of {file}",
-                file=override.origin,
-                hint="edit the file instead",
-            )
-    return text
+    try:
+        layout = tomlkit.parse(text)
+        for override in overrides:
+            _set(layout, override, override.item, _new_table)
+        text = tomlkit.dumps(layout)
+        written = parse(text, override.origin)
+        if written == meant:
+            return text, written
+    except TOMLKitError:
+        pass
+    raise CharterError(
+        f"cannot be written into the layout of {file}",
+        file=override.origin,
+        hint="edit the file instead",
+    )
 
 
 def _new_table(parent: object, content: dict[str, object]) -> object:

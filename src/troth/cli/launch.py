@@ -40,7 +40,8 @@ def launch(
     service, and its curator and providers share another tor.
     """
     from troth.charter.loading import load_scenario
-    from troth.deployment.launch import Launch, ThroughTor
+    from troth.deployment.launch import Launch
+    from troth.deployment.launching import ThroughTor
     from troth.report.page import write_report
     from troth.report.progress import QuietProgress, live_progress
     from troth.report.read import load_run

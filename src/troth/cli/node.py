@@ -120,10 +120,10 @@ def node(
 
     from troth.charter.loading import load_scenario
     from troth.crypto.identity import Identity
+    from troth.deployment.bringing import NodeFiles
     from troth.deployment.events import Event
     from troth.deployment.node import play
     from troth.ids import NodeId
-    from troth.protocols.biscotti.operation.peer_files import PeerFiles
     from troth.worlds.real.limits import Limits
     from troth.worlds.real.node import Listen
     from troth.worlds.real.peers import read_addresses, read_peers
@@ -153,7 +153,7 @@ def node(
         addresses=read_addresses(peers),
         files=None
         if secret is None or genesis is None
-        else PeerFiles(secret, genesis, chain, trusted),
+        else NodeFiles(secret, genesis, chain, trusted),
         limits=Limits(unreachable_s=patience_s(give_up_after), patience=patience),
     )
     if events is None:

@@ -1,8 +1,8 @@
 """`troth node`: one node of a real run, and the folder that it leaves.
 
-A node's folder is a run's folder, with its journal beside, and its chain where the protocol has a
-ledger. A node that is started again in its folder goes on where it was; so does one that was killed
-at any point. A peer of a ledger may bring a chain to begin with.
+A node's folder is a run's folder, with its journal beside, and what else the protocol keeps there.
+A node that is started again in its folder goes on where it was; so does one that was killed at any
+point.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from pathlib import Path
 from troth.charter.loading import LoadedScenario
 from troth.crypto.identity import Identity, PublicId
 from troth.data.root import data_root
-from troth.deployment.play import JOURNAL, NodeResult, Play, open_folder
+from troth.deployment.bringing import Bringing, NodeFiles
+from troth.deployment.play import NodeResult, Play, open_folder
 from troth.errors import CharterError
 from troth.ids import NodeId
-from troth.protocols.biscotti.operation.peer_files import PeerFiles, read_peer
-from troth.protocols.biscotti.operation.starting import checked_file, settle_start
+from troth.protocols.lookup import protocol_of
+from troth.protocols.registry import PROTOCOLS
 from troth.report.progress import Progress
-from troth.worlds.real.journal import Journal
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.node import Connect, Listen, run_node
-from troth.worlds.real.stage import prepare_node, topology_of
+from troth.worlds.real.stage import prepare_node
 
 
 def play(
@@ -39,7 +39,7 @@ def play(
     into: Path,
     progress: Progress,
     addresses: Mapping[NodeId, str] | None = None,
-    files: PeerFiles | None = None,
+    files: NodeFiles | None = None,
     limits: Limits | None = None,
 ) -> NodeResult:
     """Run one node of a scenario until its role has returned.
@@ -47,56 +47,59 @@ def play(
     Args:
       into: the node's folder; one that it was started in before is gone on with.
       addresses: in a mesh, where those peers listen that the node connects to.
-      files: of a peer of a ledger; None for any other node.
+      files: what it brings; None where the protocol asks for nothing.
 
     Raises:
-      LocalError: as `run_node`; the folder is another node's or another run's; a chain that was
-        brought along does not hold, or contradicts the peer's own.
+      LocalError: as `run_node`; the folder is another node's or another run's; as `Bringing`.
     """
-    try:
-        topology_of(loaded.scenario)
-        peer = None if files is None else read_peer(loaded, id, files)
-        stage = prepare_node(
-            loaded.scenario,
-            id,
-            base=loaded.base,
-            root=data_root(),
-            brought=None if peer is None else peer.members,
-        )
-    except CharterError as error:
-        raise error.in_file(error.file or loaded.path) from error
-    run = sha256(loaded.text.encode()).hexdigest()
     with ExitStack() as opened:
-        opened.callback(stage.engine.close)
-        brought = None
-        if peer is not None and files is not None and files.chain is not None:
-            # Before there is a folder, as nothing is written if it does not hold.
-            progress.message(f"checks {files.chain}")
-            brought = opened.enter_context(checked_file(peer, files.chain, files.trusted))
-        folder = open_folder(stage, loaded.text, into)
-        journal = opened.enter_context(closing(Journal(folder.path / JOURNAL, node=id, run=run)))
-        ledger = None
-        if peer is not None:
-            ledger = opened.enter_context(peer.open_chain(folder.path))
-            notes = settle_start(peer, ledger, journal, brought)
-            stage = replace(stage, notes=(*stage.notes, *peer.notes, *notes))
-        played = Play(stage, folder, journal, progress)
-        played.start()
         try:
+            bringing = None if files is None else _bringing(loaded, id, files)
+            stage = prepare_node(
+                loaded.scenario,
+                id,
+                base=loaded.base,
+                root=data_root(),
+                bring=None if bringing is None else bringing.read,
+            )
+        except CharterError as error:
+            raise error.in_file(error.file or loaded.path) from error
+        opened.callback(stage.engine.close)
+        if bringing is not None:
+            bringing.check(opened, progress)
+        folder = open_folder(stage, loaded.text, into)
+        run = sha256(loaded.text.encode()).hexdigest()
+        played = opened.enter_context(closing(Play(stage, folder, progress, run=run)))
+        store = None
+        if bringing is not None:
+            store, notes = bringing.open(opened, folder.path, played.journal)
+            stage = played.stage = replace(stage, notes=(*stage.notes, *notes))
+        with played.life.running():
             outcome = asyncio.run(
                 run_node(
                     stage,
                     identity,
                     peers,
                     where,
-                    journal=journal,
-                    observer=played.recorder,
+                    journal=played.journal,
+                    observer=played,
                     addresses=addresses,
                     limits=limits,
-                    store=ledger,
+                    store=store,
                 )
             )
             return played.finish(outcome)
-        except BaseException as error:
-            played.fail(error)
-            raise
+
+
+def _bringing(loaded: LoadedScenario, id: NodeId, files: NodeFiles) -> Bringing:
+    protocol = protocol_of(loaded.scenario.charter.protocol)
+    if protocol.brings is None:
+        names = " or ".join(f'"{each.name}"' for each in PROTOCOLS if each.brings is not None)
+        raise CharterError(
+            "needs no genesis",
+            key="protocol.name",
+            value=protocol.name,
+            hint=f"a genesis is for protocol = {names}",
+        )
+    bringing: Bringing = protocol.find(protocol.brings.real)(loaded, id, files)
+    return bringing

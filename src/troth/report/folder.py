@@ -30,6 +30,8 @@ from troth.report.read import ROUNDS, SCENARIO, SUMMARY, read_rounds, read_scena
 from troth.wire import Float32s
 
 MODEL = "model.safetensors"
+PARAMS = "params"
+"""The name of a model that is one for all."""
 PRIVACY = "privacy.json"
 PAGE = "report.html"
 SNAPSHOT = "snapshot.bin"
@@ -118,7 +120,7 @@ class RunFolder:
         self, params: Mapping[str, Float32s] | Mapping[NodeId, Float32s], charter_digest: str
     ) -> None:
         """Replace `model.safetensors`: flat float32 tensors (D,), and the digest of the charter
-        that says what model they are. One model for all is called `params`; where every party has
+        that says what model they are. One model for all is called `PARAMS`; where every party has
         its own, each goes by its party's name."""
         assert params
         tensors = {name: np.ascontiguousarray(params_D) for name, params_D in params.items()}

@@ -19,34 +19,39 @@ from troth.wire import Channel, Float32s
 
 
 class Silence(RoundMessage, frozen=True):
-    """These protocols send nothing; a codec wants at least one type."""
+    """The message of protocols in which nobody sends any: a codec wants at least one type."""
 
     channel = Channel.AUTHENTICATED
 
 
 class TrainerState(msgspec.Struct, frozen=True):
-    """The model after `round`, with the velocities of both update kinds."""
+    """What a node that trains alone saves after each round."""
 
     round: Round
+    """The last round that is over; 0 before the first."""
     params_D: Float32s
+    """The model after it, shape (D,)."""
     velocity_D: Float32s
+    """The velocity with which gradients are applied to the model, shape (D,)."""
     local_velocity_D: Float32s | None
+    """The velocity that the next local update goes on with, shape (D,); None where there is
+    none."""
 
 
 def begin(initial_D: Float32s) -> TrainerState:
-    """Before round 1."""
+    """The state before round 1, with the model `initial_D`, shape (D,)."""
     return TrainerState(Round(0), initial_D, np.zeros_like(initial_D), None)
 
 
 def request(state: TrainerState, node: NodeId, training: Training) -> LocalUpdate:
-    """The computation of the next round."""
+    """The computation that a node has to make for its next round."""
     return LocalUpdate(
         node, Round(state.round + 1), state.params_D, training, state.local_velocity_D
     )
 
 
 def advance(state: TrainerState, result: LocalResult, training: Training) -> TrainerState:
-    """The state after the next round."""
+    """The state after the round whose computation gave `result`."""
     round = Round(state.round + 1)
     params_D, velocity_D = apply_update(
         state.params_D, result.update_D, state.velocity_D, training=training, round=round
@@ -55,7 +60,11 @@ def advance(state: TrainerState, result: LocalResult, training: Training) -> Tra
 
 
 async def train_alone(node: Node, initial_D: Float32s, training: Training) -> Float32s:
-    """Train on this node's rows for all rounds; the final model."""
+    """Train on this node's rows for all rounds, and report and save each.
+
+    Returns:
+      The model after the last round, shape (D,).
+    """
     state = await node.load(TrainerState) or begin(initial_D)
     while state.round < training.rounds:
         result = await node.compute(request(state, node.id, training))
@@ -71,7 +80,11 @@ def ideal_alone(
     training: Training,
     compute: Callable[[Sequence[Compute[Any, Any]]], list[Any]],
 ) -> list[dict[NodeId, Float32s]]:
-    """Every node's model after every round, without messages; `compute` is an engine's `run`."""
+    """Every node's model after every round, shape (D,), without messages.
+
+    Args:
+      compute: the `run` of an engine, which carries out computations.
+    """
     states = {node: begin(initial_D) for node in nodes}
     models = []
     for _ in range(training.rounds):

@@ -1,4 +1,5 @@
-"""A role inside another that sees what it does: attackers, and witnesses of claims."""
+"""Running a role inside another one that sees its effects, as attackers and witnesses of claims
+do."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ from troth.roles.node import Node, Role
 from troth.wire import Float32s
 
 After = Callable[[Effect[Any], Any], Awaitable[Any]]
-"""Given an effect and what came of it; gives what the role is told came of it. It may await effects
-of its own, and what it raises ends the role."""
+"""A function of an effect and of what came of it, which gives what the role is told came of it. It
+may await effects of its own, and what it raises ends the role."""
 
 
 async def intercept(
@@ -21,10 +22,15 @@ async def intercept(
     before: Callable[[Effect[Any]], None] | None = None,
     after: After,
 ) -> Float32s | None:
-    """Step `role` and pass its effects on. It works for every protocol, and none knows of it.
+    """Run `role` on `node`, and pass on each effect that it awaits. This works for every protocol,
+    and none knows of it.
 
     Args:
       before: sees every effect before it is carried out; what it raises ends the role.
+      after: sees every effect and what came of it; see `After`.
+
+    Returns:
+      What the role returns.
     """
     inner = role(node)
     value: Any = None

@@ -71,7 +71,7 @@ def _protocol_lets_parties_add_noise(scenario: Scenario) -> None:
 
 
 def _any_of(names: list[str]) -> str:
-    """`protocol = "tormentor"`, of each name."""
+    """`protocol = "NAME"`, of each name."""
     return "protocol = " + " or ".join(f'"{name}"' for name in names)
 
 

@@ -1,5 +1,5 @@
-"""What `biscotti` promises under faults and attacks, as a witness of all that honest peers compute,
-say and keep.
+"""What `biscotti` promises under faults and attacks, checked by a witness of all that honest peers
+compute, say and keep.
 
 The witness stands between the honest peers' roles and their world, and outlives them: what a peer
 did before a crash has to agree with what it does after. What it checks it works out by itself, from
@@ -71,13 +71,13 @@ from troth.roles.node import Node, Role
 from troth.wire import Codec, Float32s, Int64s
 
 ONCE = (Masked, Accepted, Held, SumSet, SumShare, Proposal, Endorsement, Shares, RandomRows)
-"""What an honest peer says once in a round."""
+"""The messages of which an honest peer sends only one in a round, to whomever."""
 
 _CODEC = Codec(ONCE)
 
 
 class Witness:
-    """Checks whatever the honest peers of a run do.
+    """Checks everything that the honest peers of a run do.
 
     Raises `AssertionError`, out of a peer's role, as soon as a promise is broken.
 
@@ -91,17 +91,18 @@ class Witness:
         self.honest = frozenset(honest)
         first = self.rules.first(plan.initial_D)
         self.heads: dict[bytes, Head] = {first.hash: first}
-        """The chain after each block that an honest peer has kept."""
+        """Where the chain stands after each block that an honest peer has kept, by hash."""
         self.certified: dict[bytes, CertifiedBlock] = {}
-        """All of these that are certified, by hash."""
+        """The certified blocks among these, by hash."""
         self._minted: dict[bytes, int] = {first.hash: 0}
-        """What blocks up to each say that they have added to all stake."""
+        """How much the blocks up to each say that they have added to all stake, by hash."""
         self.grounds: dict[NodeId, Head] = {}
-        """What each peer's last round stands on."""
+        """Where the chain stood before the last round that each peer has begun."""
         self.dealt: dict[tuple[int, NodeId], dict[int, Shares]] = defaultdict(dict)
-        """What each honest contributor has dealt in a round, by the aggregators' numbers."""
+        """The shares that each honest contributor has dealt in a round, by (round, contributor) and
+        the aggregators' numbers."""
         self.openings: dict[bytes, Int64s] = {}
-        """Honest peers' updates as they were committed to, by id."""
+        """Honest peers' updates as they were committed to, each of shape (D,), by id."""
         self._verdicts: dict[tuple[int, NodeId], frozenset[bytes]] = {}
         self._said: dict[tuple[NodeId, type[RoundMessage], int], bytes] = {}
         self._slots: dict[tuple[NodeId, int, int], NodeId] = {}
@@ -110,7 +111,7 @@ class Witness:
         self._answers: dict[bytes, set[frozenset[NodeId]]] = defaultdict(set)
 
     def watch(self, honest: Role) -> Role:
-        """A peer, watched."""
+        """An honest peer's role, wrapped so that this witness sees all its effects."""
         return partial(self._watched, honest=honest)
 
     async def _watched(self, node: Node, *, honest: Role) -> Float32s | None:
@@ -140,7 +141,7 @@ class Witness:
         return value
 
     def corrupt(self, committee: Collection[NodeId]) -> int:
-        """How many of a committee are."""
+        """How many members of a committee are corrupt."""
         return sum(peer not in self.honest for peer in committee)
 
     # ------------------------------------------------------------------ what is said
@@ -171,7 +172,7 @@ class Witness:
     # ------------------------------------------------------------------ sums
 
     def _sums(self, peer: NodeId, request: SumShares) -> None:
-        """An honest aggregator is about to answer for a set U."""
+        """Check the sum that an honest aggregator is about to make over a set U."""
         ground = self.grounds[peer]
         context = self.rules.context(ground.before)
         held = [self._held[peer][share] for share in request.shares]
@@ -191,8 +192,8 @@ class Witness:
             assert len(answers) == 1, f"two sets of round {context.round} are answered"
 
     def _may_have_majority(self, context: RoundContext, update: bytes) -> bool:
-        """Whether enough verifiers can have accepted it: those honest ones who have, and the
-        others."""
+        """Whether enough verifiers can have accepted an update: the honest ones that have, and all
+        corrupt ones."""
         honest = sum(
             update in self._verdicts.get((context.round, verifier), frozenset())
             for verifier in context.verifiers
@@ -235,7 +236,7 @@ class Witness:
             self._is_the_sum(context, content, content.aggregate)
 
     def _is_accepted(self, context: RoundContext, block: Block, part: Contribution) -> None:
-        """A majority of the round's verifiers has signed for an update."""
+        """Check that a majority of the round's verifiers has signed for an update of a block."""
         candidates = _entries(block.candidates)
         accepting = set()
         for verdict in block.verdicts:
@@ -255,7 +256,8 @@ class Witness:
             assert part.update in self.openings, f"{part.contributor} has made no such update"
 
     def _is_the_sum(self, context: RoundContext, block: Block, aggregate_D: Int64s) -> None:
-        """What honest peers have contributed is in it, and no more than fits into the rest."""
+        """Check that a block's sum holds what its honest contributors have given, and no more of
+        the others than so many updates can come to."""
         assert len(block.contributions) >= context.fewest
         rest_D = aggregate_D.copy()
         others = 0
@@ -293,8 +295,9 @@ class Witness:
         return sorted({height for height in heights if heights.count(height) > 1})
 
     def check_views(self) -> int:
-        """Of everything that honest peers have dealt: any t of the aggregators could have seen the
-        same of any other update. Only in the modelled group, where logarithms are known.
+        """Check, of everything that honest peers have dealt, that any t of the aggregators could
+        have seen the same of another update. Only in the modelled group, where logarithms are
+        known.
 
         Returns:
           How many views were looked at.
@@ -309,10 +312,10 @@ class Witness:
         return looked_at
 
     def check_end(self, models: Mapping[NodeId, Float32s | None]) -> None:
-        """Whoever has ended has the same model as all others: the one of the best chain.
+        """Check, after the run, that every honest peer has ended with the model of the best chain.
 
         Args:
-          models: what honest peers ended with.
+          models: the model that each honest peer ended with, shape (D,); None if it has not ended.
         """
         best = max(self.heads.values(), key=lambda head: (head.preference(), head.height))
         for peer, params_D in models.items():

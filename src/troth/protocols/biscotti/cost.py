@@ -45,14 +45,20 @@ from troth.wire import Codec, Message
 
 _NAME = NodeId("party-000")
 _BLOCK_HEAD = 512
-"""What a block holds besides its lists and its sum, about."""
+"""About how many bytes a block has besides its lists and its sum."""
 
 
 def messages_per_round(
     protocol: Biscotti, parties: int, dimension: int
 ) -> dict[str, tuple[int, int]]:
-    """Messages and bytes by type, from the codec itself, if as many updates are accepted as the
-    rule keeps and every peer gets the block once."""
+    """How many messages of each type such a round has, and how many bytes all of these have as the
+    codec encodes them: by name of the type, (messages, bytes). As many updates are accepted as the
+    rule keeps, and every peer gets the block once.
+
+    Args:
+      parties: how many peers there are.
+      dimension: D.
+    """
     codec = Codec(MESSAGES)
     one = Round(1)
     v, m = protocol.verifiers, protocol.aggregators

@@ -24,7 +24,7 @@ from troth.protocols.biscotti.setting import Setting
 
 PROPERTIES: tuple[Property, ...] = ("privacy", "integrity", "liveness", "unmasking")
 UNSERVED = 0.05
-"""Share of requests for noise that may find no slot before a run says so."""
+"""The share of requests for noise that may find no slot left without a run saying so."""
 
 _LARGER_COMMITTEES = {
     "privacy": "raise aggregators, or tolerated with quorum",
@@ -39,8 +39,9 @@ class AdversarialReport:
     """How likely the committees fail while adversaries hold the charter's `adversarial_stake`."""
 
     round: FailureProbabilities
+    """How likely they fail in one round."""
     training: FailureProbabilities
-    """In at least one of all rounds."""
+    """How likely they fail in at least one of all rounds."""
 
 
 def adversarial_report(protocol: Biscotti, table: StakeTable, *, rounds: int) -> AdversarialReport:
@@ -85,7 +86,7 @@ def adversarial_report(protocol: Biscotti, table: StakeTable, *, rounds: int) ->
 def run_notes(
     protocol: Biscotti, training: Training, parties: Sequence[NodeId], setting: Setting
 ) -> tuple[str, ...]:
-    """What whoever reads a run of these parties must know of it; one line each.
+    """What a reader of a run of these parties must know of it, one sentence in each text.
 
     Raises:
       CharterError: as `adversarial_report`.
@@ -200,7 +201,7 @@ def _demand(protocol: Biscotti, peers: int) -> list[str]:
 
 
 def _quorum(protocol: Biscotti) -> int:
-    """Aggregators without whom a round fails."""
+    """How many aggregators have to answer, or a round fails."""
     return max(protocol.resolved_quorum, protocol.aggregators // 2 + 1)
 
 

@@ -1,5 +1,5 @@
-"""What `biscotti` comes to when nothing goes wrong: one function, no messages and no cryptography
-but the lotteries."""
+"""What `biscotti` comes to when nothing goes wrong, as one function without messages and with no
+cryptography but the lotteries: fault-free runs must give the same, bit by bit."""
 
 from __future__ import annotations
 
@@ -26,13 +26,16 @@ from troth.wire import Float32s, Int64s
 
 @dataclass(frozen=True)
 class IdealRound:
-    """What a round leaves."""
+    """What one round leaves behind."""
 
     contributors: tuple[NodeId, ...]
-    """U, ascending; empty if the round fails."""
+    """The contributors of U, ascending; empty if the round has no sum."""
     aggregate_D: Int64s | None
+    """The sum of their updates in steps of the grid, shape (D,); None if the round has no sum."""
     params_D: Float32s
+    """w_t, the model after the round, shape (D,)."""
     stake: StakeTable
+    """Everybody's stake after the round."""
 
 
 def ideal(
@@ -42,12 +45,13 @@ def ideal(
     compute: Callable[[Sequence[Compute[Any, Any]]], list[Any]],
     secret: Callable[[NodeId, int], bytes],
 ) -> list[IdealRound]:
-    """Every round, if everybody answers in time. Exactly what a fault-free run gives, to the last
-    bit: sums are of whole numbers.
+    """What every round leaves behind, if everybody answers in time. That is exactly what a
+    fault-free run gives, to the last bit: sums are of whole numbers.
 
     Args:
       keys: of all peers.
-      compute: an engine's `run`.
+      initial_D: w_0, shape (D,).
+      compute: the `run` of an engine, which carries out computations.
       secret: the 32 bytes that a peer draws its ledger noise from in a round.
     """
     head = rules.first(initial_D)
@@ -92,7 +96,8 @@ def _masked(
     keys: Mapping[NodeId, PeerKeys],
     values: Mapping[NodeId, Int64s],
 ) -> dict[NodeId, Int64s]:
-    """Updates with the noise of all noisers that have a slot left, of those who have enough."""
+    """The masked updates of the contributors for whom enough noisers have a slot left, each with
+    the noise of all of these."""
     if rules.setting.sigma is None:
         return dict(values)
     outputs = {peer: vrf.output(keys[peer].vrf.prove(context.noiser_alpha)) for peer in values}

@@ -1,4 +1,4 @@
-"""A peer's secrets, all from one."""
+"""A peer's secret keys, which all follow from one secret."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from troth.crypto.signatures import SigningKey
 from troth.crypto.vrf import VrfKey
 
 SEED_BYTES = 32
+"""Length in bytes of the one secret that a peer's keys follow from."""
 
 
 @dataclass(frozen=True)
 class PeerKeys:
-    """What a peer signs, draws and hides with. None of it has a wire encoder, and all of it prints
-    as `<redacted>`."""
+    """A peer's secret keys: it signs with `signing`, draws with `vrf`, certifies blocks with
+    `certificate`, and makes its noise from `noise`. None of them has a wire encoder, and all of
+    them print as `<redacted>`."""
 
     signing: SigningKey
     vrf: VrfKey
@@ -34,6 +36,9 @@ class PeerKeys:
         Args:
           seed: 32 random bytes that are used for nothing else.
           charter: the charter's digest.
+
+        Raises:
+          ValueError: the seed has another length.
         """
         if len(seed) != SEED_BYTES:
             raise ValueError(f"a seed has {SEED_BYTES} bytes, not {len(seed)}")

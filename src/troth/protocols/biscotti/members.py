@@ -1,4 +1,5 @@
-"""The peers of a ledger: their keys, their noise, and the genesis of all of them."""
+"""The peers of a ledger: their keys, their noise, the genesis of all of them, and what they know of
+themselves after a run."""
 
 from __future__ import annotations
 
@@ -37,10 +38,12 @@ from troth.roles.node import Cast, Role
 
 @dataclass(frozen=True)
 class Members:
-    """Peers with their genesis: in a simulation all of them, on a node of a real run itself alone.
+    """Peers with their genesis: in a simulation all of them, in a real run the node's own peer.
 
     Args:
-      tables: of their noise; None where updates are not masked.
+      rules: the genesis and the charter, which blocks are held against.
+      keys: the secret keys of these peers.
+      tables: the noise that they have committed to; None where updates are not masked.
     """
 
     rules: Rules
@@ -48,7 +51,7 @@ class Members:
     tables: Mapping[PartyId, NoiseTable | None]
 
     def admitted(self, parties: Sequence[PartyId]) -> tuple[PartyId, ...]:
-        """The peers of the genesis, ascending.
+        """The names of the peers of the genesis, ascending.
 
         Raises:
           UsageError: one of them is not among the `parties` that the charter admits.
@@ -102,7 +105,7 @@ def simulated_members(agreed: Agreed[Biscotti], simulated: Simulated) -> Members
 
 
 def make_cast(casting: Casting[Biscotti]) -> Cast:
-    """A peer for each member."""
+    """Who plays what: every member is a peer, and the run ends when all of them have ended."""
     members, agreed = casting.brought, casting.agreed
     assert isinstance(members, Members)
     # In a simulation one speaks for all; a real node speaks for itself.
@@ -122,7 +125,8 @@ def account_of(
     training: Training,
     dimension: int,
 ) -> Account:
-    """What a peer's releases have cost, and what stake it holds."""
+    """What a peer knows of itself after a run, from its saved state: what its releases have cost,
+    and what stake it holds."""
     state = load(PeerState)
     return Account(
         released_privacy(
@@ -140,7 +144,12 @@ def account_of(
 def expected_privacy(
     protocol: Biscotti, training: Training, party: PartyId, dimension: int
 ) -> PrivacyRecord:
-    """Of a peer that contributes in every round, the most that any can."""
+    """What the releases of a peer cost that contributes in every round, which is the most that any
+    peer can spend.
+
+    Args:
+      dimension: D.
+    """
     rounds = training.rounds
     spent = released_privacy(
         protocol, training, party, dimension=dimension, masked=rounds, contributed=rounds
@@ -163,7 +172,12 @@ def expected_privacy(
 def check_notes(
     protocol: Biscotti, training: Training, parties: Sequence[PartyId], dimension: int, charter: str
 ) -> Iterable[str]:
-    """How likely the committees fail, and what a run rests on.
+    """What a check of a scenario says of its ledger: how likely committees fail, and what a run
+    rests on.
+
+    Args:
+      dimension: D.
+      charter: the charter's digest, with `sha256:` before it.
 
     Raises:
       CharterError: they fail likelier than the charter allows, or noise does not fit the model.

@@ -33,9 +33,13 @@ from troth.roles.messages import RoundMessage, protocol_messages
 from troth.wire import Channel, Message, UInt32s
 
 MAX_SHARE_BYTES = 2**26
+"""The largest share of one update."""
 MAX_LOCATOR = 64
+"""The most hashes in a request for blocks."""
 MAX_BLOCKS = 64
+"""The most blocks in one answer."""
 MAX_NOISERS = 64
+"""The most noisers of one masked update."""
 
 Proof = Annotated[bytes, msgspec.Meta(min_length=vrf.PROOF_BYTES, max_length=vrf.PROOF_BYTES)]
 Slot = Annotated[int, msgspec.Meta(ge=0, lt=2**16)]
@@ -49,7 +53,7 @@ class NoiseRequest(RoundMessage, frozen=True):
     channel = Channel.CONFIDENTIAL
 
     proof: Proof
-    """Of the contributor's VRF, from which its noisers and its slot follow."""
+    """Proof of the contributor's VRF, from which its noisers and its slot follow."""
 
 
 class NoiseGrant(RoundMessage, frozen=True):
@@ -58,14 +62,17 @@ class NoiseGrant(RoundMessage, frozen=True):
     channel = Channel.CONFIDENTIAL
 
     slot: Slot
+    """Which of the noiser's slots of this round it is."""
     seed: Digest
+    """What the noise is expanded from."""
     blinding_seed: Digest
+    """What the blinding factors of its commitments are expanded from."""
     rows: Rows
     """The slot's commitments: checking that they hold the noise is quicker than making them."""
     path: Path
-    """From the slot's leaf to the noiser's root in the genesis."""
+    """The Merkle path from the slot's leaf to the noiser's root in the genesis."""
     signature: Signature
-    """For `GRANT`, of `grant_text`."""
+    """The noiser's signature, for `GRANT`, of `grant_text`."""
 
 
 class NoNoise(RoundMessage, frozen=True):
@@ -79,12 +86,16 @@ class NoiseUse(Part, frozen=True):
 
     noiser: PeerName
     slot: Slot
+    """Which of the noiser's slots of this round it is."""
     rows: Rows
+    """The slot's commitments."""
     path: Path
+    """The Merkle path from the slot's leaf to the noiser's root in the genesis."""
     seeds: Digest
     """SHA-256 of the two seeds, which stay secret."""
     signature: Signature
-    """The noiser's, of `grant_text`: who has it keeps the slot, whoever else shows it."""
+    """The noiser's signature of `grant_text`: the contributor that it is for keeps the slot,
+    whoever else shows it."""
 
 
 class Masked(RoundMessage, frozen=True):
@@ -95,14 +106,15 @@ class Masked(RoundMessage, frozen=True):
     commitments: Rows
     """COMM(dw); its SHA-256 is the update's id."""
     values: UInt32s
-    """dw + sum of noise, shape (D,), each plus 2^31."""
+    """dw + sum of noise in steps of the grid, shape (D,), each plus 2^31."""
     blindings: Rows
-    """Of dw and the noise, added up: 32 bytes for each row."""
+    """The blinding factors of dw and of the noise, added up: 32 bytes for each row."""
     proof: Proof
+    """Proof of the contributor's VRF, from which its noisers follow."""
     noise: Annotated[tuple[NoiseUse, ...], msgspec.Meta(max_length=MAX_NOISERS)]
-    """By noiser, ascending."""
+    """The noise of each noiser, ascending by noiser."""
     signature: Signature
-    """For `MASKED_UPDATE`, of `masked_text`."""
+    """The contributor's signature, for `MASKED_UPDATE`, of `masked_text`."""
 
 
 class NoUpdate(RoundMessage, frozen=True):
@@ -117,11 +129,11 @@ class Accepted(RoundMessage, frozen=True):
     channel = Channel.BROADCAST
 
     updates: Annotated[bytes, msgspec.Meta(max_length=MAX_PEERS * DIGEST_BYTES)]
-    """Their ids, ascending, one after another."""
+    """The ids of the accepted updates, ascending, one after another."""
     contributors: Annotated[tuple[PeerName, ...], msgspec.Meta(max_length=MAX_PEERS)]
-    """Who sent them, in their order; a hint, which shares are then checked against."""
+    """Who sent these updates, in their order: a hint, which shares are then checked against."""
     signature: Signature
-    """For `VERDICT`, of `signed_list` of the ids."""
+    """The verifier's signature, for `VERDICT`, of `signed_list` of the ids."""
 
 
 class Shares(RoundMessage, frozen=True):
@@ -130,14 +142,15 @@ class Shares(RoundMessage, frozen=True):
     channel = Channel.CONFIDENTIAL
 
     commitments: Rows
-    """To the data rows and, unless sharing is optimistic, to the random rows."""
+    """Commitments to the data rows and, unless sharing is optimistic, to the random rows."""
     root: Digest
-    """Merkle root over the SHA-256 of all aggregators' shares."""
+    """The root of the Merkle tree over the SHA-256 of all aggregators' shares."""
     path: Path
-    """From this share's to the root."""
+    """The Merkle path from this share's leaf to the root."""
     share: Annotated[bytes, msgspec.Meta(max_length=MAX_SHARE_BYTES)]
+    """This aggregator's share: the values of each polynomial at its points."""
     signature: Signature
-    """For `DEALING`, of `signed_list` of update id and dealing."""
+    """The contributor's signature, for `DEALING`, of `signed_list` of update id and dealing."""
 
 
 class Held(RoundMessage, frozen=True):
@@ -146,9 +159,9 @@ class Held(RoundMessage, frozen=True):
     channel = Channel.AUTHENTICATED
 
     dealings: Annotated[bytes, msgspec.Meta(max_length=MAX_PEERS * DEALING_BYTES)]
-    """Ascending, one after another."""
+    """Update id and dealing of each share that holds, ascending, one after another."""
     signature: Signature
-    """For `ACKNOWLEDGEMENT`, of `signed_list` of the dealings."""
+    """The aggregator's signature, for `ACKNOWLEDGEMENT`, of `signed_list` of the dealings."""
 
 
 class SumSet(RoundMessage, frozen=True):
@@ -162,7 +175,7 @@ class SumSet(RoundMessage, frozen=True):
     candidates: Annotated[bytes, msgspec.Meta(max_length=MAX_PEERS * DIGEST_BYTES)]
     verdicts: Annotated[tuple[Verdict, ...], msgspec.Meta(max_length=MAX_PEERS)]
     signature: Signature
-    """For `SUM_SET`, of `set_text`."""
+    """The leader's signature, for `SUM_SET`, of `set_text`."""
 
 
 class SetVote(RoundMessage, frozen=True):
@@ -171,7 +184,7 @@ class SetVote(RoundMessage, frozen=True):
     channel = Channel.AUTHENTICATED
 
     signature: Signature
-    """For `SET_VOTE`, of `set_text`."""
+    """The aggregator's signature, for `SET_VOTE`, of `set_text`."""
 
 
 class Vote(Part, frozen=True):
@@ -201,7 +214,7 @@ class SumShare(RoundMessage, frozen=True):
 
     share: Annotated[bytes, msgspec.Meta(max_length=MAX_SHARE_BYTES)]
     signature: Signature
-    """For `SUM_SHARE`, of `sum_text`."""
+    """The aggregator's signature, for `SUM_SHARE`, of `sum_text`."""
 
 
 class Doubt(RoundMessage, frozen=True):
@@ -218,7 +231,7 @@ class RandomRows(RoundMessage, frozen=True):
 
     rows: Rows
     signature: Signature
-    """For `ROWS`, of `rows_text`."""
+    """The contributor's signature, for `ROWS`, of `rows_text`."""
 
 
 class Opened(RoundMessage, frozen=True):
@@ -265,9 +278,9 @@ class Announce(Message, frozen=True):
     channel = Channel.AUTHENTICATED
 
     anchor: Digest
-    """Its hash; the chain's id where there is none."""
+    """Hash of that block; the chain's id where there is none."""
     certified: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
-    """Certified blocks up to it."""
+    """How many certified blocks the chain has up to it."""
 
 
 class Want(Message, frozen=True):
@@ -276,14 +289,16 @@ class Want(Message, frozen=True):
     channel = Channel.AUTHENTICATED
 
     locator: Annotated[tuple[Digest, ...], msgspec.Meta(min_length=1, max_length=MAX_LOCATOR)]
-    """Hashes of one's own chain, the highest first, ever fewer of the older ones."""
+    """Hashes of blocks of the asking peer's chain, the highest first, ever fewer of older ones."""
 
 
 class WireBlock(Part, frozen=True):
-    """A block as somebody has it."""
+    """A block as a peer sends it to another."""
 
     block: Annotated[bytes, msgspec.Meta(max_length=MAX_BLOCK_BYTES)]
+    """The block in its one encoding."""
     certificate: Annotated[bytes, msgspec.Meta(max_length=MAX_CERTIFICATE_BYTES)] | None
+    """Its certificate; None for the empty block of a round that failed."""
 
 
 class Blocks(Message, frozen=True):
@@ -293,7 +308,7 @@ class Blocks(Message, frozen=True):
 
     blocks: Annotated[tuple[WireBlock, ...], msgspec.Meta(max_length=MAX_BLOCKS)]
     more: bool
-    """Whether there are others after them."""
+    """Whether the sender's chain has others after them."""
 
 
 MESSAGES = protocol_messages(

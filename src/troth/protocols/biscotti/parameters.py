@@ -17,7 +17,7 @@ Property = Literal["privacy", "integrity", "liveness", "unmasking"]
 
 
 class NoMask(Table, tag_field="kind", tag="none", frozen=True, kw_only=True):
-    """Verifiers see updates as they are."""
+    """No noise: verifiers see updates as they are."""
 
 
 class GaussianMask(Table, tag_field="kind", tag="gaussian", frozen=True, kw_only=True):
@@ -33,8 +33,11 @@ class PaperMask(Table, tag_field="kind", tag="paper", frozen=True, kw_only=True)
     mean over noisers instead of the sum. Its epsilon leaves out composition, and holds for
     gradients of norm 1 only."""
 
+    # Biscotti, table 1: "Privacy budget (ϵ)" 2, "Delta (δ)" 10^-5.
     epsilon: Positive = 2.0
+    """The epsilon of one round, as the paper counts it."""
     delta: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
+    """The delta of one round, as the paper counts it."""
 
 
 class CalibratedMask(Table, tag_field="kind", tag="calibrated", frozen=True, kw_only=True):
@@ -42,7 +45,9 @@ class CalibratedMask(Table, tag_field="kind", tag="calibrated", frozen=True, kw_
     private towards verifiers, as long as as many noisers are honest as are needed."""
 
     epsilon: Positive
+    """The epsilon of all masked updates of a party in the training."""
     delta: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    """The delta of all masked updates of a party in the training."""
 
 
 MaskSpec = NoMask | GaussianMask | PaperMask | CalibratedMask
@@ -53,7 +58,9 @@ class LedgerNoise(Table, frozen=True, kw_only=True):
     discrete Gaussian noise to its update before it commits to it."""
 
     epsilon: Positive
+    """The epsilon of all sums of the training, for all data of a party."""
     delta: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    """The delta of all sums of the training, for all data of a party."""
     corrupt: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
     """Contributors to a sum that may leave their part out, and know it; the others' parts are large
     enough without."""
@@ -63,15 +70,17 @@ class Noise(Table, frozen=True, kw_only=True):
     """What hides an update from the verifiers."""
 
     mask: MaskSpec = PaperMask()
+    """How much noise hides an update."""
+    # Biscotti, table 1: "Number of noisers", "2".
     noisers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
-    """Drawn by each contributor for itself."""
+    """How many noisers each contributor draws for itself."""
     needed: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
-    """Of them, how many have to answer; absent: more than half. Their noise alone is enough."""
+    """How many of these have to answer; absent: more than half. Their noise alone is enough."""
     slots: Annotated[int, msgspec.Meta(ge=2, le=64)] = 8
     """J: noise vectors that each peer commits to for each round, each for one contributor. Those
     that the round's seed draws open one of them for everybody to check."""
     window_s: NonNegative = 1.0
-    """How long a noiser waits for contributors before it divides its slots among them."""
+    """Seconds that a noiser waits for contributors before it divides its slots among them."""
 
     def check(self) -> None:
         if self.needed is not None and self.needed > self.noisers:
@@ -81,23 +90,28 @@ class Noise(Table, frozen=True, kw_only=True):
 
     @property
     def enough(self) -> int:
-        """Noisers that have to answer."""
+        """How many of a contributor's noisers have to answer."""
         return self.needed or self.noisers // 2 + 1
 
 
 class StakeSpec(Table, frozen=True, kw_only=True):
     """Stake: the weight of a peer in every lottery."""
 
+    # Biscotti, table 1: "Initial stake", "Uniform, 10 each"; "Stake update", "Linear, + 5"; section
+    # 4: "All peers who contribute a share to the final update along with the peers chosen for the
+    # verification and aggregation committees receive additional stake in the system."
+    # Differs from the paper: a proven offence costs stake, because the paper leaves open what
+    # cheating costs; and a member of a committee is paid for what it did, not for being chosen.
     initial: Stake = 10
-    """What each peer begins with."""
+    """The stake that each peer begins with."""
     contributed: Stake = 5
-    """Added for an update that a block adds to the model."""
+    """Stake that a contributor gains for an update that a block adds to the model."""
     verified: Stake = 5
-    """Added for a verdict in such a block."""
+    """Stake that a verifier gains for its verdict in such a block."""
     aggregated: Stake = 5
-    """Added for an acknowledgement in such a block."""
+    """Stake that an aggregator gains for its acknowledgement in such a block."""
     penalty: Stake = 5
-    """Taken for each proven offence."""
+    """Stake that a peer loses for each proven offence."""
 
 
 class Biscotti(Table, tag_field="name", tag="biscotti", frozen=True, kw_only=True):
@@ -110,16 +124,24 @@ class Biscotti(Table, tag_field="name", tag="biscotti", frozen=True, kw_only=Tru
     sampled: Fraction = 0.7
     """R, as a share of all peers: so many are drawn in each round, from those outside its
     committees, to contribute an update."""
+    # Biscotti, section 4.6: "The update equation in SGD (see Appendix A) can be re-written as" w_t
+    # plus the sum of the verified updates.
+    # Differs from the paper: the model moves by their mean unless the charter says `sum`, because
+    # a learning rate should not depend on how many updates are accepted.
     combine: Literal["mean", "sum"] = "mean"
     """What the model moves by: the mean of a block's updates, or their sum, as in the paper."""
     clip: Positive = 1.0
-    """C, the L2 norm that updates are scaled down to."""
+    """C, the L2 norm that longer updates are scaled down to."""
     fraction_bits: Annotated[int, msgspec.Meta(ge=0, le=30)] = 19
     """f: updates are rounded to multiples of 2^-f."""
+    # Biscotti, table 1: "Number of verifiers", "3"; "Number of aggregators", "3"; "Number of
+    # samples needed for Multi-Krum (R)", "70" of 100 peers.
     verifiers: Seats = 3
-    """Of whom more than half must accept an update."""
+    """How many verifiers a round has, of whom more than half must accept an update."""
     aggregators: Annotated[int, msgspec.Meta(ge=3, le=512)] = 3
-    """m."""
+    """m, how many aggregators a round has."""
+    # Biscotti, section 4.6: privacy holds "if at least half of the m aggregators participate
+    # honestly in the aggregation phase."
     tolerated: Seats | None = None
     """t, the aggregators that learn nothing by putting together what they hold; absent:
     (m - 1) / 2, rounded down."""
@@ -140,14 +162,16 @@ class Biscotti(Table, tag_field="name", tag="biscotti", frozen=True, kw_only=Tru
     one's. Absent: a quarter of those drawn, and at least 2; `ledger_noise` needs a number."""
     noise: Noise = Noise()
     ledger_noise: LedgerNoise | None = None
-    """Absent: what the ledger shows carries no differential privacy."""
+    """Noise that stays in the sums. Absent: what the ledger shows carries no differential
+    privacy."""
     stake: StakeSpec = StakeSpec()
     phase_s: Positive = 10.0
-    """How long each step of a round may take; whoever has not been heard by then is left out."""
+    """Seconds that each step of a round may take; whoever has not been heard by then is left
+    out."""
     neighbours: Annotated[int, msgspec.Meta(ge=1, le=64)] = 6
     """Peers that each peer passes blocks on to, at least."""
     linger_s: NonNegative = 30.0
-    """How long a peer that has the last block goes on serving others."""
+    """Seconds that a peer which has the last block goes on serving others."""
     adversarial_stake: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.3
     """Share of the stake that the failure probabilities assume to be adversarial."""
     most_failures: dict[Property, Probability] = msgspec.field(default_factory=dict)
@@ -200,17 +224,17 @@ class Biscotti(Table, tag_field="name", tag="biscotti", frozen=True, kw_only=Tru
         return max(0, min(ceil(self.sampled * peers), others))
 
     def fewest(self, drawn: int) -> int:
-        """The least updates of a sum, of so many that were drawn."""
+        """How many updates a sum has at least, where so many contributors were drawn."""
         return self.least_updates or max(2, drawn // 4)
 
     @property
     def resolved_tolerated(self) -> int:
-        """t."""
+        """t, the aggregators that learn nothing by putting together what they hold."""
         return (self.aggregators - 1) // 2 if self.tolerated is None else self.tolerated
 
     @property
     def resolved_quorum(self) -> int:
-        """tau."""
+        """tau, the aggregators that are needed to open a sum and to certify a block."""
         if self.quorum is not None:
             return self.quorum
         return (self.aggregators + self.resolved_tolerated) // 2 + 1

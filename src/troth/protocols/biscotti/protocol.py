@@ -1,4 +1,4 @@
-"""What `biscotti` says of itself."""
+"""The record by which `biscotti` declares itself to the rest of the house."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PROTOCOL = Protocol(
         what="its secret and the genesis",
         hint="a peer of a ledger takes --secret FILE --genesis FILE, and no other node does",
         simulated="members:simulated_members",
-        real="operation.peer_files:read_peer",
+        real="operation.starting:PeerBringing",
     ),
     keeps=None,
     privacy=(NoPrivacy,),
@@ -65,7 +65,7 @@ PROTOCOL = Protocol(
     check_notes="members:check_notes",
     simulation_notes="members:simulation_notes",
     operation=Operation(
-        launch=None,
+        launch="operation.launching:launching",
         verbs=("operation.verbs.genesis:genesis", "operation.verbs.chain:chain"),
         readings=("operation.stake_readings:StakeShare", "operation.stake_readings:HONEST_STAKE"),
         chain=None,

@@ -1,4 +1,4 @@
-"""What a peer says of the rounds that are over."""
+"""How a peer reports the rounds that are over."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from troth.records import Rejection
 from troth.roles.node import Node
 
 MAX_REPORTED_BYTES = 2**62
-"""However many blocks there are to report."""
+"""More bytes than any chain has: all blocks that were not reported yet are read."""
 MAX_REFUSED = 64
-"""Refusals that one report lists."""
+"""The most refusals that one report lists."""
 
 
 @dataclass
@@ -26,12 +26,13 @@ class Reporter:
     """Whether this peer is the one that reports; the others say nothing, as they would say the
     same."""
     reported: Round
-    """The last round that it has reported."""
+    """The last round that this peer has reported."""
     refused: list[Rejection]
-    """What the next report will say was refused."""
+    """Refusals that the next report will list."""
 
     async def report(self) -> None:
-        """Say what became of the rounds up to here: all peers see the same."""
+        """Report all rounds of this peer's chain that were not reported yet. All peers would report
+        the same."""
         if not self.speaks:
             return
         reported = self.reported
@@ -68,7 +69,7 @@ class Reporter:
             self.reported = content.round
 
     def refuse(self, error: PeerError) -> None:
-        """Remember what was refused, and whose it was."""
+        """Remember a message that was refused, and its culprits, for the next report."""
         if len(self.refused) < MAX_REFUSED:
             self.refused += [
                 Rejection(node=culprit, reason=error.message) for culprit in error.culprits

@@ -2,6 +2,10 @@
 
 A round goes on when what a step waits for has come, or its time is over. Whatever becomes of it,
 the peer then has another block: the certified one, its own or its neighbours', or the empty one.
+The steps of the paper's figure 1 stand in `duties/`, which this file gives the word in turn.
+
+Source: Shayan, Fung, Yoon & Beschastnikh, "Biscotti: a blockchain system for private and secure
+federated learning", IEEE TPDS 2021.
 """
 
 from __future__ import annotations
@@ -37,14 +41,17 @@ from troth.roles.node import Node
 from troth.wire import Float32s, Message
 
 Duty = Noiser | Contributor | Verifier | Aggregator | Leader
+"""What a peer may have to do in one round."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What everybody knows before the first round."""
+    """What all peers know before the first round."""
 
     rules: Rules
+    """The genesis and the charter, which blocks are held against."""
     initial_D: Float32s
+    """w_0, the model before the first round, shape (D,)."""
     reporter: NodeId
     """The peer of this process that reports rounds; all would say the same."""
     base: Path | None = None
@@ -57,34 +64,39 @@ async def peer(node: Node, plan: Plan, keys: PeerKeys, table: NoiseTable | None)
 
     Args:
       keys: this peer's own.
-      table: of its noise; None where updates are not masked.
+      table: the noise that this peer has committed to; None where updates are not masked.
+
+    Returns:
+      w_T, the model after the last round, shape (D,).
     """
     return await Peer(node, plan, keys, table).run()
 
 
 @dataclass
 class Peer:
-    """A peer between its start and its end, or a crash: it goes from round to round. What it has to
-    do with other rounds than the one that goes on, its parts do."""
+    """A peer between its start and its end, or a crash, as it goes from round to round. `duties` do
+    the round that goes on; the other parts do what belongs to earlier and later rounds."""
 
     node: Node
     plan: Plan
     keys: PeerKeys
     table: NoiseTable | None
     state: PeerState = field(init=False)
+    """What this peer last saved, or is about to save."""
     branch: Branch = field(init=False)
-    """Our chain."""
+    """The chain that this peer goes on from."""
     accuser: Accuser = field(init=False)
-    """What we know of offences."""
+    """Keeps the offences that this peer knows of, and tells leaders of them."""
     catching_up: CatchingUp = field(init=False)
-    """What we say and hear of chains."""
+    """Announces this peer's chain, gets better ones, and serves blocks to others."""
     reporter: Reporter = field(init=False)
-    """What we say of rounds that are over."""
+    """Reports the rounds that are over."""
     stash: Stash = field(init=False)
-    """What came for the next round."""
+    """Keeps messages that came for the next round."""
     desk: Desk | None = None
     """The round that goes on; None after the last one."""
     duties: list[Duty] = field(default_factory=list)
+    """What this peer has to do in the round that goes on."""
     came_s: float = 0.0
     """When this peer came back, on its own clock."""
     ends_s: float | None = None
@@ -92,16 +104,17 @@ class Peer:
 
     @property
     def rules(self) -> Rules:
-        """What blocks are held against."""
+        """The genesis and the charter, which blocks are held against."""
         return self.plan.rules
 
     @property
     def head(self) -> Head:
-        """Our last block."""
+        """Where this peer's chain stands after its last block."""
         return self.branch.head
 
     async def run(self) -> Float32s:
-        """See `peer`."""
+        """Play the peer's role, as the function `peer` says, and give the last model, shape
+        (D,)."""
         saved = await self.node.load(PeerState)
         first = self.rules.first(self.plan.initial_D)
         self.state = saved or PeerState(first, Round(0), (first.hash,))
@@ -122,7 +135,11 @@ class Peer:
                 await self._on(received.sender, received.message)
 
     def _compose(self, first: Head) -> None:
-        """Our parts, as they were when our state was saved."""
+        """Make this peer's parts, as they were when its state was saved.
+
+        Args:
+          first: where the chain stands before the first block.
+        """
         node, rules, state = self.node, self.rules, self.state
         self.branch = Branch(node, rules, first, state.head, list(state.branch))
         self.accuser = Accuser(state.pending)
@@ -137,7 +154,11 @@ class Peer:
     # ------------------------------------------------------------------ rounds
 
     async def _begin_round(self) -> None:
-        """Begin the round on top of our last block, unless there is none."""
+        """Begin the round on top of this peer's last block, unless all rounds are over."""
+        # Biscotti, section 4, step 1 again: "Using the updated global model and stake, the peers
+        # repeat"; section 4.2: "The training process continues for a specified number of iterations
+        # T, at which point the learning process stops and each peer extracts the global model from
+        # the final block."
         before, me = self.head.before, self.node.id
         round = Round(self.head.height + 1)
         over = round > self.rules.training.rounds
@@ -166,7 +187,7 @@ class Peer:
         await self._go_on(since_save=True)
 
     def _may_have_begun(self, now_s: float) -> bool:
-        """Whether a peer that has forgotten what it did may have begun the next round then.
+        """Whether a peer that has lost what it saved may have begun the next round before.
 
         Whoever is in step is at most a round ahead of others, and no round lasts longer than
         `round_s`. So two such times after it came back, all others have begun a later round than it
@@ -179,7 +200,7 @@ class Peer:
         return self.catching_up.is_behind() or alone or early
 
     async def _go_on(self, *, since_save: bool) -> None:
-        """What comes after the beginning of a round was saved.
+        """Take up the round whose beginning was saved.
 
         Args:
           since_save: whether this peer has gone on without a break. If not, it may be one that a
@@ -205,14 +226,18 @@ class Peer:
             self._on_round(sender, message)
 
     def _linger_s(self) -> float:
-        """How long to serve others after the last round. If it seems to have failed, its block may
-        still come: others may have begun it later, and have all of a round's time."""
+        """Seconds for which to serve others after the last round. If that round seems to have
+        failed, its block may still come: others may have begun it later, and have all of a round's
+        time."""
         linger_s = self.rules.parameters.linger_s
         if self.head.anchor == self.head.hash:
             return linger_s
         return max(linger_s, round_s(self.rules.parameters))
 
     async def _take_up_duties(self, desk: Desk) -> None:
+        """Begin everything that this peer has to do in a round, by its place in the committees."""
+        # Biscotti, section 4.3: "At each iteration, peers run the consistent hashing protocol to
+        # determine whether they are an aggregator or verifier."
         context, me = desk.context, self.node.id
         if me in context.aggregators:
             aggregator = Aggregator(desk)
@@ -226,13 +251,16 @@ class Peer:
             noiser = Noiser(desk, self.table)
             self.duties.append(noiser)
             await noiser.begin()
+        # Biscotti, section 4.3: "Peers that are part of the verification and aggregation committees
+        # do not contribute updates for that round."
         if me in context.contributors:
             contributor = Contributor(desk, self.state.velocity_D)
             self.duties.append(contributor)
             await contributor.begin()
 
     async def _advance(self) -> None:
-        """Go on until nothing more can be done without waiting."""
+        """Let every duty go on until nothing more can be done without waiting. After the last
+        step's time the round has failed, and the peer goes on from the empty block."""
         while self.desk is not None:
             desk, now_s = self.desk, await self.node.now()
             for duty in self.duties:
@@ -247,6 +275,10 @@ class Peer:
                 own, desk.own = desk.own, []
                 for message in own:
                     self._on_round(self.node.id, message)
+            # Biscotti, section 6.2: "When a verifier or an aggregator fails, Biscotti defaults to
+            # the next iteration after a timeout, so this does not harm convergence".
+            # Differs from the paper: the failed round leaves an empty block, because the next
+            # committees have to follow from a chain that all peers have.
             elif now_s >= desk.due(SPREAD):
                 block = CertifiedBlock(empty_block(self.rules.genesis, desk.head.state), None)
                 await self._extend(desk.head.height, [(block, self.rules.follow(desk.head, block))])
@@ -255,7 +287,7 @@ class Peer:
         await self.catching_up.chase()
 
     def _wake_s(self) -> float:
-        """When something is to be done even if nothing comes."""
+        """When something has to be done even if no message comes, on this peer's clock."""
         dues = [] if self.ends_s is None else [self.ends_s]
         if self.desk is not None:
             dues.append(self.desk.due(SPREAD))
@@ -265,7 +297,11 @@ class Peer:
         return min(dues)
 
     def _on_round(self, sender: NodeId, message: RoundMessage) -> None:
-        """A message of a round: for our duties, or for later, or of the past."""
+        """Give a message of the round that goes on to the duties, and keep one of the next round.
+        Others are dropped."""
+        # Biscotti, section 4.7: "Any updates that are not successfully propagated in this period of
+        # time are dropped: Biscotti does not append stale updates to the model once competing
+        # blocks have been committed to the ledger."
         if self.desk is None:
             return
         round = self.desk.context.round
@@ -282,12 +318,15 @@ class Peer:
                     self.reporter.refuse(error)
 
     async def _extend(self, below: int, blocks: list[tuple[CertifiedBlock, Head]]) -> None:
-        """Go on from other blocks than before, which hold.
+        """Leave the round that goes on, and begin the one on top of these blocks, which were
+        checked.
 
         Args:
-          below: the height that they begin above.
-          blocks: each with the chain after it, ascending.
+          below: the height of the block that they stand on.
+          blocks: ascending, each with where the chain stands after it.
         """
+        # Biscotti, section 4, step 8: the "newly created block which is disseminated to all the
+        # peers and appended to the ledger".
         await self.branch.extend(below, blocks)
         self._leave_round()
         if blocks[-1][0].certificate is not None or self.head.height == self.rules.training.rounds:
@@ -297,7 +336,7 @@ class Peer:
         await self._begin_round()
 
     def _leave_round(self) -> None:
-        """Take along what outlives the round."""
+        """Take what outlives the round from the duties: velocity, privacy spent, and offences."""
         state = self.state
         velocity_D, masked, contributed = state.velocity_D, state.masked, state.contributed
         for duty in self.duties:
@@ -328,6 +367,6 @@ class Peer:
                     self.reporter.refuse(error)
 
     def _signed(self) -> list[bytes]:
-        """Hashes of blocks whose contents our aggregator part has checked."""
+        """Hashes of blocks whose contents this peer has checked as an aggregator of the round."""
         found = [duty.checked for duty in self.duties if isinstance(duty, Aggregator)]
         return [block_hash for block_hash in found if block_hash is not None]

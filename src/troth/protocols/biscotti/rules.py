@@ -12,6 +12,9 @@ from troth.robustness.spec import Krum, MultiKrum
 def check_peers(protocol: Biscotti, count: int) -> None:
     """Refuse a ledger that cannot work with so many peers.
 
+    Args:
+      count: how many peers there are.
+
     Raises:
       CharterError: says which number they do not suffice for.
     """
@@ -21,12 +24,20 @@ def check_peers(protocol: Biscotti, count: int) -> None:
 
 
 def ledger_has_peers(protocol: Biscotti, circumstances: Circumstances) -> None:
-    """Refuse a ledger that cannot work with so many parties."""
+    """Refuse a ledger that cannot work with so many parties.
+
+    Raises:
+      CharterError: as `check_peers`.
+    """
     check_peers(protocol, len(circumstances.parties))
 
 
 def stake_draws_committees(protocol: Biscotti, _: Circumstances) -> None:
-    """Refuse peers without stake, which every lottery draws by."""
+    """Refuse peers without stake, which every lottery draws by.
+
+    Raises:
+      CharterError: `stake.initial` is 0.
+    """
     if protocol.stake.initial == 0:
         raise CharterError(
             "leaves nobody to draw committees from",
@@ -68,7 +79,8 @@ def _seats_are_filled(protocol: Biscotti, count: int) -> None:
 
 
 def _sums_are_opened(protocol: Biscotti, count: int) -> None:
-    """As many contribute, and as many updates are accepted, as the smallest sum has."""
+    """Refuse a ledger in which fewer peers are drawn to contribute, or fewer updates accepted, than
+    the smallest sum has."""
     drawn = protocol.contributors_drawn(count)
     fewest = protocol.fewest(drawn)
     if drawn < fewest:

@@ -1,4 +1,4 @@
-"""What all cryptography of a run depends on, worked out from the charter once."""
+"""The numbers that all cryptography of a run depends on, worked out from the charter once."""
 
 from __future__ import annotations
 
@@ -21,59 +21,74 @@ from troth.protocols.biscotti.hiding.noising import ledger_sigma, slot_sigma
 from troth.protocols.biscotti.parameters import Biscotti
 
 MAX_COLUMNS = 2**14
-"""Rows of updates get no longer than this where the charter does not say how many there are."""
+"""The most coordinates of one row of an update where the charter does not say how many rows there
+are."""
 LEAST_ROWS = 8
+"""The fewest rows of an update, if it has so many coordinates, where the charter does not say."""
 OPTIMISTIC_FROM = 50_000
-"""Parameters from which committing to random rows costs seconds."""
+"""Parameters from which sharing is optimistic where the charter does not say: committing to the
+random rows then costs seconds."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Small, and without secrets, so that it travels with a computation to another process."""
+    """What commitments, shares and noise of one run are made with. It is small and holds no
+    secrets, so that it travels with a computation to another process."""
 
     generator_id: bytes
+    """The charter's digest, 32 bytes, which the generators are derived from."""
     dimension: int
+    """D, how many parameters the model has."""
     scheme: SharingScheme
+    """How an update is shared among the aggregators."""
     fixed: FixedPoint
+    """The grid that updates are clipped and rounded to."""
     table: TableShape
+    """How many slots of noise a peer commits to, in how many rounds."""
     noisers: int
+    """How many noisers a contributor draws."""
     needed: int
+    """How many of these have to answer."""
     sigma: int | None
     """Standard deviation of one slot's noise in steps of the grid; None: updates are not masked."""
     ledger_sigma: int | None
-    """The same of what each contributor adds for the ledger's differential privacy."""
+    """Standard deviation, in steps of the grid, of what each contributor adds for the ledger's
+    differential privacy; None: it adds nothing."""
     optimistic: bool
+    """Whether contributors commit to random rows only when a sum has failed."""
     modelled: bool = False
     """Simulations only: commitments are in a group that binds nobody
     (`troth.crypto.modelled_group`)."""
 
     @property
     def layout(self) -> Layout:
-        """How a vector becomes rows."""
+        """How a vector of shape (D,) becomes rows that are committed to one by one."""
         return self.scheme.layout(self.dimension)
 
     @property
     def key(self) -> CommitmentKey:
-        """Made once in each process: 0.2 ms for each column."""
+        """The generators that commitments are made with. They are derived once in each process, in
+        0.2 ms for each column."""
         return _key(self.generator_id, self.layout, self.modelled)
 
     @property
     def bound(self) -> int:
-        """B: no coordinate of a committed update is larger."""
+        """B, the largest absolute value of a coordinate of a committed update, in steps of the
+        grid."""
         return self.fixed.bound + MIN_SIGMAS * (self.ledger_sigma or 0)
 
     @property
     def noise_bound(self) -> int:
-        """No coordinate of a slot's noise is larger."""
+        """The largest absolute value of a coordinate of a slot's noise, in steps of the grid."""
         return MIN_SIGMAS * (self.sigma or 0)
 
     @property
     def masked_bound(self) -> int:
-        """No coordinate of a masked update is larger."""
+        """The largest absolute value of a coordinate of a masked update, in steps of the grid."""
         return self.bound + self.noisers * self.noise_bound
 
     def points(self, encoded: bytes, count: int, *, sender: NodeId) -> tuple[Point, ...]:
-        """Commitments to rows, as a peer sent them.
+        """The points of commitments to rows, from the bytes that a peer sent.
 
         Raises:
           PeerError: they are not `count` points of the group; the culprit is `sender`.
@@ -82,7 +97,7 @@ class Setting:
 
     @property
     def rows(self) -> GaussianRows:
-        """What expands noise and commits to it."""
+        """What expands a slot's seeds into noise and commits to it; only where there is a mask."""
         assert self.sigma is not None
         return GaussianRows(self.key, self.sigma, self.noise_bound)
 
@@ -147,7 +162,12 @@ def setting_of(
 
 
 def points_of(dimension: int, rows_of_a_point: int) -> int:
-    """s, where the charter does not say it."""
+    """s, the points of the sharing polynomial for each aggregator, where the charter does not say.
+
+    Args:
+      dimension: D.
+      rows_of_a_point: data rows for each point: tau - t.
+    """
     rows = max(LEAST_ROWS, -(-dimension // MAX_COLUMNS))
     return max(1, min(rows, dimension) // rows_of_a_point)
 

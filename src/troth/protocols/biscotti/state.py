@@ -1,4 +1,4 @@
-"""What a peer must not forget."""
+"""The state that a peer saves, so that it breaks no rule after a crash."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from troth.wire import Float32s
 
 
 class PeerState(msgspec.Struct, frozen=True):
-    """Saved when a round begins, before anything of it is sent.
+    """What a peer saves when a round begins, before it sends anything in that round.
 
     A peer takes part in each round once in its life, on whichever branch: in rounds up to `begun`
     it does nothing any more. So whatever it forgets in a crash, it never signs a second verdict,
@@ -22,35 +22,36 @@ class PeerState(msgspec.Struct, frozen=True):
     """
 
     head: Head
-    """The chain as it was then."""
+    """Where the peer's chain stood then."""
     begun: Round
-    """The last round that it has begun."""
+    """The last round that the peer has begun."""
     branch: tuple[bytes, ...] = msgspec.field(name="line")
-    """Hashes of the chain by height, from the genesis on. It is saved as `line`."""
+    """Hashes of the blocks of the peer's branch by height, from the genesis on. They are saved as
+    `line`."""
     forgot: bool = False
-    """Whether it may have begun rounds that it does not know of, as what it saved in them was lost.
-    It listens until it begins a round that it cannot have begun then."""
+    """Whether the peer may have begun rounds that it does not know of, as what it saved in them was
+    lost. It listens until it begins a round that it cannot have begun then."""
     checkpoint: bytes | None = None
-    """Hash of the block up to which it took the chain on somebody's word; None if it checked all of
-    it."""
+    """Hash of the block up to which the peer took the chain on somebody's word; None if it checked
+    all of it."""
     since_s: float = -1.0
-    """When this was saved, on the peer's own clock."""
+    """When this state was saved, on the peer's own clock."""
     takes_part: bool = False
-    """Whether it had duties in the round that then began."""
+    """Whether the peer had duties in the round that then began."""
     stash: tuple[tuple[NodeId, bytes], ...] = ()
-    """Messages of that round that came before it, with their senders."""
+    """Messages of that round that came before it began, encoded, with their senders."""
     rumours: dict[NodeId, Announce] = {}
-    """Better chains that others say they have."""
+    """The better chains that others say they have."""
     refused: tuple[Rejection, ...] = ()
-    """What the next report will say was refused."""
+    """Refusals that the next report will list."""
     velocity_D: Float32s | None = None
-    """What the next local update goes on with."""
+    """What the peer's next local update goes on with, shape (D,); None where there is none."""
     pending: tuple[Evidence, ...] = ()
-    """Offences that it knows of and no block has punished yet."""
+    """Evidence of the offences that the peer knows of and no block has punished yet."""
     masked: int = 0
-    """Rounds in which verifiers may have seen an update of it with noise."""
+    """Rounds in which verifiers may have seen a masked update of the peer."""
     contributed: int = 0
-    """Rounds in which it may have dealt shares of an update, so that a sum with it may be
+    """Rounds in which the peer may have dealt shares of an update, so that a sum with it may be
     opened."""
     reported: Round = Round(0)
-    """The last round that it has reported; reports wait until a block is certified."""
+    """The last round that the peer has reported; reports wait until a block is certified."""

@@ -1,4 +1,5 @@
-"""What peers sign: each text names its chain and round, and each purpose is another one's."""
+"""The texts that peers sign. Each names its chain and round, and each kind has a purpose of its
+own, so that no signature can stand for another."""
 
 from __future__ import annotations
 
@@ -28,18 +29,18 @@ _SETS = Codec([SumSet])
 
 
 def start(context: RoundContext) -> bytes:
-    """How everything that is signed in a round begins, on whichever branch."""
+    """The bytes with which everything that is signed in a round begins, on whichever branch."""
     return context.chain + context.round.to_bytes(8)
 
 
 def place(context: RoundContext) -> bytes:
-    """How texts begin that mean something on one block only: who is honest and follows a branch
-    that others leave must not look like a cheat on theirs."""
+    """The bytes with which texts begin that mean something on one block only: an honest peer that
+    follows a branch which others leave must not look like a cheat on theirs."""
     return start(context) + context.below.hash
 
 
 def seeds_digest(seeds: Seeds) -> bytes:
-    """Binds a slot's seeds without telling them."""
+    """A digest, 32 bytes, that binds a slot's seeds without telling them."""
     return sha256(b"troth-noise-seeds\0" + seeds.noise + seeds.blinding).digest()
 
 
@@ -50,10 +51,10 @@ def grant_text(
     seeds: bytes,
     path: Sequence[bytes],
 ) -> bytes:
-    """A noiser's word that a slot is for this contributor alone.
+    """What a noiser signs to say that a slot is for this contributor alone.
 
     Args:
-      seeds: their digest.
+      seeds: the digest of the slot's seeds; see `seeds_digest`.
       path: from the slot's leaf to the noiser's root.
     """
     bound = sha256(b"".join(path)).digest()
@@ -61,7 +62,7 @@ def grant_text(
 
 
 def masked_text(context: RoundContext, message: Masked) -> bytes:
-    """All of a masked update."""
+    """What a contributor signs with its masked update: everything in the message."""
     hashed = sha256()
     for part in (message.commitments, message.values.tobytes(), message.blindings, message.proof):
         hashed.update(sha256(part).digest())
@@ -71,28 +72,38 @@ def masked_text(context: RoundContext, message: Masked) -> bytes:
 
 
 def update_id(commitments: bytes) -> bytes:
-    """The id of the update with these commitments to its data rows."""
+    """The id, 32 bytes, of the update with these commitments to its data rows."""
     return sha256(commitments).digest()
 
 
 def dealing_of(context: RoundContext, commitments: bytes, root: bytes) -> bytes:
-    """The digest that binds what a contributor dealt."""
+    """The digest, 32 bytes, that binds what a contributor dealt.
+
+    Args:
+      commitments: to the rows of its update, as they were dealt.
+      root: of the Merkle tree over all shares.
+    """
     bound = b"troth-dealing\0" + context.below.hash + sha256(commitments).digest() + root
     return sha256(bound).digest()
 
 
 def dealing_text(context: RoundContext, update: bytes, dealing: bytes) -> bytes:
-    """A contributor's word that this is its update, and was dealt so."""
+    """What a contributor signs to say that this is its update, and that it was dealt so.
+
+    Args:
+      update: its id.
+      dealing: see `dealing_of`.
+    """
     return signed_list(context.chain, context.round, update + dealing)
 
 
 def rows_text(context: RoundContext, update: bytes, rows: bytes) -> bytes:
-    """A contributor's word that these are its random rows' commitments."""
+    """What a contributor signs to say that these are the commitments to its random rows."""
     return place(context) + update + sha256(rows).digest()
 
 
 def set_digest(message: SumSet) -> bytes:
-    """Binds all of it but the signature."""
+    """The digest, 32 bytes, that binds all of a set U but the leader's signature."""
     return set_digest_of(
         message.contributions,
         message.dealings,
@@ -109,7 +120,7 @@ def set_digest_of(
     candidates: bytes,
     verdicts: Sequence[Verdict],
 ) -> bytes:
-    """The same of its parts."""
+    """The same digest from the parts of a set U."""
     unsigned = SumSet(
         Round(0),
         tuple(contributions),
@@ -123,13 +134,17 @@ def set_digest_of(
 
 
 def set_text(context: RoundContext, digest: bytes) -> bytes:
-    """A leader's word that this is the set U, the only one of the round; with `SET_VOTE`, an
-    aggregator's that it would sum this one and no other."""
+    """What a leader signs, for `SUM_SET`, to say that this is the set U, the only one of the round;
+    and an aggregator, for `SET_VOTE`, to say that it would sum this one and no other.
+
+    Args:
+      digest: see `set_digest`.
+    """
     return place(context) + digest
 
 
 def sum_text(context: RoundContext, set: bytes, share: bytes) -> bytes:
-    """An aggregator's word that this is its sum over the set of this digest."""
+    """What an aggregator signs to say that this is its sum over the set of this digest."""
     return place(context) + set + sha256(share).digest()
 
 

@@ -1,4 +1,4 @@
-"""What `centralised` says of itself."""
+"""The record by which `centralised` declares itself to the rest of the house."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from troth.roles.node import Cast
 
 
 def make_cast(casting: Casting[Centralised]) -> Cast:
-    """The trainer; parties only hand over their rows."""
+    """Who plays what: the trainer alone. Parties are no nodes; they only hand over their rows."""
     agreed = casting.agreed
     role = partial(train_alone, initial_D=agreed.initial_D, training=agreed.training)
     return Cast({TRAINER: role}, (TRAINER,), (Silence,))

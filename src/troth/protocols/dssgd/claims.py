@@ -1,4 +1,4 @@
-"""What `dssgd` promises under faults, as a checker of what its server reported."""
+"""What `dssgd` promises under faults, as a function that checks what its server reported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from troth.roles.effects import Report
 
 
 def check(reports: Sequence[Report], plan: Plan) -> None:
-    """Raise `AssertionError` if a promise was broken.
+    """Raise `AssertionError` if the reports of a run, in order, break one of these promises.
 
     - Rounds are reported once each, in order, whatever crashed in between.
     - `round_robin`: each party has exactly one turn a round, uploaded, refused or missed.

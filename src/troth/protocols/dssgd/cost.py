@@ -14,7 +14,13 @@ from troth.wire import Codec
 def messages_per_round(
     parameters: DSSGD, parties: int, dimension: int
 ) -> dict[str, tuple[int, int]]:
-    """Messages and bytes by type, from the codec itself."""
+    """How many messages of each type such a round has, and how many bytes all of these have as the
+    codec encodes them: by name of the type, (messages, bytes).
+
+    Args:
+      parties: how many parties the scenario has.
+      dimension: D.
+    """
     codec = Codec(MESSAGES)
     down, up = share(parameters.download, dimension), share(parameters.upload, dimension)
     indices = np.zeros(0 if down == dimension else down, np.uint32)

@@ -1,4 +1,5 @@
-"""What `dssgd` comes to when nothing goes wrong: functions, no messages."""
+"""What `dssgd` comes to when nothing goes wrong, as functions without messages: fault-free runs
+must give the same models."""
 
 from __future__ import annotations
 
@@ -15,11 +16,15 @@ from troth.streams import Stream
 from troth.wire import Float32s
 
 Run = Callable[[Sequence[Compute[Any, Any]]], list[Any]]
-"""An engine's `run`."""
+"""The `run` of an engine: carries out computations, and gives their results in the same order."""
 
 
 def round_robin(plan: Plan, compute: Run, learning: Stream) -> list[Float32s]:
-    """The model after every round when parties take their turns one after another."""
+    """The model after every round, shape (D,), when parties take their turns one after another.
+
+    Args:
+      learning: the run's `learning` stream.
+    """
     return _ideal(
         plan, compute, learning, [[[party] for party in plan.parties]] * plan.training.rounds
     )
@@ -28,7 +33,7 @@ def round_robin(plan: Plan, compute: Run, learning: Stream) -> list[Float32s]:
 def lockstep(
     plan: Plan, compute: Run, learning: Stream, orders: Sequence[Sequence[NodeId]]
 ) -> list[Float32s]:
-    """The model after every round of `asynchronous` when all parties are equally fast.
+    """The model after every round of `asynchronous`, shape (D,), when all parties are equally fast.
 
     Then all download at one instant and upload at one instant.
 

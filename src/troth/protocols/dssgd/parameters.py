@@ -11,6 +11,7 @@ class DSSGD(Table, tag_field="name", tag="dssgd", frozen=True, kw_only=True):
     """Distributed selective SGD (Shokri & Shmatikov, CCS 2015, section 5)."""
 
     order: Literal["round_robin", "asynchronous"] = "round_robin"
+    """Whether parties take turns one after another, or each whenever it is ready."""
     upload: Fraction = 0.1
     """theta_u, the share of parameters uploaded."""
     download: Fraction = 1.0
@@ -23,4 +24,4 @@ class DSSGD(Table, tag_field="name", tag="dssgd", frozen=True, kw_only=True):
     bound: Positive | None = None
     """gamma: uploaded values are clipped to [-gamma, gamma]; absent: not clipped."""
     deadline_s: Positive | None = None
-    """How long a party waits for an answer before it asks again; absent: for ever."""
+    """Seconds that a party waits for an answer before it asks again; absent: for ever."""

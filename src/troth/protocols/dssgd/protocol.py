@@ -1,4 +1,4 @@
-"""What `dssgd` says of itself."""
+"""The record by which `dssgd` declares itself to the rest of the house."""
 
 from __future__ import annotations
 

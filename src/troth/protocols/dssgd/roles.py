@@ -1,4 +1,7 @@
-"""Server and party of `dssgd`: when, not what (Shokri & Shmatikov, CCS 2015, figures 3 and 4)."""
+"""Server and party of `dssgd`: when each acts. What they decide stands in `steps`.
+
+Source: Shokri & Shmatikov, "Privacy-preserving deep learning", CCS 2015, figures 3 and 4.
+"""
 
 from __future__ import annotations
 
@@ -40,16 +43,18 @@ up everybody else."""
 
 @dataclass(frozen=True)
 class Plan:
-    """What everybody knows before the first turn."""
+    """What the server and all parties know before the first turn."""
 
     parties: tuple[PartyId, ...]
     initial_D: Float32s
+    """The model before the first turn, shape (D,); every party begins with it, too."""
     training: Training
     parameters: DSSGD
 
 
 def make_cast(casting: Casting[DSSGD]) -> Cast:
-    """The server and all parties."""
+    """Who plays what: the server, and every party. The run ends when the server has the last
+    model."""
     agreed = casting.agreed
     plan = Plan(agreed.parties, agreed.initial_D, agreed.training, agreed.parameters)
     roles: dict[NodeId, Role] = {each: partial(party, plan=plan) for each in agreed.parties}
@@ -63,7 +68,16 @@ async def server(node: Node, plan: Plan) -> Float32s:
     `round_robin` serves one party's whole turn before the next party's; `asynchronous` serves
     whoever comes. A round is over after as many turns as there are parties. What an upload did is
     saved before it is acknowledged, and acknowledged again after a restart.
+
+    Returns:
+      The model after the last round, shape (D,).
+
+    Raises:
+      RoundFailedError: nobody has uploaded anything that can be used `MAX_ATTEMPTS` times in a row.
     """
+    # Shokri & Shmatikov, figure 4: the server's side of downloads and uploads.
+    # Differs from the paper: a party has one turn at a time, and an upload is acknowledged, because
+    # an upload that arrives twice would otherwise count twice.
     parameters, rounds = plan.parameters, plan.training.rounds
     state = await node.load(ServerState) or steps.begin(plan.initial_D)
     turns = rounds * len(plan.parties)
@@ -124,7 +138,8 @@ async def server(node: Node, plan: Plan) -> Float32s:
 
 
 def _nobody_uploads(state: ServerState, parameters: DSSGD) -> RoundFailedError:
-    """Why the server gives up."""
+    """The error with which the server gives up: what was wrong with the last upload, or that none
+    has come."""
     if state.rejected:
         last = state.rejected[-1]
         return RoundFailedError(
@@ -139,7 +154,12 @@ def _nobody_uploads(state: ServerState, parameters: DSSGD) -> RoundFailedError:
 
 
 async def party(node: Node, plan: Plan) -> Float32s:
-    """Download, train, select, upload, until the server says that training is over."""
+    """Download, train, select and upload, until the server says that training is over.
+
+    Returns:
+      The server's model after the last round, shape (D,).
+    """
+    # Shokri & Shmatikov, figure 3: what one participant does, turn after turn.
     state = await node.load(PartyState) or PartyState(Round(0), plan.initial_D, None, None)
     while True:
         message = await _ask(node, state, plan.parameters.deadline_s)
@@ -164,7 +184,7 @@ async def party(node: Node, plan: Plan) -> Float32s:
 async def _ask(
     node: Node, state: PartyState, deadline_s: float | None
 ) -> Parameters | Acknowledged | Finished:
-    """Ask for what comes next until there is an answer to it.
+    """Ask the server for what comes next, parameters or an acknowledgement, until it answers.
 
     An answer may come twice, because the question was asked twice; its turn tells the copies apart.
     """

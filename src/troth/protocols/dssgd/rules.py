@@ -8,7 +8,11 @@ from troth.protocols.dssgd.parameters import DSSGD
 
 
 def somebody_applies_the_gradient(_: DSSGD, training: Training) -> None:
-    """Refuse gradients: parties upload changes of the model."""
+    """Refuse `training.update = "gradient"`: parties upload changes of the model.
+
+    Raises:
+      CharterError: the training's updates are gradients.
+    """
     if training.update == "gradient":
         raise CharterError(
             'does not go with protocol = "dssgd", whose parties upload changes of the model',
@@ -19,7 +23,11 @@ def somebody_applies_the_gradient(_: DSSGD, training: Training) -> None:
 
 
 def threshold_belongs_to_random_selection(protocol: DSSGD, _: Training) -> None:
-    """Refuse a threshold that nothing is compared with."""
+    """Refuse a threshold that nothing is compared with.
+
+    Raises:
+      CharterError: `threshold` is set, and `selection` is "largest".
+    """
     if protocol.selection == "largest" and protocol.threshold != DSSGD().threshold:
         raise CharterError(
             'has no effect with selection = "largest"',

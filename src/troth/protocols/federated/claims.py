@@ -1,4 +1,4 @@
-"""What `federated` promises under faults, as a checker of what its server reported."""
+"""What `federated` promises under faults, as a function that checks what its server reported."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from troth.streams import Stream
 
 
 def check(reports: Sequence[Report], plan: Plan, learning: Stream) -> None:
-    """Raise `AssertionError` if a promise was broken.
+    """Raise `AssertionError` if the reports of a run break one of these promises.
 
     - Rounds are reported once each, in order, whatever crashed in between.
     - In every round each party that was asked is accepted, rejected or missing, and nobody else is.
     - No round is closed with fewer usable updates than `at_least`.
+
+    Args:
+      reports: what the server reported, in order.
+      learning: the run's `learning` stream, which draws who is asked.
     """
     stream = learning.child("node", SERVER)
     assert [report.round for report in reports] == list(range(1, len(reports) + 1))

@@ -13,7 +13,13 @@ from troth.wire import Codec
 def messages_per_round(
     parameters: Federated, parties: int, dimension: int
 ) -> dict[str, tuple[int, int]]:
-    """Messages and bytes by type, from the codec itself."""
+    """How many messages of each type such a round has, and how many bytes all of these have as the
+    codec encodes them: by name of the type, (messages, bytes).
+
+    Args:
+      parties: how many parties the scenario has.
+      dimension: D.
+    """
     codec = Codec(MESSAGES)
     asked = parameters.asked(parties)
     vector_D = np.zeros(dimension, np.float32)

@@ -1,4 +1,5 @@
-"""What `federated` comes to when nothing goes wrong: one function, no messages."""
+"""What `federated` comes to when nothing goes wrong, as one function without messages: fault-free
+runs must give the same models."""
 
 from __future__ import annotations
 
@@ -18,10 +19,10 @@ from troth.wire import Float32s
 def ideal(
     plan: Plan, compute: Callable[[Sequence[Compute[Any, Any]]], list[Any]], learning: Stream
 ) -> list[Float32s]:
-    """The model after every round, if every party that is asked answers.
+    """The model after every round, shape (D,), if every party that is asked answers.
 
     Args:
-      compute: an engine's `run`.
+      compute: the `run` of an engine, which carries out computations.
       learning: the run's `learning` stream.
     """
     stream = learning.child("node", SERVER)

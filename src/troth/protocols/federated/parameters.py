@@ -10,13 +10,14 @@ class Federated(Table, tag_field="name", tag="federated", frozen=True, kw_only=T
     """FedSGD / FedAvg (McMahan et al. 2017) with a server that everyone trusts."""
 
     aggregation: AggregationSpec = Mean()
+    """The rule by which a round's updates become one."""
     participation: Fraction = 1.0
     """Share of the parties asked each round, drawn by the run's seed."""
     at_least: Count | None = None
     """Updates without which a round is repeated; absent: all that were asked, or one with a
     deadline."""
     deadline_s: Positive | None = None
-    """How long a round waits; absent: until every party asked has answered."""
+    """How long a round waits, in seconds; absent: until every party asked has answered."""
     server_learning_rate: Positive = 1.0
     """Scales the aggregated delta; 1.0 is FedAvg."""
 

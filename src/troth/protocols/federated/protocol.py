@@ -1,4 +1,4 @@
-"""What `federated` says of itself."""
+"""The record by which `federated` declares itself to the rest of the house."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Server and party of `federated`: when, not what."""
+"""Server and party of `federated`: when each acts. What they decide stands in `steps`.
+
+Source: McMahan et al., "Communication-efficient learning of deep networks from decentralized data",
+AISTATS 2017, algorithm 1.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +32,11 @@ MAX_ATTEMPTS = 1_000
 
 @dataclass(frozen=True)
 class Plan:
-    """What everybody knows before the first round."""
+    """What the server and all parties know before the first round."""
 
     parties: tuple[PartyId, ...]
     initial_D: Float32s
+    """w_0, the model before round 1, shape (D,)."""
     training: Training
     parameters: Federated
     base: Path | None = None
@@ -39,7 +44,7 @@ class Plan:
 
 
 def make_cast(casting: Casting[Federated]) -> Cast:
-    """The server and all parties.
+    """Who plays what: the server, and every party. The run ends when the server has the last model.
 
     Raises:
       CharterError: a round waits for more updates than there are parties.
@@ -61,7 +66,16 @@ def make_cast(casting: Casting[Federated]) -> Cast:
 
 
 async def server(node: Node, plan: Plan) -> Float32s:
-    """Ask, wait, aggregate, repeat (algorithm 1, `Server executes`)."""
+    """Ask parties to train, wait for their updates, aggregate them, and repeat for all rounds.
+
+    Returns:
+      The model after the last round, shape (D,).
+
+    Raises:
+      RoundFailedError: too few updates can be used, or too few parties answered within the deadline
+        `MAX_ATTEMPTS` times in a row.
+    """
+    # McMahan et al. 2017, algorithm 1, procedure "Server executes".
     parameters, training = plan.parameters, plan.training
     rule = parameters.aggregation.__struct_config__.tag
     state = await node.load(ServerState) or steps.begin(plan.initial_D)
@@ -70,6 +84,9 @@ async def server(node: Node, plan: Plan) -> Float32s:
         asked = steps.choose_parties(plan.parties, parameters.participation, round, node.stream)
         enough = parameters.at_least or (1 if parameters.deadline_s else len(asked))
         awaited = len(asked) if parameters.deadline_s else enough
+        # Algorithm 1 has every client of S_t compute ClientUpdate in parallel, and waits for all.
+        # Differs from the paper: a deadline or `at_least` may end the wait, because a client that
+        # stays away would otherwise stop the training.
         for _ in range(MAX_ATTEMPTS):
             await node.broadcast(asked, TrainRequest(round, state.params_D))
             collected = await node.collect(
@@ -95,6 +112,9 @@ async def server(node: Node, plan: Plan) -> Float32s:
                 f"{parameters.deadline_s} s, {MAX_ATTEMPTS} times in a row",
                 hint="raise [protocol] deadline_s, or lower at_least",
             )
+        # Algorithm 1: the next model is the mean of the clients' models, weighted by examples.
+        # Differs from the paper: clients send updates, which for this mean comes to the same, and
+        # `aggregation` may be another rule, because a mean is at the mercy of any one party.
         aggregate = await node.compute(
             AggregateUpdates(
                 spec=parameters.aggregation,
@@ -124,11 +144,15 @@ async def server(node: Node, plan: Plan) -> Float32s:
 
 
 async def party(node: Node, plan: Plan) -> Float32s:
-    """Train on own data whenever asked (algorithm 1, `ClientUpdate`).
+    """Train on this party's own rows whenever the server asks.
 
     The last answer is saved before it is sent and sent again after a restart, so a question asked
     twice never gets two different answers.
+
+    Returns:
+      The model after the last round, shape (D,), as the server sent it.
     """
+    # McMahan et al. 2017, algorithm 1, procedure "ClientUpdate".
     state = await node.load(PartyState)
     while True:
         if state is not None:

@@ -1,5 +1,8 @@
-"""What server and party of `federated` decide: pure functions (McMahan et al. 2017, algorithm
-1)."""
+"""What server and party of `federated` decide: pure functions.
+
+Source: McMahan et al., "Communication-efficient learning of deep networks from decentralized data",
+AISTATS 2017, algorithm 1. K clients, C the fraction of them that is asked, S_t those of round t.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ MAX_EXAMPLES = 2**31 - 1
 
 
 class ServerState(msgspec.Struct, frozen=True):
-    """What the server must not forget. `round` is the last one that is over; 0 before the first."""
+    """What the server saves after each round. `round` is the last one that is over, 0 before the
+    first; `params_D` the model after it, and `velocity_D` its momentum's velocity, shape (D,)."""
 
     round: Round
     params_D: Float32s
@@ -31,7 +35,8 @@ class ServerState(msgspec.Struct, frozen=True):
 
 
 class PartyState(msgspec.Struct, frozen=True):
-    """A party's last answer, so that a repeated question gets the same one."""
+    """The last answer that a party saved, so that a repeated question gets the same one, and the
+    velocity, shape (D,), that its next local update goes on with."""
 
     round: Round
     update_D: Float32s
@@ -40,14 +45,19 @@ class PartyState(msgspec.Struct, frozen=True):
 
 
 def begin(params_D: Float32s) -> ServerState:
-    """The server before round 1."""
+    """The server's state before round 1, with the model `params_D`, shape (D,)."""
     return ServerState(Round(0), params_D, np.zeros_like(params_D))
 
 
 def choose_parties(
     parties: Sequence[NodeId], participation: float, round: Round, stream: Stream
 ) -> tuple[NodeId, ...]:
-    """S_t, a random set of max(C * K, 1) clients, in ascending order."""
+    """S_t, a random set of max(C * K, 1) clients, in the order of `parties`.
+
+    Args:
+      participation: C.
+      stream: the server's stream; the round names what is drawn from it.
+    """
     count = asked_per_round(len(parties), participation)
     if count >= len(parties):
         return tuple(parties)
@@ -66,8 +76,12 @@ class VerifiedUpdate(msgspec.Struct, frozen=True):
 def verify_update(update: Update, *, sender: NodeId, dimension: int) -> VerifiedUpdate:
     """The update, if it can be used at all. Whether it is honest is the aggregation rule's concern.
 
+    Args:
+      dimension: D.
+
     Raises:
-      PeerError: wrong length, a number that is not finite, or an impossible number of examples.
+      PeerError: wrong length, a number that is not finite, or an impossible number of examples; the
+        culprit is `sender`.
     """
     if update.update_D.shape != (dimension,):
         raise PeerError(
@@ -86,7 +100,7 @@ def verify_update(update: Update, *, sender: NodeId, dimension: int) -> Verified
 def sort_updates(
     messages: Mapping[NodeId, Update], dimension: int
 ) -> tuple[dict[NodeId, VerifiedUpdate], list[Rejection]]:
-    """Which updates can be used, in ascending order of party, and why the others cannot."""
+    """The updates that can be used, in ascending order of party, and why the others cannot."""
     usable: dict[NodeId, VerifiedUpdate] = {}
     rejected: list[Rejection] = []
     for party in sorted(messages):
@@ -100,7 +114,12 @@ def sort_updates(
 def apply(
     state: ServerState, aggregate_D: Float32s, training: Training, parameters: Federated
 ) -> ServerState:
-    """The model after the round; the aggregate counts `server_learning_rate` times."""
+    """The server's state after the round, whose model has moved by the aggregate times
+    `server_learning_rate`.
+
+    Args:
+      aggregate_D: what the rule has made of the round's updates, shape (D,).
+    """
     round = Round(state.round + 1)
     scaled_D = np.float32(parameters.server_learning_rate) * aggregate_D
     params_D, velocity_D = apply_update(

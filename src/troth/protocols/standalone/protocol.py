@@ -1,4 +1,4 @@
-"""What `standalone` says of itself."""
+"""The record by which `standalone` declares itself to the rest of the house."""
 
 from __future__ import annotations
 

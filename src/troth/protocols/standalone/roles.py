@@ -11,7 +11,7 @@ from troth.roles.node import Cast
 
 
 def make_cast(casting: Casting[Standalone]) -> Cast:
-    """All parties, each of which ends with a model of its own."""
+    """Who plays what: every party is a node, and ends with a model of its own."""
     agreed = casting.agreed
     role = partial(train_alone, initial_D=agreed.initial_D, training=agreed.training)
     return Cast(dict.fromkeys(agreed.parties, role), agreed.parties, (Silence,), own_models=True)

@@ -1,4 +1,4 @@
-"""Who plays what, and what a provider knows of itself afterwards."""
+"""Which node plays which role, and what a provider knows of itself after a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from troth.roles.node import Cast, Role
 
 
 def make_cast(casting: Casting[Tormentor]) -> Cast:
-    """The broker, the curator, and a provider for each party."""
+    """Who plays what in a simulation: the broker, the curator, and a provider for each party. The
+    run ends when the curator has the model."""
     agreed = casting.agreed
     plan = Plan(
         agreed.parties,
@@ -46,13 +47,14 @@ def account_of(
     __: Training,
     ___: int,
 ) -> Account:
-    """What a provider has spent, and what it was told."""
+    """What a provider knows of itself after a run, from its saved state: what its privacy has cost,
+    why the broker refused it the last time, and why it stopped."""
     state = load(ProviderState) or ProviderState()
     return Account(party_privacy(party, privacy, state.ledger), state.told, state.stopped)
 
 
 def simulation_notes(_: Agreed[Tormentor], __: object, simulated: Simulated) -> list[str]:
-    """What stands in for what in a simulation."""
+    """What a reader of a simulation's report must know of keys, chance and the price of puzzles."""
     notes = [
         "keys, nonces and the choice of updates to verify follow from the seed: whoever has the "
         "scenario knows them"

@@ -1,4 +1,5 @@
-"""What `tormentor` promises under faults, as a witness of everything its broker takes in and saves.
+"""What `tormentor` promises under faults, checked by a witness of everything that its broker takes
+in and saves.
 
 The witness stands between the broker's role and its world, and outlives the broker: what it saw
 before a crash has to agree with what comes after.
@@ -42,12 +43,15 @@ class Witness:
         self.counted: dict[bytes, GradientUpdate] = {}
         """Updates that count, by the nonce of the puzzle that paid for them."""
         self.told: set[bytes] = set()
+        """Nonces of the puzzles of updates whose acceptance a provider was told."""
         self.restarts = -1
+        """How often the broker was started after the first time."""
         self._asked: dict[bytes, GradientUpdate] = {}
-        """Since the last save, in order of arrival."""
+        """Updates that came since the last save, by the nonce of their puzzle, in order of
+        arrival."""
 
     def watch(self, broker: Role) -> Role:
-        """The broker, watched."""
+        """The broker's role, wrapped so that this witness sees all its effects."""
         return partial(self._watched, broker=broker)
 
     async def _watched(self, node: Node, *, broker: Role) -> Float32s | None:
@@ -97,7 +101,8 @@ class Witness:
     def _answered(
         self, was: Connection, now: Connection, others: Mapping[bytes, Connection]
     ) -> list[GradientUpdate]:
-        """A connection had one update dealt with: it was paid for, and is not ahead."""
+        """Check that the one update of a connection that was answered was paid for, and that its
+        provider was not too far ahead. Gives the update if it counts."""
         assert now.updates == was.updates + 1
         assert was.puzzle is not None
         assert now.used == was.puzzle.nonce, "a puzzle that was not this connection's"
@@ -164,7 +169,8 @@ class Witness:
         np.testing.assert_array_equal(now.params_D, state.params_D)
 
     def check_end(self) -> None:
-        """After the run: everything that was told counts."""
+        """Check, after the run, that every update whose acceptance was told counts, and that the
+        broker has saved that training is over."""
         assert self.told <= self.counted.keys()
         assert self.saved is not None
         assert self.saved.finished

@@ -16,7 +16,13 @@ _MODEL_ID = "sha256:" + "0" * 64
 def messages_per_round(
     parameters: Tormentor, parties: int, dimension: int
 ) -> dict[str, tuple[int, int]]:
-    """Messages and bytes by type, from the codec itself."""
+    """How many messages of each type such a round has, and how many bytes all of these have as the
+    codec encodes them: by name of the type, (messages, bytes).
+
+    Args:
+      parties: how many providers send one accepted update each.
+      dimension: D.
+    """
     codec = Codec(MESSAGES)
     vector_D = np.zeros(dimension, np.float32)
     puzzle = Puzzle(_MODEL_ID, _DIGEST, 1, _DIGEST, parameters.difficulty, _DIGEST)

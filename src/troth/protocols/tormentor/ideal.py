@@ -1,4 +1,5 @@
-"""What `tormentor` comes to when nothing goes wrong, without messages and puzzles."""
+"""What `tormentor` comes to when nothing goes wrong, without messages and puzzles: fault-free runs
+must give the same models."""
 
 from __future__ import annotations
 
@@ -23,9 +24,10 @@ from troth.streams import Stream
 from troth.wire import Float32s
 
 Run = Callable[[Sequence[Compute[Any, Any]]], list[Any]]
-"""An engine's `run`."""
+"""The `run` of an engine: carries out computations, and gives their results in the same order."""
 
 Privacy = Mapping[PartyId, OwnPrivacy]
+"""The privacy of the providers that have one of their own."""
 
 NO_PRIVACY: Privacy = MappingProxyType({})
 
@@ -59,6 +61,7 @@ class _Ideal:
     def request(
         self, party: PartyId, params_D: Float32s
     ) -> Compute[Workbench, LocalResult | PrivateResult]:
+        """The computation of the next update of `party`, from the model `params_D`, shape (D,)."""
         # A copy, as every provider decodes its own: engines may treat one array given twice in
         # another way than two equal ones, which shows in the last digits.
         return provider.request(
@@ -71,7 +74,7 @@ class _Ideal:
         )
 
     def take(self, party: PartyId, result: LocalResult | PrivateResult) -> None:
-        """The broker's verdict on one update."""
+        """Have the broker accept or reject the update that `party` has computed."""
         own, privacy = self.providers[party], self.privacy.get(party)
         update_D = provider.released(own, privacy, result, self.secrets[party])
         self.providers[party] = replace(
@@ -89,7 +92,7 @@ class _Ideal:
             self.state = steps.accept(state, self.plan, candidate)
 
     def next_turn(self) -> None:
-        """Everybody may send again."""
+        """Give every connection its puzzle back, so that each provider may send an update again."""
         self.state = self._with(
             {t: replace(c, puzzle=self._puzzles[t]) for t, c in self.state.connections.items()}
         )
@@ -98,9 +101,10 @@ class _Ideal:
 def bulk_synchronous(
     plan: Plan, compute: Run, secret: Stream, privacy: Privacy = NO_PRIVACY
 ) -> list[Float32s]:
-    """The model after every round, if everybody takes part in all of them.
+    """The model after every round, shape (D,), if every provider takes part in all rounds.
 
     Args:
+      compute: the `run` of an engine.
       secret: the run's `secret` stream: it draws which updates are verified, and the pseudonyms in
         whose order updates are summed, and providers' simulated noise.
       privacy: of providers that have one of their own; none of them may run out of it.
@@ -125,9 +129,11 @@ def asynchronous(
     order: Sequence[PartyId],
     privacy: Privacy = NO_PRIVACY,
 ) -> list[Float32s]:
-    """The model after every update.
+    """The model after every update, shape (D,).
 
     Args:
+      compute: the `run` of an engine.
+      secret: see `bulk_synchronous`.
       order: whose updates the broker dealt with, one after another; every provider computes from
         the model it was sent after its last one.
       privacy: see `bulk_synchronous`.

@@ -1,7 +1,7 @@
 """What the broker decides about who comes and goes: deploying, joining, leaving.
 
 Pure functions: they return the broker's next state. A question that cannot be answered raises
-`PeerError`, and the state stays as it is.
+`PeerError`, and the state stays as it is. The paper's words stand above the lines that do them.
 
 Source: Fung & Beschastnikh, "Brokered agreements in multi-party machine learning", APSys 2019.
 """
@@ -34,33 +34,38 @@ CURATE = "curate"
 FETCH = "fetch"
 DELIVERY = "delivery"
 JOIN = "join"
-"""Purposes of signatures and puzzles."""
+"""What a signature or puzzle is for; it is bound into each, so that none can stand for another."""
 
 MAX_CONNECTIONS = 10_000
-"""Providers of one broker; each has paid for its place with an admission puzzle, and is written to
-the disk with every save."""
+"""The most providers that one broker admits at a time. Each has paid for its place with an
+admission puzzle, and is written to the disk with every save."""
 
 
 class FinalError(PeerError):
-    """A question that would be refused again."""
+    """The broker refuses a question, and would refuse it again whenever it is asked."""
 
 
 def check_model(plan: Plan, model_id: str, *, sender: NodeId) -> None:
-    """The question is about the model that this broker trains.
+    """Check that the question is about the model that this broker trains.
 
     Raises:
-      FinalError: it is about another.
+      FinalError: it is about another model; the culprit is `sender`.
     """
+    # TorMentor, section 5.1: "For each model defined by a curator, a single broker is created".
     if model_id != plan.model_id:
         raise FinalError("asked for a model that does not exist here", culprits=(sender,))
 
 
 def check_deployment(plan: Plan, curate: Curate, *, sender: NodeId) -> None:
-    """Table 1, deployment verifier: the charter is signed, by a curator that may deploy.
+    """Check that the charter is signed, by a curator that may deploy here.
 
     Raises:
-      FinalError: it is not.
+      FinalError: the curator is not on the charter's list, or the signature is not the curator's;
+        the culprit is `sender`.
     """
+    # TorMentor, table 1, deployment verifier, "External auth".
+    # Differs from the paper: a signed charter takes the place of a "Smart contract deployment",
+    # because the curator and the broker need nobody else to agree on it.
     allowed = plan.parameters.curators
     if allowed and curate.curator.hex() not in allowed:
         raise FinalError("signed by a curator who is not on the list", culprits=(sender,))
@@ -68,7 +73,10 @@ def check_deployment(plan: Plan, curate: Curate, *, sender: NodeId) -> None:
 
 
 def curated_text(model_id: str, deposit: Deposit) -> bytes:
-    """What a curator signs: model id, charter, and the validation set that goes with it."""
+    """What a curator signs: the SHA-256 digest, 32 bytes, of the model id, the charter, and the
+    validation set that goes with it."""
+    # TorMentor, section 5.1: the curator bootstraps "a new model by defining a common learning
+    # objective: the model type, the desired training interface and a RONI validation dataset".
     parts = (
         model_id.encode(),
         deposit.charter,
@@ -84,21 +92,25 @@ def curated_text(model_id: str, deposit: Deposit) -> bytes:
 
 
 def curation(model_id: str, key: signatures.SigningKey, deposit: Deposit) -> Curate:
-    """The question by which a curator deploys its broker, signed."""
+    """The signed question by which a curator deploys its broker."""
+    # TorMentor, table 2, curate: "Curate a new model. Curator provides modelID, and validation
+    # set."
+    # Differs from the paper: modelID is the charter's digest, and the curator signs, because the
+    # broker could otherwise be given another objective in the curator's name.
     signature = key.sign(CURATE, curated_text(model_id, deposit))
     return Curate(model_id, key.public, signature, **msgspec.structs.asdict(deposit))
 
 
 def deposit_of(curate: Curate) -> Deposit:
-    """Charter and validation set of the question."""
+    """The charter and the validation set that a curator's question carries."""
     return Deposit(**{name: getattr(curate, name) for name in Deposit.__struct_fields__})
 
 
 def check_signed(curate: Curate, *, sender: NodeId) -> None:
-    """The charter and the validation set are those that the curator has signed.
+    """Check that the charter and the validation set are those that the curator has signed.
 
     Raises:
-      FinalError: they are not.
+      FinalError: they are not; the culprit is `sender`.
     """
     text = curated_text(curate.model_id, deposit_of(curate))
     try:
@@ -108,10 +120,11 @@ def check_signed(curate: Curate, *, sender: NodeId) -> None:
 
 
 def check_curator(state: BrokerState, asked: Fetch | Delivery, *, sender: NodeId) -> None:
-    """Whoever asks for the model is its curator.
+    """Check that whoever asks for the model, or says that it has come, is its curator.
 
     Raises:
-      FinalError: it is not.
+      FinalError: the question is not signed by the key that has curated the model; the culprit is
+        `sender`.
     """
     purpose = FETCH if isinstance(asked, Fetch) else DELIVERY
     text = asked.model_id.encode()
@@ -124,7 +137,13 @@ def check_curator(state: BrokerState, asked: Fetch | Delivery, *, sender: NodeId
 def begin(
     plan: Plan, secret: Secret, curator: bytes, curated_for: NodeId, now_s: float
 ) -> BrokerState:
-    """A broker whose model is curated and that nobody has joined."""
+    """The state of a broker whose model is curated and that nobody has joined.
+
+    Args:
+      curator: the public key that has signed the charter.
+      curated_for: the node that is told that the broker runs.
+      now_s: when this is, on the broker's clock.
+    """
     return BrokerState(
         secret,
         plan.initial_D,
@@ -136,24 +155,36 @@ def begin(
 
 
 def sent(state: BrokerState) -> BrokerState:
-    """With nothing left to send."""
+    """The broker's state once everything in `outbox` and `departures` has been sent."""
     return msgspec.structs.replace(state, curated_for=None, outbox=(), departures=())
 
 
 def check_authorised(plan: Plan, provider: bytes, *, sender: NodeId) -> None:
-    """External authorisation, where the charter asks for it.
+    """Check that the provider's key is on the allow list, where the charter has one.
 
     Raises:
-      FinalError: the key is not on the list.
+      FinalError: the key is not on the list; the culprit is `sender`.
     """
+    # TorMentor, table 1, provider verifier, "External auth"; section 3, against sybils: "This can
+    # either be performed with external authorization or through other sybil-resilient mechanisms".
     for verifier in plan.parameters.verifiers:
         if isinstance(verifier, AllowList) and provider.hex() not in verifier.keys:
             raise FinalError("joins with a key that is not on the allow list", culprits=(sender,))
 
 
 def admission(state: BrokerState, plan: Plan, join: Join, *, sender: NodeId) -> Admission:
-    """P_admit <- join(mID). The broker keeps nothing, so a flood of these costs it no memory; asked
-    twice about one state of the model, it gives the same puzzle."""
+    """The puzzle P_admit that a provider has to solve before it may join: P_admit <- join(mID).
+
+    The broker keeps nothing, so a flood of these costs it no memory; asked twice about one state of
+    the model, it gives the same puzzle.
+
+    Raises:
+      FinalError: as `check_authorised`.
+    """
+    # TorMentor, table 2, join: "Provider provides modelID; TorMentor returns a SHA-256 admission
+    # hash puzzle".
+    # Differs from the paper: `to_join` makes the admission puzzle harder than that of an update,
+    # because at one price a rejected provider gains by coming back as somebody else.
     check_authorised(plan, join.provider, sender=sender)
     puzzle = issue(
         state.secret.key,
@@ -170,7 +201,10 @@ def admission(state: BrokerState, plan: Plan, join: Join, *, sender: NodeId) -> 
 def admit(
     state: BrokerState, plan: Plan, solve: Solve, *, sender: NodeId, now_s: float
 ) -> BrokerState | Connection:
-    """conn, M_t <- solve(mID, S_admit).
+    """Admit a provider that has solved its puzzle: conn, M_t <- solve(mID, S_admit).
+
+    Args:
+      now_s: when this is, on the broker's clock.
 
     Returns:
       The state with a new connection, whose answer is held back; or, asked again, the connection
@@ -180,6 +214,9 @@ def admit(
       PeerError: a puzzle that is not ours, has expired or was used, a wrong solution or signature,
         or no room.
     """
+    # TorMentor, table 1, provider verifier: "Proof of work [3]"; section 5: "a cryptographic proof
+    # of work puzzle [3] that providers are required to solve before joining the system and again
+    # when submitting model updates"; of the latter see `steps.check_update`.
     puzzle, parameters = solve.puzzle, plan.parameters
     check_issued(state.secret.key, JOIN, puzzle, sender=sender)
     token = hmac.digest(state.secret.key, b"troth-token\0" + puzzle.nonce, "sha256")
@@ -196,9 +233,13 @@ def admit(
     check_solution(
         parameters.puzzle, puzzle, solve.solution, ground_up_to=plan.ground_up_to, sender=sender
     )
+    # Differs from the paper: the provider also signs the puzzle with the key of its pseudonym,
+    # because an allow list could otherwise be passed with somebody else's public key.
     signatures.verify(puzzle.provider, JOIN, puzzle.challenge(), solve.signature, signer=sender)
     if len(state.connections) >= MAX_CONNECTIONS:
         raise PeerError(f"came when {MAX_CONNECTIONS} providers were here", culprits=(sender,))
+    # TorMentor, section 5.2: "Once the proof-of-work is completed, the provider is accepted as a
+    # contributor to the model."
     connection = Connection(
         token=token,
         provider=puzzle.provider,
@@ -232,10 +273,12 @@ def _check_fresh(state: BrokerState, plan: Plan, round: int, *, sender: NodeId) 
 
 
 def slowest(connections: Mapping[bytes, Connection]) -> int:
+    """The clock of the connection that has had the fewest updates answered; 0 without any."""
     return min((connection.clock for connection in connections.values()), default=0)
 
 
 def leave(state: BrokerState, token: bytes) -> BrokerState:
-    """The connection is closed; a pending update goes with it."""
+    """The broker's state without this connection; a pending update of it goes with it."""
+    # TorMentor, section 5.3: "Providers are free to leave the training process at any time."
     kept = {other: c for other, c in state.connections.items() if other != token}
     return msgspec.structs.replace(state, connections=kept)

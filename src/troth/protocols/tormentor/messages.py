@@ -1,4 +1,7 @@
-"""What curator, broker and providers say to each other (table 2 of the paper).
+"""What curator, broker and providers say to each other.
+
+Source: Fung & Beschastnikh, "Brokered agreements in multi-party machine learning", APSys 2019,
+table 2. `Leave`, `Status`, `Fetch` and `Delivery` are ours.
 
 | question             | answer                    |
 |----------------------|---------------------------|
@@ -38,6 +41,7 @@ from troth.roles.messages import (
 from troth.wire import Float32s
 
 MAX_REASON = 300
+"""The most characters of a reason that a broker gives."""
 
 NOTHING = np.zeros(0, np.float32)
 NOTHING.setflags(write=False)
@@ -46,31 +50,36 @@ Key = Digest
 """An Ed25519 public key. A provider's is its pseudonym: a fresh one for each time it joins, unless
 the charter lists who may."""
 Token = Digest
-"""Names a connection; who knows it may send updates on it."""
+"""32 bytes that name a connection: whoever knows them may send updates on it."""
 Nonce = Digest
+"""32 bytes that name a puzzle."""
 Signature = Annotated[bytes, msgspec.Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
 Version = Annotated[int, msgspec.Meta(ge=0)]
 """t of M_t: how often the model has changed."""
 Reason = Annotated[str, msgspec.Meta(max_length=MAX_REASON)]
 StatedEpsilon = Annotated[float, msgspec.Meta(gt=0)]
-"""A provider's budget, infinite without noise. Its word for it is all there is."""
+"""The epsilon that a provider states: its budget, or infinite without noise. The provider's word is
+all that the broker has."""
 
 
 class Curated(Answer, frozen=True):
-    """A broker for this model is ready at `address`."""
+    """Broker to curator: a broker for this model is ready at `address`."""
 
     to: ModelId
     address: str
 
 
 class Admission(Answer, frozen=True):
-    """P_admit; the puzzle says for whom it is."""
+    """Broker to provider: P_admit, the puzzle to solve before joining. It says which
+    provider it is for."""
 
     puzzle: Puzzle
 
 
 class Joined(Answer, frozen=True):
-    """conn, M_t, and the puzzle for the first update. `to` is the admission puzzle's nonce."""
+    """Broker to provider: you have joined. The answer holds the connection's token (the paper's
+    conn), the model M_t of shape (D,), and the puzzle for the first update; `to` is the nonce of
+    the admission puzzle."""
 
     to: Nonce
     token: Token
@@ -80,7 +89,8 @@ class Joined(Answer, frozen=True):
 
 
 class Next(Answer, frozen=True):
-    """The update was accepted. M_{g,t+1}, P_{i,t+1}; `to` is the nonce of the puzzle solved."""
+    """Broker to provider: your update was accepted. The answer holds the model M_{g,t+1} of shape
+    (D,), and the next puzzle P_{i,t+1}; `to` is the nonce of the puzzle that the update solved."""
 
     to: Nonce
     version: Version
@@ -89,10 +99,11 @@ class Next(Answer, frozen=True):
 
 
 class Refused(Answer, frozen=True):
-    """It was not. With a puzzle, the connection goes on; without one, there is none.
+    """Broker to whoever asked: the question is refused, or the update was rejected, for `reason`.
 
-    `params_D` is empty where no puzzle comes, or where the asker has the model already. `final`:
-    asking again would not help.
+    With a puzzle, which is the next one, the connection goes on; without one, there is none.
+    `to` names the question: the provider's key, a nonce, a token, or the model id. `final` says
+    that asking again would not help. `params_D` is None where no puzzle comes.
     """
 
     to: Annotated[bytes, msgspec.Meta(max_length=MAX_MODEL_ID)]
@@ -104,20 +115,22 @@ class Refused(Answer, frozen=True):
 
     @property
     def status(self) -> AnswerStatus:
-        """Rejected with a puzzle; refused, for good or for now, without one."""
+        """What this comes to: rejected where the next puzzle comes with it; otherwise refused, for
+        good or for now."""
         if self.puzzle is not None:
             return AnswerStatus.REJECTED
         return AnswerStatus.FOR_GOOD if self.final else AnswerStatus.UNPROCESSABLE
 
 
 class Left(Answer, frozen=True):
-    """The connection is closed."""
+    """Broker to provider: the connection of this token is closed."""
 
     to: Token
 
 
 class Progress(Answer, frozen=True):
-    """How far the training is."""
+    """Broker to whoever asked: the last round that is over, the version of the model, and how many
+    providers are connected."""
 
     round: Round
     version: Version
@@ -133,7 +146,7 @@ class Finished(Answer, frozen=True):
 
     @property
     def status(self) -> AnswerStatus:
-        """Whatever was asked: the training is over."""
+        """What this comes to, whatever was asked: the training is over."""
         return AnswerStatus.OVER
 
 
@@ -150,7 +163,7 @@ REFUSED: Mapping[AnswerStatus, type[Answer]] = {
     AnswerStatus.UNPROCESSABLE: Refused,
     AnswerStatus.OVER: Finished,
 }
-"""How any question may be answered that is not answered as it was meant."""
+"""The answers that any question may get in the place of its own: refused, or training is over."""
 
 
 class Curate(Question, frozen=True):
@@ -164,30 +177,32 @@ class Curate(Question, frozen=True):
 
     curator: Key
     signature: Signature
-    """Of `joining.curated_text`, by `curator`."""
+    """The curator's signature of `joining.curated_text`."""
     charter: Annotated[bytes, msgspec.Meta(max_length=MAX_CHARTER_BYTES)] = b""
-    """Canonical JSON."""
+    """The charter's text, canonical JSON."""
     shape: Annotated[
         tuple[Annotated[int, msgspec.Meta(ge=1)], ...], msgspec.Meta(max_length=8)
     ] = ()
-    """Of one validation row; `x_NF` is flat."""
+    """The shape of the features of one validation row."""
     outputs: Annotated[int, msgspec.Meta(ge=0, le=2**16)] = 0
-    """Classes C; 1 for regression."""
+    """How many classes C there are; 1 for regression."""
     x_NF: Float32s = NOTHING
+    """The features of N validation rows, one row after another, as one vector of shape (N * F,)."""
     y_N: Float32s = NOTHING
-    """Classes from 0, or targets."""
+    """The classes of the rows, counted from 0, or their targets, shape (N,)."""
 
 
 class Join(Question, frozen=True):
-    """Provider: let me in."""
+    """Provider: give me a puzzle whose solution lets me join."""
 
     answered_by = {AnswerStatus.ANSWERED: Admission, **REFUSED}
 
     provider: Key
+    """The public key that the provider will be known by."""
 
     @property
     def pseudonym(self) -> bytes:
-        """A provider has one for each time it joins."""
+        """The key that the provider goes by from now on: one for each time it joins."""
         return self.provider
 
 
@@ -198,9 +213,11 @@ class Solve(Question, frozen=True):
     is_paid = True
 
     puzzle: Puzzle
+    """P_admit, as the broker gave it."""
     solution: Solution
+    """S_admit, the solution of that puzzle."""
     signature: Signature
-    """Of the puzzle's challenge, by the provider's key."""
+    """The signature of the puzzle's challenge by the provider's key."""
 
 
 class GradientUpdate(Question, frozen=True):
@@ -212,12 +229,15 @@ class GradientUpdate(Question, frozen=True):
 
     token: Token
     nonce: Nonce
-    """Of the puzzle that `solution` solves."""
+    """Names the puzzle that `solution` solves."""
     solution: Solution
+    """S_{i,t}, the solution of that puzzle."""
     version: Version
+    """Version of the model that the update was computed from."""
     update_D: Float32s
+    """Delta_{i,t}, the update, shape (D,)."""
     epsilon: StatedEpsilon | None = None
-    """Said where the charter asks for it, by `minimum_epsilon`, and nowhere else."""
+    """The provider's epsilon, stated where the charter asks for one; None elsewhere."""
 
 
 class Leave(Question, frozen=True):
@@ -240,7 +260,7 @@ class Fetch(Question, frozen=True):
     answered_by = {AnswerStatus.ANSWERED: Delivered, **REFUSED}
 
     signature: Signature
-    """Of the model id, by the key that has curated it."""
+    """The signature of the model id by the key that has curated it."""
 
 
 class Delivery(Question, frozen=True):
@@ -249,7 +269,7 @@ class Delivery(Question, frozen=True):
     answered_by = {AnswerStatus.ANSWERED: Progress, **REFUSED}
 
     signature: Signature
-    """Of the model id, by the key that has curated it."""
+    """The signature of the model id by the key that has curated it."""
 
 
 QUESTIONS = (Curate, Join, Solve, GradientUpdate, Leave, Status, Fetch, Delivery)

@@ -12,14 +12,20 @@ from troth.privacy.spec import Epsilon
 from troth.specification import Count, Fraction, NonNegative, Positive, Reference, Table
 
 COSTLIER_ADMISSION = 2
-"""Digits by which admission is harder than an update where the charter says nothing; see
-docs/protocols/tormentor.md for what follows from it."""
+"""Digits by which admission is harder than an update where the charter says nothing.
+
+TorMentor, section 6.2, asks that admission takes so long that leaving and rejoining after a
+rejection does not pay; docs/protocols/tormentor.md says what follows from 2."""
 
 
 class RONI(Table, tag_field="kind", tag="roni", frozen=True, kw_only=True):
-    """Reject on negative influence, on a share of the updates drawn by a secret of the broker."""
+    """Reject on negative influence: rejects an update with which the error on the curator's rows
+    rises by more than `threshold`. A secret of the broker draws which updates are looked at."""
 
+    # TorMentor, section 5: "As a default, we validate 10% of all model updates and use an initial
+    # difficulty of 3."; section 6.2: "a RONI threshold of 2%".
     share: Fraction = 0.1
+    """Share of the updates that are looked at."""
     threshold: NonNegative = 0.02
     """The rise of the validation error from which an update is rejected."""
 
@@ -28,8 +34,11 @@ class ShapleyValue(Table, tag_field="kind", tag="shapley", frozen=True, kw_only=
     """Rejects an update whose Shapley value among the last `window` accepted ones is negative."""
 
     share: Fraction = 0.1
+    """Share of the updates that are looked at."""
     window: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    """How many accepted updates an update is compared with."""
     permutations: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 16
+    """How many orders of these updates the value is estimated from."""
     threshold: NonNegative = 0.02
     """How far below zero a value may be."""
 
@@ -41,8 +50,8 @@ class AllowList(Table, tag_field="kind", tag="allow_list", frozen=True, kw_only=
 
 
 class CallableVerifier(Table, tag_field="kind", tag="callable", frozen=True, kw_only=True):
-    """The curator's own: `callable(params_D, update_D, error, **arguments)` gives None to accept,
-    or the reason to reject. `error(params_D)` is a model's error on the validation rows."""
+    """The curator's own verifier: `callable(params_D, update_D, error, **arguments)` gives None to
+    accept, or the reason to reject. `error(params_D)` is a model's error on the validation rows."""
 
     callable: Reference
     arguments: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
@@ -62,24 +71,29 @@ class Plateau(Table, frozen=True, kw_only=True):
 class Tormentor(Table, tag_field="name", tag="tormentor", frozen=True, kw_only=True):
     """Brokered learning: a short-lived broker trains a curator's model with anonymous providers."""
 
+    # TorMentor, table 1, aggregator: "Total async SGD [30]", "Bulk sync SGD [22]", "Semi sync SGD
+    # [18]".
     synchrony: Literal["asynchronous", "bulk_synchronous", "semi_synchronous"] = "asynchronous"
     """`asynchronous`: every update is applied as it comes. `bulk_synchronous`: the mean of one
     update of each provider a round. `semi_synchronous`: as it comes, but nobody runs ahead of the
     slowest by more than `staleness` updates."""
     staleness: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = None
+    """Updates by which a provider may run ahead of the slowest; with `semi_synchronous` only."""
     min_providers: Count | None = None
     """How many providers have to join before training starts; so many accepted updates are a round.
     Absent: as many as the scenario has parties. A charter for strangers has to say it."""
     puzzle: PuzzleSpec = Sha256Puzzle()
+    """The hash that puzzles are made of."""
     difficulty: Difficulty = 3
-    """Of the puzzle that comes with each update; one more after each rejected update."""
+    """Difficulty of the puzzle that comes with each update, in trailing zero hexadecimal digits;
+    one more after each update that a verifier has rejected."""
     admission_difficulty: Difficulty | None = None
-    """Of the puzzle for joining; absent: difficulty + 2. The paper's value is `difficulty`, which
-    makes leaving after a rejection and joining anew cheaper than staying."""
+    """Difficulty of the puzzle for joining; absent: difficulty + 2. The paper's value is
+    `difficulty`, which makes leaving after a rejection and joining anew cheaper than staying."""
     puzzle_rounds: Count = 20
     """Rounds after which a puzzle expires."""
     verifiers: list[VerifierSpec] = msgspec.field(default_factory=lambda: [RONI()])
-    """Beside proof of work, which is always asked for. All of them must accept."""
+    """What checks updates beside proof of work, which is always asked for. All must accept."""
     probation: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 0
     """Updates that a provider has to get accepted in a row, after joining and after each rejection,
     before no more than a `share` of its updates is looked at; until then all are. The paper's value
@@ -125,7 +139,9 @@ class Tormentor(Table, tag_field="name", tag="tormentor", frozen=True, kw_only=T
 
     @property
     def to_join(self) -> int:
-        """Difficulty of the admission puzzle."""
+        """Difficulty of the admission puzzle, in trailing zero hexadecimal digits."""
+        # TorMentor, section 6.2: "an optimal proof of work admission puzzle should require enough
+        # time such that this strategy becomes infeasible", to leave and rejoin, that is.
         if self.admission_difficulty is not None:
             return self.admission_difficulty
         return min(self.difficulty + COSTLIER_ADMISSION, 16)

@@ -1,4 +1,4 @@
-"""What `tormentor` says of itself."""
+"""The record by which `tormentor` declares itself to the rest of the house."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from troth.specification import ShortForm
 
 BROKER = NodeId("broker")
 CURATOR = NodeId("curator")
-"""Also the node whose rows are the validation set: the broker measures on them."""
+"""The curator's node, whose rows are the validation set: the broker measures on them."""
 
 
 def _waits(protocol: Tormentor, _: int) -> Waiting:
@@ -47,7 +47,7 @@ PROTOCOL = Protocol(
     check_notes=None,
     simulation_notes="casting:simulation_notes",
     operation=Operation(
-        launch=None,
+        launch="operation.launching:launching",
         verbs=(
             "operation.verbs.broker:broker",
             "operation.verbs.curate:curate",

@@ -1,7 +1,10 @@
-"""What a provider decides: pure functions.
+"""What a provider decides: pure functions that return its next state or its next question.
 
-Its own privacy is a provider's alone. It is charged for every update that it computes: the broker
-sees each of them, whether it counts or not, and nothing is charged for asking again.
+A provider's own privacy is its own affair: no message but a stated epsilon tells of it. The
+provider charges its budget for every update that it computes: the broker sees each of them, whether
+it counts or not, and nothing is charged for asking again.
+
+Source: Fung & Beschastnikh, "Brokered agreements in multi-party machine learning", APSys 2019.
 """
 
 from __future__ import annotations
@@ -37,25 +40,36 @@ from troth.streams import Stream
 from troth.wire import Float32s
 
 Asked = Join | Solve | GradientUpdate | Leave
+"""What a provider asks a broker."""
 Reply = Admission | Joined | Next | Refused | Left
+"""What a broker answers a provider."""
 
 
 def pseudonym(
     secret: Stream, plan: Plan, life: int, *, listed: SigningKey | None = None
 ) -> SigningKey:
-    """The key a provider is known by. A fresh one for every life, so that nobody can tell that two
-    are the same; where the charter says who may join, `listed`, or the same for all lives."""
+    """The key that a provider is known by.
+
+    It is a fresh one for every life, so that nobody can tell that two lives are the same
+    provider's. Where the charter lists who may join, it is `listed`, or the same for all lives.
+
+    Args:
+      secret: the provider's secret stream.
+      life: how often it has joined before.
+    """
+    # TorMentor, section 3: "Since data providers join the system anonymously, they can generate
+    # sybils, or multiple colluding virtual clients, to attack the system".
     if any(isinstance(verifier, AllowList) for verifier in plan.parameters.verifiers):
         return listed or SigningKey(secret.child("provider", 0).digest(SEED_BYTES))
     return SigningKey(secret.child("provider", life).digest(SEED_BYTES))
 
 
 def resumed(state: ProviderState | None, privacy: OwnPrivacy | None) -> ProviderState:
-    """A provider with what it has saved, if it has.
+    """The state that a provider goes on from: what it has saved, or a new one.
 
     Raises:
-      UsageError: it has updates under another budget, or none: a ledger holds for one budget, from
-        the first update on.
+      UsageError: it was started with another privacy of its own before: a ledger holds for one
+        budget, from the first update on.
     """
     ledger = None if privacy is None else privacy.open()
     if state is None:
@@ -69,13 +83,13 @@ def resumed(state: ProviderState | None, privacy: OwnPrivacy | None) -> Provider
 
 
 def is_outside(state: ProviderState) -> bool:
-    """Whether the next thing it would do is join."""
+    """Whether the provider has nothing to ask but to join."""
     return state.admitting is None and state.pending is None and state.leaving is None
 
 
 def why_not(state: ProviderState, plan: Plan, privacy: OwnPrivacy | None) -> str | None:
-    """Why a provider should not join: it would pay for updates that are refused, or has none left
-    to send; None if it may."""
+    """Why a provider should not join: its updates would be refused for the epsilon it states, or
+    its budget bears no further update; None if it may join."""
     if privacy is None or state.ledger is None:
         return None
     minimum = plan.parameters.minimum_epsilon
@@ -88,7 +102,8 @@ def why_not(state: ProviderState, plan: Plan, privacy: OwnPrivacy | None) -> str
 
 
 def question(state: ProviderState, plan: Plan, key: SigningKey) -> Asked:
-    """What to ask the broker next. Asked again, it is the same question."""
+    """The question that the provider asks the broker next; the same for the same state, so that
+    asking again costs nothing."""
     if state.leaving is not None:
         return Leave(plan.model_id, state.leaving)
     if state.pending is not None:
@@ -121,14 +136,15 @@ def is_answer(reply: Reply, asked: Asked) -> bool:
 
 
 def told(state: ProviderState, reason: str) -> ProviderState:
-    """With what the broker has said."""
+    """The provider's state that remembers why the broker refused it, for its report."""
     return msgspec.structs.replace(state, told=reason)
 
 
 def stopped(state: ProviderState, reason: str, *, leaving: bytes | None = None) -> ProviderState:
-    """Without anything left to send, for good.
+    """The provider's state in which it sends no more updates, for good.
 
     Args:
+      reason: why, for the provider's report.
       leaving: token of the connection to give up, if there is one.
     """
     return msgspec.structs.replace(
@@ -137,26 +153,29 @@ def stopped(state: ProviderState, reason: str, *, leaving: bytes | None = None) 
 
 
 def gone(state: ProviderState) -> ProviderState:
-    """With the goodbye answered."""
+    """The provider's state once the broker has answered its goodbye."""
     return msgspec.structs.replace(state, leaving=None)
 
 
 def at_the_door(state: ProviderState, puzzle: Puzzle, solved: Solved) -> ProviderState:
-    """With the admission puzzle solved."""
+    """The provider's state with its admission puzzle solved, which it hands in next."""
     return msgspec.structs.replace(state, admitting=Admitting(puzzle, solved.solution))
 
 
 def outside(state: ProviderState) -> ProviderState:
-    """Without a connection; the next one is somebody else's."""
+    """The provider's state without a connection. Its next life begins, under another pseudonym."""
     return msgspec.structs.replace(state, life=state.life + 1, admitting=None, pending=None)
 
 
 def charged(state: ProviderState, privacy: OwnPrivacy | None) -> ProviderState:
-    """With the next update paid for, which must be computed now and saved with this.
+    """The provider's state with the privacy of its next update charged. That update must now be
+    computed, and saved together with this state.
 
     Raises:
-      BudgetExhaustedError: the budget does not bear it.
+      BudgetExhaustedError: the provider's budget does not bear another update.
     """
+    # TorMentor, section 4: "each provider only needs to be concerned about its personal privacy
+    # parameters and is not obligated to reveal more than they are comfortable with."
     if privacy is None or state.ledger is None:
         return state
     ledger = privacy.charged(state.ledger, state.updates + 1, BROKER)
@@ -171,7 +190,14 @@ def request(
     params_D: Float32s,
     secret: Stream,
 ) -> Compute[Workbench, LocalResult | PrivateResult]:
-    """What has to be computed for the next update."""
+    """The computation of the next update: `LocalUpdate`, or the one with the provider's own noise.
+
+    Args:
+      params_D: the model that the broker has sent, shape (D,).
+      secret: the provider's secret stream.
+    """
+    # TorMentor, section 5.4: "Since providers compute gradient updates locally, providers may also
+    # maintain a personal privacy level".
     release = state.updates + 1
     if privacy is None:
         return LocalUpdate(node, release, params_D, plan.training, state.velocity_D)
@@ -184,7 +210,8 @@ def released(
     result: LocalResult | PrivateResult,
     secret: Stream,
 ) -> Float32s:
-    """The next update as it may leave."""
+    """The next update, shape (D,), as the broker may see it: with noise where the provider has a
+    privacy of its own."""
     if privacy is None:
         return result.update_D
     return privacy.released(result, state.updates + 1, secret)
@@ -200,7 +227,18 @@ def ready(
     result: LocalResult | PrivateResult,
     secret: Stream,
 ) -> ProviderState:
-    """With the next update computed and paid for, in both currencies."""
+    """The provider's state with its next update ready to be sent: computed, with its puzzle solved
+    and its privacy charged.
+
+    Args:
+      reply: the answer that brought the puzzle and the model.
+      token: names the connection.
+      solved: the solution of that puzzle.
+      result: the update that was computed from that model.
+      secret: the provider's secret stream.
+    """
+    # TorMentor, table 2, gradientUpdate: "Provider i provides modelID, solution to previous SHA-256
+    # puzzle".
     assert reply.puzzle is not None
     epsilon = None
     if plan.parameters.minimum_epsilon is not None:

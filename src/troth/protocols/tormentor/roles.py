@@ -1,4 +1,8 @@
-"""Curator, broker and provider of `tormentor`: when, not what (figure 4 of the paper)."""
+"""Curator, broker and provider of `tormentor`: when each acts (figure 4 of the paper). What they
+decide stands in `joining`, `steps`, `rounds`, `verification` and `provider`.
+
+Source: Fung & Beschastnikh, "Brokered agreements in multi-party machine learning", APSys 2019.
+"""
 
 from __future__ import annotations
 
@@ -53,12 +57,13 @@ from troth.roles.node import Node
 from troth.wire import Float32s
 
 REJOIN_AFTER_S = 1.0
-"""How long a provider without a connection waits before it tries to join again."""
+"""Seconds that a provider which has lost its connection waits before it tries to join again."""
 
 MAX_DELIVERIES = 20
 """How often a broker hands over the model before it stops waiting to hear that it has arrived."""
 
 SECRET_BYTES = 32
+"""Length of the broker's secret, in bytes."""
 
 QUESTIONS_BETWEEN_SAVES = 256
 """Questions that change nothing, after which the broker's state is saved all the same."""
@@ -76,10 +81,17 @@ async def curator(
     """Have a model trained: address <- curate(mID, validSet), then wait for the model.
 
     Args:
-      key: by which it signs; absent: one of this run's own.
+      key: by which the curator signs; absent: a key of this run's own.
       deposit: charter and validation set, to be sent along. Absent: the broker has them, and
         measures on the rows of `CURATOR`.
+
+    Returns:
+      The trained model, shape (D,).
+
+    Raises:
+      RoundFailedError: the broker refuses the charter, or refuses to hand over the model.
     """
+    # TorMentor, section 5.1: "The curator uses the curate call (Table 2) to bootstrap a new model".
     key = key or curator_key(node)
     state = await node.load(CuratorState)
     if state is None:
@@ -109,7 +121,9 @@ async def curator(
 
 
 async def _fetched(node: Node, plan: Plan, key: SigningKey) -> Float32s:
-    """The model, as soon as it is trained."""
+    """Ask the broker for the model until it is trained and has come."""
+    # Differs from the paper: the curator fetches the model with a signed question, because table 2
+    # has no call by which it would get what it deploys (section 1, stage 3).
     fetch = Fetch(plan.model_id, key.sign(joining.FETCH, plan.model_id.encode()))
     delivered = None
     while delivered is None:
@@ -123,7 +137,7 @@ async def _fetched(node: Node, plan: Plan, key: SigningKey) -> Float32s:
 
 
 def curator_key(node: Node) -> SigningKey:
-    """The key by which a curator signs its charter."""
+    """The key by which a curator without one of its own signs, from this run's secret stream."""
     return SigningKey(node.secret.child("curator").digest(SEED_BYTES))
 
 
@@ -135,7 +149,15 @@ async def broker(node: Node, plan: Plan) -> Float32s:
 
     What an answer depends on is saved before the answer leaves; after a restart the answers of the
     last save leave again, and providers know a copy when they see one.
+
+    Returns:
+      The trained model, shape (D,).
+
+    Raises:
+      RoundFailedError: every connected provider has come to the greatest difficulty.
     """
+    # TorMentor, section 4: "A broker is a short-lived process that coordinates the training of a
+    # multi-party ML model."
     state = await node.load(BrokerState)
     if state is None:
         curated = await _curated(node, plan)
@@ -171,6 +193,8 @@ async def broker(node: Node, plan: Plan) -> Float32s:
 
 async def _curated(node: Node, plan: Plan) -> Received[Curate]:
     """Wait for a charter that may be deployed. Who wants to join meanwhile waits in the mailbox."""
+    # TorMentor, table 1, deployment verifier: "Receives deployment requests from model curators",
+    # "Accepts and enforces curator requirements".
     while True:
         received = await node.receive(Curate)
         assert received is not None
@@ -187,8 +211,8 @@ async def _curated(node: Node, plan: Plan) -> Received[Curate]:
 async def _serve(
     node: Node, plan: Plan, state: BrokerState, most: int, *, wait: bool = True
 ) -> BrokerState:
-    """Answer questions, `most` of them, until one changes what must not be forgotten, or time
-    passes. Without `wait`, only those that are here already.
+    """Answer at most `most` questions, until one changes what must not be forgotten, or the time is
+    over that the broker may wait. Without `wait`, answer only those that have come already.
 
     A refusal that changes nothing is not worth a save: whoever floods the broker with nonsense
     would make it write to disk. It is listed with the round's rejections all the same.
@@ -230,10 +254,14 @@ async def _handle(
     question, sender = received.message, received.sender
     joining.check_model(plan, question.model_id, sender=sender)
     match question:
+        # TorMentor, section 5.2: "A provider uses the join call (Table 2) to join a curated model."
         case Join():
             return joining.admission(state, plan, question, sender=sender)
+        # TorMentor, table 2, solve: "TorMentor returns a connection and global model state."
         case Solve():
             return joining.admit(state, plan, question, sender=sender, now_s=await node.now())
+        # TorMentor, section 5.2: "each provider computes their SGD update on the global model and
+        # pushes it to the parameter server through the gradientUpdate function."
         case GradientUpdate():
             checked = steps.check_update(state, plan, question, sender=sender)
             if isinstance(checked, Connection):
@@ -246,6 +274,8 @@ async def _handle(
             return msgspec.structs.replace(left, departures=((sender, token),))
         case Status():
             return Progress(state.round, state.version, len(state.connections))
+        # TorMentor, table 2, curate: "TorMentor returns a hidden service address for a newly
+        # specified broker."
         case Curate():
             joining.check_deployment(plan, question, sender=sender)
             if question.curator != state.curator:
@@ -261,7 +291,9 @@ async def _handle(
 async def _verify(
     node: Node, plan: Plan, state: BrokerState, candidate: steps.Candidate, update: GradientUpdate
 ) -> BrokerState:
-    """Ask every verifier; all must accept."""
+    """Ask every verifier about the update, which counts only if all accept it."""
+    # TorMentor, table 1, provider verifier: "Validates providers on join and model update"; on
+    # join see `joining.admit`.
     unusable = steps.check_usable(state, plan, candidate, update)
     if unusable is not None:
         return steps.reject(state, candidate, unusable, harder=False)
@@ -273,7 +305,12 @@ async def _verify(
 
 
 async def _settle(node: Node, plan: Plan, state: BrokerState) -> BrokerState:
-    """What follows from the new state: rounds that are over, and whose turn it is."""
+    """Do what follows from the new state: report and close a round that is over, end the training
+    if that is due, and give the next puzzle to those whose turn it is.
+
+    Raises:
+      RoundFailedError: every connected provider has come to the greatest difficulty.
+    """
     if steps.is_hopeless(state):
         raise RoundFailedError(
             f"every provider has come to the greatest difficulty; the last one: "
@@ -288,6 +325,8 @@ async def _settle(node: Node, plan: Plan, state: BrokerState) -> BrokerState:
             error = (await node.compute(Evaluate(state.params_D, CURATOR))).error
         await _report(node, state)
         state = rounds.close_round(state, plan, error)
+    # TorMentor, section 3: the broker "terminates the learning process as instructed by the model
+    # curator".
     if not state.finished and rounds.time_is_up(state, plan, now_s):
         if state.accepted or state.rejected or state.missing:
             await _report(node, state)
@@ -360,7 +399,7 @@ async def _hand_over(node: Node, plan: Plan, state: BrokerState, *, again: bool)
 
 
 def _refusal(question: Question, error: PeerError) -> Refused:
-    """To somebody with whom there is no connection, or whose question does not change it."""
+    """The answer to a question that is refused and leaves the broker's state as it was."""
     to: bytes = question.model_id.encode()
     match question:
         case Join(provider=provider):
@@ -386,10 +425,11 @@ async def provider(
     same one is asked again, and nothing is paid for or released twice.
 
     Args:
+      privacy: the provider's own; None: its updates carry no noise.
       key: the one on the charter's allow list; absent: one of this run's own.
 
     Returns:
-      The final model where the charter hands it out; None otherwise.
+      The final model, shape (D,), where the charter hands it out; None otherwise.
 
     Raises:
       UsageError: it was started with another privacy before.
@@ -416,7 +456,11 @@ async def provider(
 async def _next(
     node: Node, plan: Plan, privacy: OwnPrivacy | None, state: ProviderState, reply: Reply
 ) -> ProviderState:
-    """Do the work that an answer asks for."""
+    """Do the work that an answer asks for: solve its puzzle, and compute the next update.
+
+    Returns:
+      The provider's state with its next question, to be saved before that is asked.
+    """
     if isinstance(reply, Refused):
         state = provider_steps.told(state, reply.reason)
         if reply.final:
@@ -432,6 +476,8 @@ async def _next(
         state = provider_steps.charged(state, privacy)
     except BudgetExhaustedError as error:
         return provider_steps.stopped(state, error.message, leaving=token)
+    # TorMentor, section 5.3: "each provider pulls the global model from the broker, locally
+    # computes a model update, and returns the update to the broker after proof of work".
     solved = await _solved(node, plan, reply)
     assert reply.params_D is not None
     result = await node.compute(
@@ -453,7 +499,7 @@ def _token(state: ProviderState) -> bytes:
 
 
 async def _ask(node: Node, plan: Plan, asked: Asked) -> Reply | Finished:
-    """Ask until there is an answer to this question."""
+    """Ask the broker the same question until it answers that one, or says that training is over."""
     while True:
         await node.send(BROKER, asked)
         while received := await node.receive(

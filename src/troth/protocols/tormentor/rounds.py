@@ -22,11 +22,15 @@ from troth.protocols.tormentor.messages import (
 from troth.protocols.tormentor.state import BrokerState, Connection, Plan
 
 UPDATE = "update"
-"""Purpose of the puzzles that come with answers."""
+"""What the puzzles that come with answers are for: the provider's next update."""
 
 
 def patience_s(state: BrokerState, plan: Plan, now_s: float) -> float | None:
-    """How long the broker may wait for the next question; None: as long as it takes."""
+    """How many seconds the broker may wait for the next question; None: as long as it takes.
+
+    Args:
+      now_s: when this is, on the broker's clock.
+    """
     parameters, due = plan.parameters, []
     if parameters.time_s is not None:
         due.append(state.began_s + parameters.time_s)
@@ -46,9 +50,17 @@ def patience_s(state: BrokerState, plan: Plan, now_s: float) -> float | None:
 
 
 def settle(state: BrokerState, plan: Plan, now_s: float) -> BrokerState:
-    """Start, pass over those who let others wait, and close the barrier if all have had their
-    turn."""
+    """Start training if enough providers have joined, close the connections of those who let others
+    wait too long, and close the barrier of a bulk synchronous round if all have had their turn.
+
+    Args:
+      now_s: when this is, on the broker's clock.
+    """
     parameters = plan.parameters
+    # TorMentor, section 5.2: "Once the desired number of providers have been validated,
+    # collaborative model training is performed through the brokered learning protocol".
+    # Differs from the paper: after `deadline_s` training starts with whoever has joined, because
+    # those who have would otherwise wait for ever for one that never comes.
     late = parameters.deadline_s is not None and now_s >= state.began_s + parameters.deadline_s
     enough = len(state.connections) >= (1 if late else plan.providers)
     if not state.started and enough:
@@ -78,7 +90,9 @@ def settle(state: BrokerState, plan: Plan, now_s: float) -> BrokerState:
 
 
 def _close_barrier(state: BrokerState, plan: Plan) -> BrokerState:
-    """Bulk synchronous: the mean of the round's updates, summed in ascending provider key."""
+    """Bulk synchronous: apply the mean of the round's updates, summed in ascending order of the
+    providers' public keys, so that the order of arrival does not matter."""
+    # TorMentor, table 1, aggregator: "Aggregates model updates from providers", "Bulk sync SGD".
     pending = sorted(
         (c for c in state.connections.values() if c.pending_D is not None),
         key=lambda connection: connection.provider,
@@ -95,18 +109,22 @@ def _close_barrier(state: BrokerState, plan: Plan) -> BrokerState:
 
 
 def round_is_over(state: BrokerState, plan: Plan) -> bool:
-    """A round is one barrier, or as many accepted updates as there are parties."""
+    """Whether the round is over: one barrier, or as many accepted updates as `Plan.providers`."""
     if plan.parameters.synchrony == "bulk_synchronous":
         return state.barrier
     return len(state.accepted) >= plan.providers
 
 
 def close_round(state: BrokerState, plan: Plan, error: float | None) -> BrokerState:
-    """After a round's report.
+    """The broker's state after a round was reported: the next round begins, or training is over.
 
     Args:
-      error: of the model on the validation rows, where the charter watches for a plateau.
+      error: of the model on the validation rows, where the charter watches for a plateau; None
+        where it does not.
     """
+    # TorMentor, table 1, aggregator: "Evaluates termination cond."; section 1, stage 3: "After a
+    # fixed number of iterations, or once convergence heuristics are met, the training loop
+    # terminates."
     plateau = plan.parameters.plateau
     best, since = state.best_error, state.rounds_since_best
     if plateau is not None:
@@ -129,7 +147,11 @@ def close_round(state: BrokerState, plan: Plan, error: float | None) -> BrokerSt
 
 
 def time_is_up(state: BrokerState, plan: Plan, now_s: float) -> bool:
-    """Whether the charter's time has passed, or everybody has left and nobody else has come."""
+    """Whether the charter's time has passed, or everybody has left and nobody else has come.
+
+    Args:
+      now_s: when this is, on the broker's clock.
+    """
     time_s, deadline_s = plan.parameters.time_s, plan.parameters.deadline_s
     if state.deserted_s is not None and deadline_s is not None:
         return now_s >= state.deserted_s + deadline_s
@@ -137,10 +159,19 @@ def time_is_up(state: BrokerState, plan: Plan, now_s: float) -> bool:
 
 
 def release(state: BrokerState, plan: Plan, now_s: float) -> BrokerState:
-    """Give those their next puzzle whom nothing holds back any more."""
+    """Give their next puzzle to all connections that nothing holds back any more.
+
+    Args:
+      now_s: when this is, on the broker's clock.
+    """
     if not state.started or state.finished:
         return state
     parameters = plan.parameters
+    # TorMentor, section 4: "Brokered learning supports a variety of synchrony models, including
+    # total asynchronous [30], bulk synchronous [22], and hybrid SGD models [18]."
+    # `ahead` is by how many updates a provider may be ahead of the slowest; None: by any number.
+    # Differs from the paper: the hybrid is bounded staleness (Ho et al. 2013), because its
+    # reference [18] is about data centres, which leave out updates too small to matter to others.
     slowest = joining.slowest(state.connections)
     ahead = {"asynchronous": None, "bulk_synchronous": 0}.get(
         parameters.synchrony, parameters.staleness
@@ -153,6 +184,8 @@ def release(state: BrokerState, plan: Plan, now_s: float) -> BrokerState:
         )
         if not connection.waits or held:
             continue
+        # TorMentor, table 2, gradientUpdate: "TorMentor returns new global model state" and "the
+        # next SHA-256 puzzle".
         digest = digest or model_digest(state.params_D)
         outbox.append(token)
         connections[token] = msgspec.structs.replace(
@@ -173,8 +206,8 @@ def release(state: BrokerState, plan: Plan, now_s: float) -> BrokerState:
 
 
 def due(state: BrokerState) -> BrokerState:
-    """Ready to be saved and answered: who has left since, or asked something else that has to wait,
-    is not answered."""
+    """The broker's state with each connection once in `outbox`, and only those that can be
+    answered: who has left since, or has asked something else that has to wait, is not."""
     outbox = [
         token
         for token in dict.fromkeys(state.outbox)
@@ -184,7 +217,9 @@ def due(state: BrokerState) -> BrokerState:
 
 
 def answer(state: BrokerState, connection: Connection) -> Joined | Next | Refused:
-    """What a connection is told: by its last update, with the model as it is now."""
+    """What a connection is told about its last update, with the model as it is now: `Joined` before
+    its first one, `Next` if it was accepted, and `Refused` if it was not."""
+    # TorMentor, table 1, aggregator: "Applies updates to shared model, returns updated state".
     puzzle = connection.puzzle
     assert puzzle is not None
     if connection.updates == 0:
@@ -199,8 +234,11 @@ def answer(state: BrokerState, connection: Connection) -> Joined | Next | Refuse
 
 
 def asked_again(state: BrokerState, connection: Connection, *, sender: NodeId) -> BrokerState:
-    """Where the connection is now, if it has moved. Not worth a save: who is not answered asks
-    again."""
+    """The broker's state with `sender` as the place where the connection is answered from now on.
+
+    A provider may have moved to another node since it asked. That is not worth a save: whoever is
+    not answered asks again.
+    """
     if connection.node == sender:
         return state
     moved = msgspec.structs.replace(connection, node=sender)

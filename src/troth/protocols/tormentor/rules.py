@@ -9,7 +9,13 @@ from troth.protocols.tormentor.parameters import Tormentor
 
 
 def run_ends_when_budgets_are_spent(protocol: Tormentor, circumstances: Circumstances) -> None:
-    """Providers leave when they have spent theirs, and somebody else may still join."""
+    """Refuse a training without an end: providers leave when their budget is spent, and without a
+    deadline the broker waits for others for ever.
+
+    Raises:
+      CharterError: parties have a privacy of their own, and neither `deadline_s` nor `time_s` is
+        set.
+    """
     privacy = circumstances.own_privacy
     if isinstance(privacy, NoPrivacy):
         return
@@ -24,7 +30,11 @@ def run_ends_when_budgets_are_spent(protocol: Tormentor, circumstances: Circumst
 
 
 def somebody_may_join(protocol: Tormentor, circumstances: Circumstances) -> None:
-    """Refuse a curator's least epsilon that no party is willing to spend."""
+    """Refuse a curator's least epsilon that no party is willing to spend.
+
+    Raises:
+      CharterError: `minimum_epsilon` is above the largest epsilon of any party.
+    """
     privacy, minimum = circumstances.own_privacy, protocol.minimum_epsilon
     if isinstance(privacy, NoPrivacy) or minimum is None:
         return

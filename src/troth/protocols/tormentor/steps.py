@@ -1,7 +1,7 @@
 """What the broker decides about an update: whether it counts, and what it changes.
 
 Pure functions: they return the broker's next state. A question that cannot be answered raises
-`PeerError`, and the state stays as it is.
+`PeerError`, and the state stays as it is. The paper's words stand above the lines that do them.
 
 Source: Fung & Beschastnikh, "Brokered agreements in multi-party machine learning", APSys 2019.
 """
@@ -27,12 +27,13 @@ from troth.records import Rejection
 from troth.wire import Float32s
 
 MAX_REJECTIONS_PER_ROUND = 1_000
-"""Rejections listed in one round's report; more are left out."""
+"""The most rejections that one round's report lists; more are left out."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An update by somebody who has paid for it; whether it is any good is not known yet."""
+    """An update by a provider that has paid for it with a solved puzzle, and its connection. No
+    verifier has looked at it yet."""
 
     connection: Connection
     update_D: Float32s
@@ -41,14 +42,19 @@ class Candidate:
 def check_update(
     state: BrokerState, plan: Plan, update: GradientUpdate, *, sender: NodeId
 ) -> Candidate | Connection:
-    """Check what needs no data: connection, puzzle, solution, age.
+    """Check what needs no data: that the connection exists and that its own puzzle is solved.
 
     Returns:
       The candidate; or, asked again, the connection whose answer is to be repeated.
 
     Raises:
-      PeerError: no such connection, another puzzle than its own, or a wrong solution.
+      PeerError: no such connection, another puzzle than its own, or a wrong solution; the culprit
+        is `sender`.
     """
+    # TorMentor, table 2, gradientUpdate: "Provider pushes a local model update to the global model
+    # state."
+    # Differs from the paper: a secret token names the paper's `conn`, because a provider may ask
+    # over another circuit of Tor, and after a restart of either side, and is then still itself.
     connection = state.connections.get(update.token)
     if connection is None:
         raise PeerError("sent an update on a connection that does not exist", culprits=(sender,))
@@ -57,6 +63,10 @@ def check_update(
     puzzle = connection.puzzle
     if puzzle is None or puzzle.nonce != update.nonce:
         raise PeerError("solved a puzzle that is not the one it was given", culprits=(sender,))
+    # TorMentor, section 5.2: "a cryptographic SHA-256 admission hash is inverted, the solution is
+    # verified to contain a required number of trailing '0' digits, and a new puzzle is published".
+    # Differs from the paper: a charter may ask for Argon2id instead of SHA-256, because special
+    # hardware computes SHA-256 about a million times faster than a provider's machine.
     check_solution(
         plan.parameters.puzzle,
         puzzle,
@@ -73,7 +83,7 @@ def check_usable(
 ) -> str | None:
     """Why an update cannot be used whatever its effect; None if it can.
 
-    "Our prototype only checks that the size of the model update matches" (section 5.2).
+    That is the reason for which it is rejected, without raising its sender's difficulty.
     """
     connection, dimension = candidate.connection, len(state.params_D)
     assert connection.puzzle is not None
@@ -84,10 +94,16 @@ def check_usable(
         )
     if not connection.version <= update.version <= state.version:
         return f"claims model {update.version}, which it cannot have"
+    # TorMentor, section 5.2: "Our prototype only checks that the size of the model update matches
+    # those of the provider".
+    # Differs from the paper: it is checked of every update, not when a provider joins, because an
+    # update is the first thing of a provider's that has a size.
     if update.update_D.shape != (dimension,):
         return f"sent an update of {update.update_D.size} values instead of {dimension}"
     if not np.isfinite(update.update_D).all():
         return "sent an update that is not finite"
+    # TorMentor, section 5.4: "if this requirement is not met by either party, the curator-defined
+    # provider validation step will fail, and the model update will be rejected".
     minimum = plan.parameters.minimum_epsilon
     if minimum is not None and update.epsilon is None:
         return f"does not say its epsilon, and the curator asks for at least {minimum:g}"
@@ -101,7 +117,8 @@ def check_usable(
 
 
 def with_update(state: BrokerState, plan: Plan, update_D: Float32s) -> tuple[Float32s, Float32s]:
-    """The model and the velocity with one more update."""
+    """The model and the momentum's velocity, each of shape (D,), after one more update; they may
+    hold numbers that are not finite. Without momentum the velocity stays as it is."""
     # An absurd update overflows; the caller looks at the result.
     with np.errstate(over="ignore", invalid="ignore"):
         params_D, velocity_D = apply_update(
@@ -115,11 +132,14 @@ def with_update(state: BrokerState, plan: Plan, update_D: Float32s) -> tuple[Flo
 
 
 def accept(state: BrokerState, plan: Plan, candidate: Candidate) -> BrokerState:
-    """The update counts: applied now, or with the others of its round."""
+    """The broker's state in which the update counts: applied now, or kept until the barrier of a
+    bulk synchronous round."""
     connection = _answered(candidate.connection, refusal=None)
     if plan.parameters.synchrony == "bulk_synchronous":
         connection = msgspec.structs.replace(connection, pending_D=candidate.update_D)
     else:
+        # TorMentor, table 1, aggregator: "Total async SGD"; "Semi sync SGD" differs in
+        # `rounds.release` only.
         state = apply(state, plan, candidate.update_D)
     return msgspec.structs.replace(
         state,
@@ -129,14 +149,21 @@ def accept(state: BrokerState, plan: Plan, candidate: Candidate) -> BrokerState:
 
 
 def reject(state: BrokerState, candidate: Candidate, reason: str, *, harder: bool) -> BrokerState:
-    """The update does not count; its solution is used up.
+    """The broker's state in which the update does not count, and its solution is used up.
 
     Args:
-      harder: a verifier rejected it: "their difficulty goes up by 1" (section 5). An update that
-        nobody could use costs its sender the puzzle and nothing more.
+      reason: what the provider and the round's report are told.
+      harder: whether a verifier rejected it, which makes the provider's next puzzles harder. An
+        update that nobody could use costs its sender the puzzle and nothing more.
     """
+    # TorMentor, table 1, provider verifier: "Rejects malicious provider behavior".
     connection = _answered(candidate.connection, refusal=reason)
     if harder:
+        # TorMentor, section 5: "When a provider fails a RONI validation, their difficulty goes up
+        # by 1."; this "alleviates the risk of sybils by significantly increasing the cost required
+        # to execute sybil-based poisoning attacks".
+        # Differs from the paper: every verifier raises it, because the charter may name others
+        # than RONI; and it stops at `MAX_DIFFICULTY`, which already takes longer than any training.
         connection = msgspec.structs.replace(
             connection, difficulty=min(connection.difficulty + 1, MAX_DIFFICULTY)
         )
@@ -148,9 +175,11 @@ def reject(state: BrokerState, candidate: Candidate, reason: str, *, harder: boo
 
 
 def is_hopeless(state: BrokerState) -> bool:
-    """Whether nobody is left who could still pay for an update.
+    """Whether every connected provider has come to the greatest difficulty, so that nobody is left
+    who could still pay for an update.
 
-    It takes all providers to come to that, so no number of attackers can end the training so.
+    It takes all providers to come to that, so attackers cannot end the training in this way while
+    one honest provider is connected.
     """
     return bool(state.rejected and state.connections) and all(
         connection.difficulty == MAX_DIFFICULTY for connection in state.connections.values()
@@ -158,7 +187,7 @@ def is_hopeless(state: BrokerState) -> bool:
 
 
 def note(state: BrokerState, *rejections: Rejection) -> BrokerState:
-    """List refusals with the round."""
+    """The broker's state with these refusals among those of the round, for its report."""
     if not rejections:
         return state
     listed = (*state.rejected, *rejections)[:MAX_REJECTIONS_PER_ROUND]
@@ -179,7 +208,8 @@ def _answered(connection: Connection, *, refusal: str | None) -> Connection:
 
 
 def apply(state: BrokerState, plan: Plan, update_D: Float32s) -> BrokerState:
-    """The next version of the model."""
+    """The broker's state with the next version of the model, which this update makes."""
+    # TorMentor, table 1, aggregator: "Applies updates to shared model, returns updated state".
     params_D, velocity_D = with_update(state, plan, update_D)
     recent = state.recent
     for verifier in plan.parameters.verifiers:

@@ -1,4 +1,8 @@
-"""The provider verifier of table 1: which computations judge an update, and what they say of it."""
+"""The provider verifier: which computations judge an update, and what they say of it.
+
+Source: Fung & Beschastnikh, "Brokered agreements in multi-party machine learning", APSys 2019,
+table 1 and section 5.
+"""
 
 from __future__ import annotations
 
@@ -15,26 +19,33 @@ from troth.streams import Stream
 from troth.wire import Float32s
 
 Finding = Influence | Value | Opinion
+"""What the computation of one verifier found out about an update."""
 
 
 def examinations(
     state: BrokerState, plan: Plan, connection: Connection, update_D: Float32s
 ) -> Iterator[tuple[VerifierSpec, Compute[Any, Finding]]]:
-    """What has to be computed to judge an update, in the order of the charter.
+    """The verifiers that look at an update, in the order of the charter, each with the computation
+    that has to be made for it.
 
-    Whether one is looked at is drawn from the broker's secret, the provider's pseudonym and the
-    number of its update: its sender cannot foresee it, and cannot draw again by asking again. On
-    probation all are.
+    Whether RONI or Shapley looks at an update is drawn from the broker's secret, the provider's
+    pseudonym and the number of its update: its sender cannot foresee it, and cannot draw again by
+    asking again. On probation both look at all of a provider's updates.
     """
     secret = Stream(int.from_bytes(state.secret.key), ("verification",))
     drawn = secret.child(connection.provider.hex(), connection.updates)
     candidate_D, _ = steps.with_update(state, plan, update_D)
+    # Differs from the paper: a charter may put providers on probation, because a sybil that comes
+    # back after each rejection would otherwise have nine in ten of its updates unseen.
     on_probation = connection.proven < plan.parameters.probation
     for verifier in plan.parameters.verifiers:
         match verifier:
+            # TorMentor, section 5: the validator uses the curator's rows "to verify a proportion of
+            # the incoming stream of model updates".
             case RONI(share=share):
                 if on_probation or drawn.child("roni").generator().random() < share:
                     yield verifier, MeasureInfluence(state.params_D, candidate_D, CURATOR)
+            # TorMentor, table 1, provider verifier: "Shapley valuation [21]".
             case ShapleyValue(share=share, permutations=permutations):
                 if on_probation or drawn.child("shapley").generator().random() < share:
                     changes = (*state.recent, candidate_D - state.params_D)
@@ -43,6 +54,8 @@ def examinations(
                         verifier,
                         ValueUpdate(state.params_D, changes, permutations, orders, CURATOR),
                     )
+            # TorMentor, section 5.1: the mechanism "can be replaced with any curator desired
+            # requirements, in a programmable form".
             case CallableVerifier(callable=callable, arguments=arguments):
                 yield (
                     verifier,
@@ -51,8 +64,10 @@ def examinations(
 
 
 def judge(verifier: VerifierSpec, finding: Finding) -> str | None:
-    """Why `verifier` rejects; None if it accepts."""
+    """Why `verifier` rejects an update of which it found `finding`; None if it accepts."""
     match verifier, finding:
+        # TorMentor, section 5: "any update that causes a significant degradation in validation
+        # accuracy will be rejected in a Reject on Negative Influence (RONI)".
         case RONI(threshold=threshold), Influence():
             return finding.refusal(threshold)
         case ShapleyValue(threshold=threshold), Value():

@@ -18,6 +18,7 @@ from troth.wire import Codec, Float32s
 from troth.worlds.real.carrying import while_carried
 from troth.worlds.real.host import Host, Observer, Tally
 from troth.worlds.real.hub import Hub
+from troth.worlds.real.inquiry import Inquiry
 from troth.worlds.real.journal import Journal
 from troth.worlds.real.limits import MESH_BODIES, Limits, body_bytes
 from troth.worlds.real.mesh import LEAVE_S, MeshSpokes
@@ -95,19 +96,7 @@ async def run_node(
             waiting_bodies=min(limits.waiting_bodies, MESH_BODIES),
         )
     limits = replace(limits, body_bytes=largest)
-    learning, secret = streams.learning(stage.scenario.seed), streams.secret(journal.secret_seed)
-    host = Host(
-        Node(stage.id, learning.child("node", stage.id), secret.child("node", stage.id)),
-        stage.cast.roles[stage.id],
-        peers=stage.peers,
-        codec=Codec(stage.cast.messages, max_bytes=limits.body_bytes),
-        engine=stage.engine,
-        journal=journal,
-        observer=observer,
-        limits=limits,
-        store=store,
-        lossy=mesh,
-    )
+    host = make_host(stage, journal, observer, limits, peers=stage.peers, store=store, lossy=mesh)
     spokes = {
         peer: partial(Spoke, host, identity, server=peer, public=pinned[peer], url=url)
         for peer, url in urls.items()
@@ -122,6 +111,42 @@ async def run_node(
             return await (_as_peer(host, spokes) if mesh else _as_hub(host))
         finally:
             await hub.close()
+
+
+def make_host(
+    stage: NodeStage,
+    journal: Journal,
+    observer: Observer,
+    limits: Limits,
+    *,
+    peers: Sequence[NodeId] = (),
+    largest_bytes: int = 0,
+    inquiry: Inquiry | None = None,
+    store: Any = None,
+    lossy: bool = False,
+) -> Host:
+    """The host of the stage's node, whose random streams follow from the scenario's seed and whose
+    secrets from the journal's.
+
+    Args:
+      limits: with `body_bytes` as large as this protocol's messages are.
+      largest_bytes: of a message that may be larger than `limits.body_bytes`.
+      peers, inquiry, store, lossy: as `Host`.
+    """
+    learning, secret = streams.learning(stage.scenario.seed), streams.secret(journal.secret_seed)
+    return Host(
+        Node(stage.id, learning.child("node", stage.id), secret.child("node", stage.id)),
+        stage.cast.roles[stage.id],
+        peers=peers,
+        codec=Codec(stage.cast.messages, max_bytes=max(limits.body_bytes, largest_bytes)),
+        engine=stage.engine,
+        journal=journal,
+        observer=observer,
+        limits=limits,
+        inquiry=inquiry,
+        store=store,
+        lossy=lossy,
+    )
 
 
 def check_place(

@@ -127,7 +127,12 @@ def node_names(scenario: Scenario) -> tuple[NodeId, ...]:
 
 
 def prepare_node(
-    scenario: Scenario, id: NodeId, *, base: Path, root: Path | None, brought: Brought | None = None
+    scenario: Scenario,
+    id: NodeId,
+    *,
+    base: Path,
+    root: Path | None,
+    bring: Callable[[Float32s], Brought] | None = None,
 ) -> NodeStage:
     """Take this node's rows, build the model, cast the roles.
 
@@ -137,29 +142,30 @@ def prepare_node(
     Args:
       base: the scenario file's folder, for relative paths and `module:callable`.
       root: the folder that `TROTH_DATA` names.
-      brought: what this node brings besides its rows; None where the protocol asks for nothing.
+      bring: gives what this node brings besides its rows, once the model before round 1 is there,
+        shape (D,); None where the protocol asks for nothing.
 
     Raises:
       CharterError, DataError, VerificationError: the scenario cannot be staged.
-      UsageError: the scenario has no such node, `brought` is missing or not needed, or names a node
-        that is not admitted.
+      UsageError: the scenario has no such node, `bring` is missing or not needed, or brings a
+        node that is not admitted.
     """
     charter, protocol = scenario.charter, protocol_of(scenario.charter.protocol)
     topology = topology_of(scenario)
     dealt = deal_rows(scenario, base=base, root=root)
-    admitted = dealt.parties if brought is None else brought.admitted(dealt.parties)
-    parties = {party: len(dealt.rows_of[party]) for party in admitted}
-    hubs = (topology.hub,) if isinstance(topology, Star) else ()
-    if id not in (*hubs, *parties):
-        refused = id in dealt.rows_of
-        raise UsageError(
-            f"{id} is not admitted" if refused else f"the scenario has no node {id}",
-            hint=f"its nodes are {', '.join((*hubs, *admitted[:4]))}"
-            + (", ..." if len(parties) > 4 else ""),
-        )
-    check_brought(protocol, id, brings=brought is not None)
 
-    def cast(initial_D: Float32s) -> Cast:
+    def cast(initial_D: Float32s) -> tuple[Mapping[PartyId, int], Cast]:
+        brought = None if bring is None else bring(initial_D)
+        admitted = dealt.parties if brought is None else brought.admitted(dealt.parties)
+        hubs = (topology.hub,) if isinstance(topology, Star) else ()
+        if id not in (*hubs, *admitted):
+            refused = id in dealt.rows_of
+            raise UsageError(
+                f"{id} is not admitted" if refused else f"the scenario has no node {id}",
+                hint=f"its nodes are {', '.join((*hubs, *admitted[:4]))}"
+                + (", ..." if len(admitted) > 4 else ""),
+            )
+        check_brought(protocol, id, brings=brought is not None)
         agreed = Agreed(
             parameters=charter.protocol,
             training=charter.training,
@@ -168,14 +174,14 @@ def prepare_node(
             charter=charter_digest(charter),
             base=base,
         )
-        return protocol.make_cast(Casting(agreed=agreed, brought=brought))
+        roles = protocol.make_cast(Casting(agreed=agreed, brought=brought))
+        return {party: len(dealt.rows_of[party]) for party in admitted}, roles
 
     rows = dealt_rows(dealt, id)
     return stage_node(
         scenario,
         id,
         topology,
-        parties,
         rows or test_rows(dealt),
         cast,
         owner=None if rows is None else id,
@@ -204,9 +210,8 @@ def stage_node(
     scenario: Scenario,
     id: NodeId,
     topology: Topology,
-    parties: Mapping[PartyId, int],
     rows: Rows,
-    cast: Callable[[Float32s], Cast],
+    cast: Callable[[Float32s], tuple[Mapping[PartyId, int], Cast]],
     *,
     owner: NodeId | None,
     initial: Stream,
@@ -218,7 +223,8 @@ def stage_node(
 
     Args:
       rows: what it trains or measures on.
-      cast: gives the roles, once the model before round 1 is there, shape (D,).
+      cast: gives `NodeStage.parties` and the roles, once the model before round 1 is there, shape
+        (D,).
       owner: whose training rows they are; None: nobody's, a bench wants some.
       initial: what the model before round 1 is drawn from.
       base: folder for relative paths and `module:callable`.
@@ -245,12 +251,13 @@ def stage_node(
         device=device,
         target_floor=rows.target_floor,
     )
+    parties, roles = cast(bench.model.init(initial))
     return NodeStage(
         scenario=scenario,
         id=id,
         topology=topology,
         parties=parties,
-        cast=cast(bench.model.init(initial)),
+        cast=roles,
         bench=bench,
         # One request at a time comes from one node, so one engine serves; it batches inside them.
         engine=BatchedEngine(bench),

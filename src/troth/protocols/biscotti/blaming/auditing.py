@@ -1,4 +1,4 @@
-"""Whether a slot of noise that was opened is what its noiser committed to."""
+"""Checking that a slot of noise which was opened for everybody is what its noiser committed to."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from troth.protocols.biscotti.setting import Setting
 
 
 class CheckedOpening(msgspec.Struct, frozen=True):
-    """Whether it is."""
+    """Whether the opened slot is the noise that its noiser committed to in the genesis."""
 
     good: bool
 
 
 @dataclass(frozen=True, eq=False)
 class CheckOpening(Compute[object, CheckedOpening]):
-    """Expand the noise and commit to it, as its noiser has.
+    """The computation that expands the noise of an opened slot and commits to it, as its noiser has
+    done for the genesis.
 
     Args:
-      root: of the noiser's table.
+      root: of the noiser's table, from the genesis.
     """
 
     setting: Setting

@@ -78,16 +78,17 @@ from troth.protocols.biscotti.texts import (
 from troth.wire import Codec, Message
 
 ONCE_A_ROUND = (VERDICT, ACKNOWLEDGEMENT, DEALING, MASKED_UPDATE, SUM_SET, SET_VOTE, SUM_SHARE)
-"""Purposes for which an honest peer signs one text in a round."""
+"""The purposes for each of which an honest peer signs only one text in a round."""
 
 _MESSAGES = Codec([Masked, NoiseGrant, RandomRows, Shares, SumSet, SumShare])
-"""Of any size that peers can send: whether what is made of them `fits` is seen then."""
+"""Reads and writes messages in evidence, of any size that peers can send; `fits` tells whether the
+evidence is small enough for a block."""
 _PARTS = msgspec.msgpack.Decoder(list[bytes])
 _JUDGE = NodeId("evidence")
 
 
 class NotProvenError(PeerError):
-    """Evidence that does not prove what it says.
+    """The evidence does not prove the offence that it names. The error has no culprits.
 
     Args:
       message: what is wrong with it.
@@ -103,7 +104,11 @@ class NotProvenError(PeerError):
 def equivocation(
     accused: NodeId, round: Round, purpose: str, one: tuple[bytes, bytes], two: tuple[bytes, bytes]
 ) -> Evidence:
-    """Two statements, each (text, signature)."""
+    """Evidence that the accused has signed two different statements for one purpose.
+
+    Args:
+      one, two: each (text, signature).
+    """
     first, second = sorted((one, two))
     return _evidence("equivocation", accused, round, purpose.encode(), *first, *second)
 
@@ -115,7 +120,11 @@ def reused_slot(
     one: tuple[NodeId, NoiseUse],
     two: tuple[NodeId, NoiseUse],
 ) -> Evidence:
-    """What two contributors were given."""
+    """Evidence that a noiser has given one slot to two contributors.
+
+    Args:
+      one, two: each a contributor and what it has shown of the slot.
+    """
     parts = [
         part
         for contributor, use in sorted((one, two), key=lambda pair: pair[0])
@@ -125,26 +134,28 @@ def reused_slot(
 
 
 def bad_grant(accused: NodeId, contributor: NodeId, grant: NoiseGrant) -> Evidence:
-    """Noise that a contributor was given; its seeds are of no use to anybody any more."""
+    """Evidence that the noise which a noiser gave a contributor is not what it committed to. Its
+    seeds are told to everybody, and are of no use to anybody any more."""
     return _evidence("bad-noise", accused, grant.round, contributor.encode(), _encoded(grant))
 
 
 def bad_opening(opening: NoiseOpening, round: Round) -> Evidence:
-    """Noise that was opened for everybody."""
+    """Evidence that the noise which a noiser opened for everybody is not what it committed to."""
     return _evidence("bad-noise", opening.noiser, round, b"", msgspec.msgpack.encode(opening))
 
 
 def bad_update(accused: NodeId, message: Masked) -> Evidence:
-    """A masked update that does not hold."""
+    """Evidence that a contributor has signed a masked update that does not hold."""
     return _evidence("bad-update", accused, message.round, _encoded(message))
 
 
 def bad_share(
     accused: NodeId, number: int, message: Shares, rows: RandomRows | None = None
 ) -> Evidence:
-    """A share that was dealt to aggregator `number`.
+    """Evidence that a contributor has dealt a share that is not on its committed polynomial.
 
     Args:
+      number: of the aggregator that the share was dealt to.
       rows: what the contributor committed to when it was asked, where sharing was optimistic.
     """
     parts = [number.to_bytes(4), _encoded(message)]
@@ -156,13 +167,18 @@ def bad_share(
 def bad_sum(
     accused: NodeId, message: SumShare, set: SumSet, dealt: list[tuple[bytes, bytes]]
 ) -> Evidence:
-    """A sum, with (commitments, root) of each contribution, in order."""
+    """Evidence that an aggregator has signed a sum that is not that of the shares dealt to it.
+
+    Args:
+      set: the set U that it was asked to sum.
+      dealt: (commitments, root) of each contribution of that set, in order.
+    """
     parts = [part for pair in dealt for part in pair]
     return _evidence("bad-sum", accused, message.round, _encoded(message), _encoded(set), *parts)
 
 
 def two_blocks(accused: NodeId, one: CertifiedBlock, two: CertifiedBlock) -> Evidence:
-    """Two certified blocks of one round."""
+    """Evidence that an aggregator has certified two blocks of one round."""
     parts = []
     for block in sorted((one, two), key=lambda block: block.hash):
         assert block.certificate is not None
@@ -171,7 +187,8 @@ def two_blocks(accused: NodeId, one: CertifiedBlock, two: CertifiedBlock) -> Evi
 
 
 def fits(evidence: Evidence) -> bool:
-    """Whether it is small enough for a block: an update of a large model may not be."""
+    """Whether evidence is small enough for a block; that of an update of a large model may not
+    be."""
     return len(evidence.data) <= MAX_EVIDENCE_BYTES
 
 
@@ -186,7 +203,7 @@ def judge(rules: Rules, context: RoundContext, evidence: Evidence, seed: bytes) 
       seed: 32 bytes that the accuser could not know.
 
     Raises:
-      NotProvenError: it does not.
+      NotProvenError: it does not, or it is malformed.
     """
     if evidence.accused not in context.entries:
         raise NotProvenError("accuses nobody of this chain")
@@ -214,16 +231,20 @@ class _Case:
         self.setting = rules.setting
 
     def signed(self, purpose: str, text: bytes, signature: bytes) -> None:
-        """It is the accused's own word.
+        """Check that the accused has signed this text for this purpose.
 
         Raises:
-          PeerError: it is not.
+          PeerError: it has not.
         """
         key = self.context.entries[self.accused].signing
         signatures.verify(key, purpose, text, signature, signer=self.accused)
 
     def message(self, data: bytes, kind: type[Message]) -> Any:
-        """A message of this round."""
+        """The message of this round and kind that these bytes hold.
+
+        Raises:
+          NotProvenError: they hold another one.
+        """
         message = _MESSAGES.decode(data, sender=_JUDGE)
         if type(message) is not kind or getattr(message, "round", None) != self.context.round:
             raise NotProvenError(f"holds no {kind.__name__} of round {self.context.round}")
@@ -231,10 +252,10 @@ class _Case:
 
 
 def _refuses(check: Callable[[], object]) -> None:
-    """What was signed does not hold.
+    """Check that `check` raises `PeerError`: what the accused has signed does not hold.
 
     Raises:
-      NotProvenError: it does.
+      NotProvenError: it holds, so the accused has done nothing wrong.
     """
     try:
         check()
@@ -404,7 +425,7 @@ _JUDGES: dict[str, Callable[[_Case, list[bytes]], None]] = {
 
 
 def split_path(path: bytes) -> tuple[bytes, ...]:
-    """A Merkle path that travels in one piece."""
+    """The digests of a Merkle path that travels in one piece."""
     return tuple(path[at : at + DIGEST_BYTES] for at in range(0, len(path), DIGEST_BYTES))
 
 

@@ -12,21 +12,22 @@ from troth.protocols.biscotti.ledger.head import Head, Rules
 from troth.roles.node import Node
 
 KEPT_HEADS = 8
-"""States of the chain that are held; older ones are computed again from the ledger."""
+"""The states of the chain that a peer keeps in memory; older ones are computed again."""
 
 
 @dataclass
 class Branch:
-    """From the genesis to a peer's last block. What it takes up was checked before."""
+    """The chain that a peer goes on from, from the genesis to its last block. Blocks are checked
+    before they are given to it."""
 
     node: Node
     rules: Rules
     first: Head
-    """Before the first block."""
+    """Where the chain stands before the first block."""
     head: Head
-    """Our last block."""
+    """Where the chain stands after this peer's last block."""
     hashes: list[bytes]
-    """Hashes of our chain by height, from the genesis on."""
+    """Hashes of the branch's blocks by height, from the genesis on."""
     heads: dict[bytes, Head] = field(init=False)
     """The last states of the chain, by hash; older ones are computed again when they are needed."""
 
@@ -34,11 +35,11 @@ class Branch:
         self.heads = {self.head.hash: self.head}
 
     async def extend(self, below: int, blocks: list[tuple[CertifiedBlock, Head]]) -> None:
-        """Take up other blocks than before, which hold.
+        """Keep these blocks, which were checked, and go on from the last of them.
 
         Args:
-          below: the height that they begin above.
-          blocks: each with the chain after it, ascending.
+          below: the height of the block that they stand on; what the branch had above is left.
+          blocks: ascending, each with where the chain stands after it.
         """
         for block, _ in blocks:
             await self.keep(block)
@@ -50,23 +51,26 @@ class Branch:
             del self.heads[next(iter(self.heads))]
 
     async def keep(self, block: CertifiedBlock) -> None:
-        """Have our ledger keep a block that holds, whether or not we go on from it."""
+        """Have this peer's ledger keep a block that was checked, whether or not the peer goes on
+        from it."""
         await self.node.access(KeepBlock(VerifiedBlock(block.sealed)))
 
     async def blocks(
         self, *, above: int, most_bytes: int, tip: bytes | None = None
     ) -> list[CertifiedBlock]:
-        """The first blocks above a height that our ledger has, as `Ledger.branch` gives them.
+        """The first blocks that this peer's ledger has above a height; see `Ledger.branch`.
 
         Args:
-          tip: hash of the block that the branch ends with; None is our last block.
+          most_bytes: blocks are given up to so many bytes, and always the first one.
+          tip: hash of the block that the branch ends with; None is this peer's last block.
         """
         request = ReadBranch(tip or self.head.hash, above, most_bytes)
         return [read_kept(block) for block in await self.node.access(request)]
 
     async def head_at(self, block_hash: bytes) -> Head | None:
-        """The chain after a block that we have; None if we do not have it. What is not at hand is
-        computed from the genesis, without checking again what was checked before it was kept."""
+        """Where the chain stands after a block that this peer has; None if it does not have it.
+        What is not in memory is computed from the genesis, without checking again what was checked
+        before it was kept."""
         if block_hash in self.heads:
             return self.heads[block_hash]
         head = self.first

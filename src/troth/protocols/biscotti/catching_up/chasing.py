@@ -1,4 +1,8 @@
-"""How a peer hears of a better chain than its own and gets its blocks, and how it serves others."""
+"""How a peer hears of a better chain than its own and gets its blocks, and how it serves others.
+
+Source: Shayan, Fung, Yoon & Beschastnikh, "Biscotti: a blockchain system for private and secure
+federated learning", IEEE TPDS 2021.
+"""
 
 from __future__ import annotations
 
@@ -31,68 +35,76 @@ from troth.roles.node import Node
 from troth.wire import Message
 
 MAX_ANSWERS = 16
-"""Times that one peer is sent blocks in a round."""
+"""How often one peer is answered, with blocks or with an announcement, in a round."""
 
 GoOn = Callable[[int, list[tuple[CertifiedBlock, Head]]], Awaitable[None]]
-"""Goes on from blocks above a height, each with the chain after it: another round begins."""
+"""A function that goes on from blocks above a height, each with where the chain stands after it,
+and begins the round on top of them."""
 
 
 @dataclass
 class CatchingUp:
-    """Announces our chain, asks one peer at a time for a better one, and answers who asks."""
+    """Announces this peer's chain, asks one peer at a time for a better one, and serves blocks to
+    those that ask."""
 
     node: Node
     rules: Rules
     branch: Branch
     checker: Checker
     go_on: GoOn
+    """What is called with the blocks of a better chain, once they were checked."""
     rumours: dict[NodeId, Announce]
-    """Better chains that others say they have."""
+    """The better chains that others say they have."""
     failed: Counter[NodeId] = field(default_factory=Counter)
-    """How often each has not sent the better chain that it announced."""
+    """How often each peer has not sent the better chain that it announced."""
     asked: tuple[NodeId, float] | None = None
-    """Whom we have asked for blocks, and until when we wait."""
+    """The peer that was asked for blocks, and until when to wait, on this peer's own clock."""
     reached: int = 0
-    """Height up to which it has sent them: whoever sends no higher ones is asked no more."""
+    """Height up to which that peer has sent blocks; one that sends no higher ones is asked no
+    more."""
     answers: Counter[NodeId] = field(default_factory=Counter)
-    """How often we have sent blocks to each in this round."""
+    """How often each peer was answered in this round."""
 
     @cached_property
     def neighbours(self) -> tuple[NodeId, ...]:
-        """Whom blocks are announced to."""
+        """The peers to which this one announces its chain, ascending."""
         genesis = self.rules.genesis
         least = self.rules.parameters.neighbours
         return neighbours(genesis.id, genesis.content.names(), self.node.id, least)
 
     def begin_round(self) -> None:
-        """Forget who was asked, who has failed us, and who was answered."""
+        """Forget who was asked, who has not sent what it announced, and who was answered."""
         self.asked = None
         self.answers.clear()
         self.failed.clear()
 
     async def announce(self) -> None:
-        """Tell our neighbours what chain we have."""
+        """Tell all neighbours which chain this peer has."""
         await self.node.broadcast(self.neighbours, announcement(self.branch.head))
 
     async def hear(self, sender: NodeId, message: Announce) -> None:
-        """Remember who has a better chain, and tell who has a worse one: it may have been away."""
+        """Remember a peer that has a better chain, and tell one that has a worse chain of this
+        peer's: it may have been away."""
         if is_better(message, self.branch.head):
             self.rumours[sender] = message
         elif preference(message.certified, message.anchor) < self.branch.head.preference():
             await self._answer(sender, announcement(self.branch.head))
 
     def is_behind(self) -> bool:
-        """Whether somebody says that they have a better chain than ours."""
+        """Whether another peer says that it has a better chain than this one."""
         return any(is_better(rumour, self.branch.head) for rumour in self.rumours.values())
 
     async def _answer(self, sender: NodeId, message: Message) -> None:
-        """Send something of our chain, if that is not the whole round's work already."""
+        """Send `sender` an answer, unless it had `MAX_ANSWERS` of them in this round."""
         self.answers[sender] += 1
         if self.answers[sender] <= MAX_ANSWERS:
             await self.node.send(sender, message)
 
     async def chase(self) -> None:
-        """Ask one peer at a time for a better chain than ours."""
+        """Ask the peer with the best chain for its blocks, if one has a better chain than this
+        peer's and no other is being waited for."""
+        # Biscotti, section 3.1: "Peers that rejoin the system after going offline during training
+        # can recreate the latest state of the blockchain from other peers in the system."
         now_s = await self.node.now()
         if self.asked is not None:
             if now_s < self.asked[1]:
@@ -121,7 +133,8 @@ class CatchingUp:
         self.rumours.pop(peer, None)
 
     async def serve(self, sender: NodeId, message: Want) -> None:
-        """Send what comes after the first block of theirs that is on our chain."""
+        """Send a peer what comes after the first block of its locator that is on this peer's
+        chain."""
         head = self.branch.head
         heights = {block_hash: height for height, block_hash in enumerate(self.branch.hashes)}
         above = next((heights[hash] for hash in message.locator if hash in heights), None)
@@ -138,10 +151,11 @@ class CatchingUp:
         )
 
     async def take(self, sender: NodeId, message: Blocks, *, signed: Collection[bytes]) -> None:
-        """Check blocks if we asked for them, and go on from them if their chain wins.
+        """Check blocks, if this peer asked `sender` for them, and go on from them if their chain
+        wins.
 
         Args:
-          signed: hashes of blocks whose contents our aggregator part has checked.
+          signed: hashes of blocks whose contents this peer has checked as an aggregator.
 
         Raises:
           PeerError: one of them does not hold; the culprit is `sender`.

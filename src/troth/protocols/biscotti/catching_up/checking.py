@@ -1,4 +1,8 @@
-"""Whether a block of somebody else's holds, and who has certified another one in its place."""
+"""Checking a block that another peer has sent, and finding out who has certified two of one round.
+
+Source: Shayan, Fung, Yoon & Beschastnikh, "Biscotti: a blockchain system for private and secure
+federated learning", IEEE TPDS 2021.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from troth.roles.node import Node
 
 @dataclass
 class Checker:
-    """Checks the blocks that others send."""
+    """Checks the blocks that other peers send, before this peer keeps any of them."""
 
     node: Node
     rules: Rules
@@ -28,14 +32,19 @@ class Checker:
     async def checked(
         self, at: Head, block: CertifiedBlock, sender: NodeId, *, signed: bool
     ) -> Head:
-        """The chain after a block of somebody else's.
+        """Check a block, and give where the chain stands after it.
 
         Args:
-          signed: whether our aggregator part has checked its contents.
+          at: where the chain stands before it.
+          signed: whether this peer has checked its contents already, as an aggregator.
 
         Raises:
-          PeerError: it does not hold; the culprit is `sender`.
+          PeerError: the block does not hold; the culprit is `sender`.
         """
+        # Biscotti, section 4.7: "When a peer observes a new block through the gossip protocol, it
+        # can verify that the computation performed is correct by running the consistent hashing
+        # protocol for the latest block and verifying the signatures of the designated verifiers and
+        # aggregators for each new block."
         certificate = block.certificate
         if certificate is None:
             expected = empty_block(self.rules.genesis, at.state)
@@ -59,7 +68,8 @@ class Checker:
         return self.rules.follow(at, block)
 
     async def _witness(self, block: CertifiedBlock) -> None:
-        """Find out who has certified two blocks of one round: this one, and one on our chain."""
+        """Remember, for accusing them, the peers that have certified both this block and the one of
+        the same height on this peer's chain."""
         height = block.block.content.height
         ours = await self.branch.blocks(above=height - 1, most_bytes=1)
         if not ours or ours[0].certificate is None:

@@ -3,6 +3,9 @@
 Peers are neighbours in a random mesh. Who has a new last block announces its hash; who likes it
 better than its own asks for what it lacks. So a block crosses each link once, and what waits
 anywhere is a hash.
+
+Source: Shayan, Fung, Yoon & Beschastnikh, "Biscotti: a blockchain system for private and secure
+federated learning", IEEE TPDS 2021.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from troth.protocols.biscotti.ledger.head import Head
 from troth.protocols.biscotti.messages import MAX_LOCATOR, Announce, Want
 
 MAX_ANSWER_BYTES = 2**23
-"""Blocks sent at once, unless the first alone is larger."""
+"""Bytes of blocks that are sent in one answer, unless the first block alone is larger."""
 _CLOSE = 8
 """Hashes in a locator before their distance doubles."""
 
@@ -28,6 +31,9 @@ def neighbours(chain: bytes, peers: Sequence[NodeId], me: NodeId, least: int) ->
     from the chain's id. One ring alone connects all of them; a few make an expander. There are as
     many as it takes until all peers have enough, as two may be next to each other on several.
     """
+    # Biscotti, section 3.1: "Each peer is connected to some subset of other peers in a topology
+    # that allows flooding-based dissemination of blocks to eventually reach all peers. For example,
+    # this could be a random mesh topology with flooding".
     found: dict[NodeId, set[NodeId]] = {peer: set() for peer in peers}
     wanted = min(least, len(peers) - 1)
     ring = 0
@@ -41,20 +47,24 @@ def neighbours(chain: bytes, peers: Sequence[NodeId], me: NodeId, least: int) ->
 
 
 def announcement(head: Head) -> Announce:
-    """What a peer says of its chain."""
+    """What a peer announces of the chain that stands at `head`."""
     return Announce(head.anchor, head.certified)
 
 
 def is_better(message: Announce, head: Head) -> bool:
-    """Whether the chain that is announced wins over ours; its blocks are still to be seen."""
+    """Whether the chain that is announced wins over the one that stands at `head`; its blocks are
+    still to be seen."""
+    # Biscotti, section 4.7: "ledger forks should rarely occur in Biscotti."
+    # Differs from the paper: there is a fork choice, because the paper gives no rule for the forks
+    # that do occur.
     return preference(message.certified, message.anchor) > head.preference()
 
 
 def locator(branch: Sequence[bytes]) -> Want:
-    """A request for what follows our chain.
+    """A request for the blocks that follow the last one which both peers have.
 
     Args:
-      branch: the hashes of our chain, from the genesis on.
+      branch: the hashes of the asking peer's chain, from the genesis on.
     """
     hashes: list[bytes] = []
     step, place = 1, len(branch) - 1

@@ -16,25 +16,27 @@ from troth.protocols.biscotti.state import PeerState
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """A chain up to its last certified block: empty ones on top are their maker's own affair."""
+    """What a peer takes of a chain: its blocks up to the last certified one. Empty blocks on top
+    concern only the peer that made them."""
 
     head: Head
+    """Where the chain stands after its last certified block."""
     branch: tuple[bytes, ...]
-    """Hashes by height, from the genesis on."""
+    """Hashes of the blocks by height, from the genesis on."""
     drawn: int
-    """Rounds up to the one on top of it that drew the peer as a contributor."""
+    """How many rounds, up to the one on top of the chain, drew the peer as a contributor."""
 
     @property
     def certified_height(self) -> int:
-        """Of the last certified block; 0 if there is none."""
+        """Height of the last certified block; 0 if there is none."""
         return self.branch.index(self.head.anchor)
 
 
 def past_of(rules: Rules, first: Head, blocks: Iterable[CertifiedBlock], me: NodeId) -> Past:
-    """The chain of blocks that hold, for peer `me`.
+    """What peer `me` takes of the chain of these blocks, which were checked.
 
     Args:
-      first: before the first block.
+      first: where the chain stands before the first block.
       blocks: ascending, from the first.
     """
     head, branch = first, [first.hash]
@@ -53,12 +55,12 @@ def past_of(rules: Rules, first: Head, blocks: Iterable[CertifiedBlock], me: Nod
 def state_on(
     rules: Rules, past: Past, before: PeerState | None, *, checkpoint: bytes | None
 ) -> PeerState:
-    """What a peer begins with on top of a chain: as one that was stopped there, it does nothing but
-    listen in the round that goes on.
+    """The state that a peer begins with on top of a chain: like one that was stopped there, it does
+    nothing but listen in the round that goes on.
 
     Args:
-      before: what it has saved. If that is lost, it may have begun any round, and contributed to
-        all that drew it; it is charged for them.
+      before: the state that it has saved; None if that is lost. Then it may have begun any round,
+        and contributed to all that drew it, and it is charged for them.
       checkpoint: see `PeerState.checkpoint`.
     """
     begun = Round(min(past.head.height + 1, rules.training.rounds))

@@ -1,4 +1,4 @@
-"""What a peer keeps of the next round's messages until it begins that round."""
+"""How a peer keeps messages that come for the next round until it begins that round."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from troth.roles.messages import RoundMessage
 from troth.wire import Codec, Message
 
 MAX_STASHED_BYTES = 2**20
-"""What one peer may send for a round before we have begun it, and 16 bytes for each parameter."""
+"""Bytes that are kept of one sender's messages for the next round, beside 16 for each parameter of
+the model."""
 
 _CODEC = Codec(MESSAGES)
 
 
 def most_bytes(dimension: int) -> int:
-    """Of one sender's messages, where the model has so many parameters."""
+    """The most bytes that are kept of one sender's messages, for a model of D = `dimension`."""
     return MAX_STASHED_BYTES + 16 * dimension
 
 
@@ -30,27 +31,27 @@ class Stash:
     """
 
     dimension: int
-    """Of the model."""
+    """D, how many parameters the model has."""
     held: dict[NodeId, dict[type[Message], bytes]] = field(default_factory=dict)
-    """By sender and kind."""
+    """The messages that are kept, encoded, by sender and kind."""
 
     @classmethod
     def opened(cls, dimension: int, sealed: tuple[tuple[NodeId, bytes], ...]) -> Stash:
-        """As it was when it was `sealed`."""
+        """The stash that holds again what `sealed` gave."""
         stash = cls(dimension)
         for sender, data in sealed:
             stash.held.setdefault(sender, {})[type(_decoded(sender, data))] = data
         return stash
 
     def sealed(self) -> tuple[tuple[NodeId, bytes], ...]:
-        """All of it, to be saved."""
+        """All messages with their senders, encoded, to be saved."""
         return tuple((sender, data) for sender, held in self.held.items() for data in held.values())
 
     def put(self, sender: NodeId, message: RoundMessage) -> None:
-        """Keep a message, if it is the first of its kind.
+        """Keep a message, if it is the first of its kind from `sender`.
 
         Raises:
-          PeerError: with it, its sender has sent too much; the culprit is `sender`.
+          PeerError: with it, `sender` has sent more than `most_bytes`; the culprit is `sender`.
         """
         held, data = self.held.setdefault(sender, {}), _CODEC.encode(message)
         most = most_bytes(self.dimension)
@@ -62,7 +63,7 @@ class Stash:
         held[type(message)] = data
 
     def taken(self) -> Iterator[tuple[NodeId, RoundMessage]]:
-        """All of it, with the senders; what is put from then on is kept anew."""
+        """Take all messages out, each with its sender; what is put from then on is kept anew."""
         sealed = self.sealed()
         self.held = {}
         for sender, data in sealed:

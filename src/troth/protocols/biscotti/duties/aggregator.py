@@ -1,5 +1,9 @@
 """An aggregator's part of a round: hold shares of accepted updates, give one sum, certify one block
-(steps 6 to 8 of the paper's figure 1)."""
+(steps 6 to 8 of the paper's figure 1).
+
+Source: Shayan, Fung, Yoon & Beschastnikh, "Biscotti: a blockchain system for private and secure
+federated learning", IEEE TPDS 2021.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +64,7 @@ from troth.roles.messages import RoundMessage
 
 
 class Aggregator:
-    """A member of the aggregation committee.
+    """The duty of a member of the aggregation committee.
 
     It signs one sum and one block in a round. Nothing of this object survives a crash, and a peer
     that comes back takes no part in a round that it had begun: so it never signs a second one.
@@ -70,41 +74,43 @@ class Aggregator:
         self._desk = desk
         self._number = desk.context.aggregators.index(desk.me)
         self.verdicts: dict[NodeId, Statement] = {}
-        """What verifiers accept, by verifier."""
+        """The verdicts that have come, by verifier."""
         self.shares: dict[NodeId, Shares] = {}
-        """What contributors have dealt to us, by contributor."""
+        """The shares that contributors have dealt to this aggregator, by contributor."""
         self.dealt: dict[bytes, NodeId] = {}
-        """Who is behind each update id and dealing of which we hold a good share."""
+        """The contributor of each share that holds, by update id and dealing in one piece."""
         self.rows: dict[NodeId, RandomRows] = {}
-        """Commitments that contributors had left out, by contributor."""
+        """The commitments to random rows that optimistic sharing had left out, by contributor."""
         self._unread: list[NodeId] = []
-        """Of those, whose we have not compared with our share yet."""
+        """Contributors whose `rows` were not compared with their share yet."""
         self._named: dict[bytes, set[NodeId]] = {}
         self._expecting: tuple[int, set[NodeId]] = 0, set()
-        """So many verdicts, and whom they make us wait for."""
+        """For how many verdicts it was counted last, and whose shares these make one wait for."""
         self._judged = False
-        """Whether all verdicts are there, or their time is over."""
+        """Whether all verdicts have come, or their time is over."""
         self._held = False
         self._set: SumSet | None = None
         self._proposal: Proposal | None = None
         self._voted: bytes | None = None
-        """Digest of the set that we would sum."""
+        """Digest of the set that this aggregator has voted for; None before that."""
         self._quorum: SetQuorum | None = None
         self._answered = False
         self._looked = False
         self._signed = False
         self.checked: bytes | None = None
-        """Hash of the block whose contents we have checked, and signed."""
+        """Hash of the block whose contents this aggregator has checked and signed; None before."""
 
     def next_due(self) -> float | None:
-        """When it wants to be woken."""
+        """When `advance` has something to do even if no message comes; None: never."""
         return None if self._held else self._desk.due(SHARED if self._judged else JUDGED)
 
     def take(self, sender: NodeId, message: RoundMessage) -> None:
-        """A verdict, shares, the set U, or a block.
+        """Take a verdict, shares, commitments to random rows, or what the leader sends: the set U,
+        a quorum of votes for it, and a block. Anything else is dropped.
 
         Raises:
-          PeerError: it is not the sender's to say, or not signed as it should be.
+          PeerError: it is not the sender's to say, has the wrong size, or is not signed by it; the
+            culprit is `sender`.
         """
         context = self._desk.context
         match message:
@@ -135,7 +141,7 @@ class Aggregator:
                 self._proposal = message
 
     async def advance(self, now_s: float) -> None:
-        """Go on as far as what has come allows."""
+        """Acknowledge shares, vote, sum and endorse, as far as what has come by `now_s` allows."""
         desk = self._desk
         if not self._held:
             everybody = len(self.verdicts) == len(desk.context.verifiers)
@@ -160,19 +166,25 @@ class Aggregator:
             await self._endorse(self._proposal)
 
     def _accepted(self) -> set[bytes]:
-        """The updates that a majority accepts, as far as we have heard."""
+        """The ids of the updates that a majority of the verifiers accepts, by the verdicts so
+        far."""
+        # Biscotti, section 4.5: "we require a peer to obtain signatures from the majority of
+        # verifiers before their update is accepted and disseminated for aggregation."
         counts = Counter(update for said in self.verdicts.values() for update in said.entries)
         return {update for update, n in counts.items() if n >= self._desk.context.majority}
 
     def _expected(self) -> set[NodeId]:
-        """Whose shares to wait for. Shares come one by one, so it is counted once for as many
-        verdicts."""
+        """The contributors whose shares to wait for. Shares come one by one, so it is counted anew
+        only when another verdict has come."""
         if self._expecting[0] != len(self.verdicts):
             named = {peer for update in self._accepted() for peer in self._named[update]}
             self._expecting = len(self.verdicts), named
         return self._expecting[1]
 
     async def _acknowledge(self) -> None:
+        """Check the shares of accepted updates, and tell the leader of which dealings they hold."""
+        # Differs from the paper: shares are checked against commitments to all rows, without a
+        # witness for each, because Pedersen commitments to rows need no trusted setup.
         desk, context = self._desk, self._desk.context
         accepted = self._accepted()
         usable = {}
@@ -216,7 +228,10 @@ class Aggregator:
         await desk.send([context.leader], Held(context.round, entries, signature))
 
     async def _vote(self, agreed: SumSet) -> None:
-        """Say that we would sum the leader's set U, if it is one."""
+        """Vote for the leader's set U, if it is a set that may be summed and this aggregator holds
+        a good share of each of its updates."""
+        # Differs from the paper: aggregators sign one set before any of them sums, because from the
+        # sums of two sets, even if one is never opened, a single update follows.
         desk, context = self._desk, self._desk.context
         digest = set_digest(agreed)
         try:
@@ -241,7 +256,8 @@ class Aggregator:
         await desk.send([context.leader], SetVote(context.round, signature))
 
     async def _sum(self) -> None:
-        """Sum the set that we voted for, if tau of us have."""
+        """Send the leader the sum of this aggregator's shares of the set it has voted for, if tau
+        aggregators have."""
         desk, context, digest = self._desk, self._desk.context, self._voted
         assert self._set is not None
         assert self._quorum is not None
@@ -256,6 +272,8 @@ class Aggregator:
                 voters.add(vote.aggregator)
         if len(voters) < context.parameters.resolved_quorum:
             return
+        # Biscotti, section 4, step 7: "The aggregation committee uses a secure protocol to
+        # aggregate the unmasked updates".
         members = sorted(part.contributor for part in self._set.contributions)
         summed = await desk.node.compute(
             SumShares(desk.setting, tuple(self.shares[peer].share for peer in members))
@@ -264,7 +282,8 @@ class Aggregator:
         await desk.send([context.leader], SumShare(context.round, summed.share, signature))
 
     async def _compare_rows(self) -> None:
-        """Find out who has dealt us a share that is not on the polynomial it commits to now."""
+        """Accuse contributors whose share is not on the polynomial that they have committed to
+        late, after an optimistic sum has failed."""
         desk = self._desk
         senders, self._unread = tuple(self._unread), []
         checked = await desk.node.compute(
@@ -283,7 +302,7 @@ class Aggregator:
             await desk.accuse(bad_share(liar, self._number, self.shares[liar], self.rows[liar]))
 
     async def _compare(self, verdict: Verdict, candidates: bytes) -> None:
-        """A verifier that told others something else than us is found out."""
+        """Accuse a verifier that has signed another verdict for the leader than for this peer."""
         ours = self.verdicts.get(verdict.verifier)
         if ours is None or ours.signature == verdict.signature:
             return
@@ -304,7 +323,9 @@ class Aggregator:
             )
 
     async def _endorse(self, proposal: Proposal) -> None:
-        """Check the block completely, and sign it."""
+        """Check the leader's block completely, and sign it if it holds."""
+        # Biscotti, section 4.7: peers go by "the signatures of the designated verifiers and
+        # aggregators for each new block".
         desk, context = self._desk, self._desk.context
         verified = await desk.node.compute(VerifyBlock(desk.rules, desk.head, proposal.block, None))
         if verified.fault is not None:
@@ -316,7 +337,8 @@ class Aggregator:
         await self._audit(sealed.content.openings)
 
     async def _audit(self, openings: tuple[NoiseOpening, ...]) -> None:
-        """Check the opened slots that are ours to check: committees share them out.
+        """Check this aggregator's part of the opened slots of noise, which the committee shares
+        out.
 
         A wrong one does not make the block wrong. Who opened it is punished by a later one, and
         could otherwise fail every round in which it is audited.
@@ -336,10 +358,10 @@ class Aggregator:
 
 
 def check_vote(context: RoundContext, vote: Vote, digest: bytes) -> None:
-    """Check an aggregator's vote for the set of this digest.
+    """Check that an aggregator has signed its vote for the set of this digest.
 
     Raises:
-      PeerError: it is not its vote.
+      PeerError: it has not; the culprit is `vote.aggregator`.
     """
     key = context.entries[vote.aggregator].signing
     text = set_text(context, digest)
@@ -365,7 +387,10 @@ def check_set_signatures(context: RoundContext, agreed: SumSet) -> None:
 
 
 def chosen(bits: bytes, table: bytes, *, width: int = DIGEST_BYTES) -> bytes:
-    """The entries of a table that a bitmap means, one after another.
+    """The entries of a table whose bits are set in a bitmap, one after another.
+
+    Args:
+      width: bytes of one entry.
 
     Raises:
       ValueError: it is no bitmap of that table.

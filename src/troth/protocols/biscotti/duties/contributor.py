@@ -1,5 +1,5 @@
-"""A contributor's part of a round: train, hide, show, share (steps 1 to 6 of the paper's
-figure 1)."""
+"""A contributor's part of a round: train, hide the update, show it, share it (steps 1 to 6 of the
+paper's figure 1)."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ from troth.wire import Float32s
 
 
 class Contributor:
-    """A peer that was drawn to contribute an update.
+    """The duty of a peer that was drawn to contribute an update.
 
     Args:
-      velocity_D: see `LocalUpdate`.
+      velocity_D: what its local update goes on with, shape (D,); see `LocalUpdate`.
     """
 
     def __init__(self, desk: Desk, velocity_D: Float32s | None) -> None:
@@ -56,9 +56,14 @@ class Contributor:
         self.shown = False
         """Whether verifiers were sent the update with noise."""
         self.dealt = False
-        """Whether shares of it have left."""
+        """Whether aggregators were sent shares of the update."""
         self.velocity_D = velocity_D
-        """What the next local update goes on with."""
+        """What the next local update goes on with, shape (D,)."""
+        # Biscotti, section 4.3: "In Biscotti, a peer computes this hash by executing their secret
+        # key SK_i and the SHA-256 hash of the last block through a verifiable random function
+        # (VRF)".
+        # Differs from the paper: the VRF's input is the round's seed, because whoever makes a block
+        # could try several until it likes the hash.
         self._proof = desk.keys.vrf.prove(desk.context.noiser_alpha)
         self._noisers: tuple[NodeId, ...] = ()
         if desk.setting.sigma is not None:
@@ -66,26 +71,30 @@ class Contributor:
         self._update_D: Float32s | None = None
         self._grants: dict[NodeId, NoiseGrant] = {}
         self._silent: set[NodeId] = set(self._noisers)
-        """Noisers that have not answered."""
+        """Noisers of this contributor that have not answered yet."""
         self._masked: MaskedUpdate | None = None
         self._verdicts: dict[NodeId, frozenset[bytes]] = {}
         self._over = False
-        """Nothing more is to be done in this round, unless somebody doubts it."""
+        """Whether nothing more is to be done in this round, unless the leader doubts the sum."""
         self._update: bytes | None = None
-        """The id of the update that we have dealt."""
+        """The id of the update of which shares were dealt; None before that."""
         self._doubted = False
 
     def next_due(self) -> float | None:
-        """When it wants to be woken."""
+        """When `advance` has something to do even if no message comes; None: never."""
         if self._over:
             return None
         return self._desk.due(GRANTED if self._masked is None else JUDGED)
 
     async def begin(self) -> None:
-        """Ask for noise, and train meanwhile."""
+        """Ask this contributor's noisers for noise, and compute the update meanwhile."""
         desk = self._desk
+        # Biscotti, section 4.4: "When a peer is ready to contribute an update in an iteration, it
+        # runs the noising VRF and contacts each noising peer k, requesting the noise vector"; step
+        # 2 of figure 1.
         if self._noisers:
             await desk.send(self._noisers, NoiseRequest(desk.context.round, self._proof))
+        # Biscotti, section 4, step 1: "In each iteration, peers locally compute SGD updates".
         result = await desk.node.compute(
             LocalUpdate(
                 node=desk.me,
@@ -98,10 +107,12 @@ class Contributor:
         self._update_D, self.velocity_D = result.update_D, result.velocity_D
 
     def take(self, sender: NodeId, message: RoundMessage) -> None:
-        """Noise, or a verdict.
+        """Take a noiser's answer, a verifier's verdict, or the leader's doubt; drop anything else.
 
         Raises:
-          PeerError: it is not signed as it should be.
+          PeerError: it is not signed by `sender`, or gives a slot that may not be given; the
+          culprit
+            is `sender`.
         """
         desk = self._desk
         if isinstance(message, NoiseGrant | NoNoise) and sender in self._silent:
@@ -125,7 +136,8 @@ class Contributor:
             self._verdicts[sender] = frozenset(check_verdict(desk.context, sender, message).entries)
 
     async def advance(self, now_s: float) -> None:
-        """Mask when noise is there; share when a majority has accepted."""
+        """Mask the update when the noise has come or its time is over, and share it when a majority
+        of the verifiers has accepted it."""
         desk = self._desk
         if self._doubted and self._update is not None:
             self._doubted = False
@@ -139,6 +151,9 @@ class Contributor:
             accepted = sum(update in ids for ids in self._verdicts.values())
             refused = len(self._verdicts) - accepted
             context = desk.context
+            # Biscotti, section 4, steps 5 and 6: "If the majority of the committee signs an update
+            # (step ⑤), the signed update is divided into Shamir secret shares (step ⑥) and given to
+            # an aggregation committee."
             if accepted >= context.majority:
                 self._over = True
                 await self._deal(update)
@@ -146,6 +161,7 @@ class Contributor:
                 self._over = True
 
     async def _mask(self) -> None:
+        """Check the noise that has come, add it to the update, and show that to the verifiers."""
         desk, context = self._desk, self._desk.context
         assert self._update_D is not None
         noisers = sorted(self._grants)
@@ -153,6 +169,10 @@ class Contributor:
         if len(noisers) < needed:
             await self._give_up()
             return
+        # Biscotti, section 4, step 3: "each peer first masks their update using differentially
+        # private noise".
+        # Differs from the paper: `needed` of the noisers are enough, because one peer that is away
+        # would stop many others; and noise is checked before it is used.
         masked = await desk.node.compute(
             MaskUpdate(
                 desk.setting,
@@ -175,6 +195,12 @@ class Contributor:
             await self._give_up()
             return
         self._masked = masked
+        # Biscotti, section 4.4: "The peer masks their update using this noise and submits to these
+        # verifiers the masked update, a commitment to the noise, and a commitment to the unmasked
+        # update. It also submits the noise VRF proof".
+        # Differs from the paper: the verifiers are the round's public committee, as its section 4.3
+        # has it, and not drawn by the peer's own "verifier VRF", because the verifiers of a round
+        # have to compare its updates with each other.
         unsigned = Masked(
             context.round,
             masked.commitments,
@@ -189,7 +215,8 @@ class Contributor:
         await desk.send(context.verifiers, msgspec.structs.replace(unsigned, signature=signature))
 
     async def _give_up(self) -> None:
-        """Nobody may see the update with so little noise on it."""
+        """Show nobody the update, which has too little noise on it, and tell the verifiers not to
+        wait for it."""
         self._over = True
         await self._desk.send(self._desk.context.verifiers, NoUpdate(self._desk.context.round))
 
@@ -206,6 +233,13 @@ class Contributor:
         )
 
     async def _deal(self, update: bytes) -> None:
+        """Send each aggregator its share of the update without noise.
+
+        Args:
+          update: its id.
+        """
+        # Biscotti, section 4.6: "All peers with a sufficient number of signatures from the
+        # verification stage submit their SGD updates for aggregation into the global model."
         desk, context, masked = self._desk, self._desk.context, self._masked
         assert masked is not None
         self.dealt = True
@@ -222,7 +256,12 @@ class Contributor:
             )
 
     async def _commit_to_rest(self, update: bytes) -> None:
-        """The commitments that we left out; dealing again with the same seed gives the same."""
+        """Send the commitments that optimistic sharing has left out. Dealing again with the same
+        seed gives the same shares.
+
+        Args:
+          update: the id of the update.
+        """
         desk, context, masked = self._desk, self._desk.context, self._masked
         assert masked is not None
         dealt = await desk.node.compute(self._dealing(masked, optimistic=False))

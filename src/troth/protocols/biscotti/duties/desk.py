@@ -1,4 +1,5 @@
-"""What all of a peer's duties in one round have in common."""
+"""What all of a peer's duties in one round have in common: the chain below it, keys, time, and
+sending."""
 
 from __future__ import annotations
 
@@ -21,62 +22,70 @@ from troth.roles.messages import RoundMessage
 from troth.roles.node import Node
 
 GRANTED, MASKED, JUDGED, SHARED, HELD, SUMMED, DOUBTED, CERTIFIED, SPREAD = range(1, 10)
-"""The steps of a round, each with its own time: noise has come, masked updates have, verdicts,
-shares, acknowledgements, sums, commitments that were left out, endorsements, the block."""
+"""The steps of a round, in order, each with its own time. Each is named by what has come when it is
+over: noise, masked updates, verdicts, shares, acknowledgements, sums of shares, the commitments
+that optimistic sharing left out, endorsements, the block."""
 
 
 def round_s(parameters: Biscotti) -> float:
-    """The longest that a round lasts."""
+    """The longest that a round lasts, in seconds."""
     return parameters.noise.window_s + SPREAD * parameters.phase_s
 
 
 @dataclass
 class Desk:
-    """A round at one peer. It lives as long as the round; nothing of it survives a crash."""
+    """What one peer's duties share in one round. It lives as long as the round; nothing of it
+    survives a crash."""
 
     node: Node
     rules: Rules
     head: Head
-    """What the round stands on."""
+    """Where the chain stands before the round."""
     keys: PeerKeys
+    """This peer's secret keys."""
     started_s: float
+    """When the round began, on this peer's clock."""
     base: Path | None
+    """Folder in which `module:callable` rules are looked up."""
     context: RoundContext = field(init=False)
+    """The round's committees, and everything else that follows from the chain below it."""
     own: list[RoundMessage] = field(default_factory=list)
-    """What the peer has sent to itself."""
+    """Messages that this peer has sent to itself, and not taken yet."""
     accusations: list[Evidence] = field(default_factory=list)
-    """What it has found out in this round."""
+    """Offences that this peer has found out in this round."""
 
     def __post_init__(self) -> None:
         self.context = self.rules.context(self.head.before)
 
     @property
     def me(self) -> NodeId:
-        """This peer."""
+        """The id of the peer whose round this is."""
         return self.node.id
 
     @property
     def setting(self) -> Setting:
-        """What cryptography depends on."""
+        """The numbers that the run's cryptography depends on."""
         return self.rules.setting
 
     @property
     def training(self) -> Training:
-        """How peers train."""
+        """The charter's `[training]` table, by which peers train."""
         return self.rules.training
 
     def due(self, step: int) -> float:
         """When a step's time is over, on this peer's clock. Whoever waits for what others do in a
         step waits until then."""
+        # Biscotti, section 4.7: "In Biscotti, each verification and aggregation step occurs only
+        # for a specified duration."
         parameters = self.rules.parameters
         return self.started_s + parameters.noise.window_s + step * parameters.phase_s
 
     def secret(self, purpose: str) -> bytes:
-        """32 bytes that nobody else knows, of this round and purpose."""
+        """32 secret bytes of this peer for one purpose in this round; the same if asked again."""
         return self.node.secret.child("biscotti", self.context.round, purpose).digest(32)
 
     async def send(self, to: Iterable[NodeId], message: RoundMessage) -> None:
-        """Send a message to each, this peer itself among them if it is one of them."""
+        """Send a message to each of these peers; what this peer sends to itself waits in `own`."""
         receivers = tuple(to)
         if self.me in receivers:
             self.own.append(message)
@@ -85,14 +94,14 @@ class Desk:
             await self.node.broadcast(others, message)
 
     async def accuse(self, evidence: Evidence) -> None:
-        """Tell the leader of an offence, if what there is proves it."""
+        """Tell the leader of an offence, if the evidence proves it and fits into a block."""
         if not fits(evidence) or not self.proves(evidence):
             return
         self.accusations.append(evidence)
         await self.send([self.context.leader], Accusation(self.context.round, evidence))
 
     def proves(self, evidence: Evidence) -> bool:
-        """Whether evidence of this or a past round proves what it says."""
+        """Whether the evidence, of this round or one of the last, proves the offence it names."""
         context = self.rules.past(self.head, evidence.round)
         if context is None:
             return False

@@ -3,6 +3,9 @@ certified (steps 7 and 8 of the paper's figure 1).
 
 It is the first of the aggregators. Nothing here has to be trusted: aggregators check what they
 answer and sign, and everybody checks the block.
+
+Source: Shayan, Fung, Yoon & Beschastnikh, "Biscotti: a blockchain system for private and secure
+federated learning", IEEE TPDS 2021.
 """
 
 from __future__ import annotations
@@ -54,15 +57,15 @@ from troth.protocols.biscotti.texts import SUM_SET, SUM_SHARE, set_digest, set_t
 from troth.roles.messages import RoundMessage
 
 MAX_ACCUSATIONS = 4
-"""Of one peer in a round: so that nobody's made-up ones keep out others'. Who knows of more has
-them ready for the next leader."""
+"""The most accusations that a leader takes of one peer in a round, so that nobody's made-up ones
+keep out others'. Who knows of more has them ready for the next leader."""
 
 
 class Leader:
-    """Puts the block together.
+    """The duty of the first aggregator of a round: to put the block together.
 
     Args:
-      aggregator: this peer's other part, whose verdicts and shares it goes by.
+      aggregator: this peer's other duty, whose verdicts and shares it goes by.
       pending: evidence of earlier rounds that no block has taken up yet.
     """
 
@@ -82,17 +85,17 @@ class Leader:
         self._set: SumSet | None = None
         self._set_digest = b""
         self._tried = 0
-        """Sums with which opening was tried the last time."""
+        """How many aggregators' sums there were when opening was last tried."""
         self._doubts = False
-        """Whether contributors were asked to commit to what they had left out."""
+        """Whether contributors were asked for the commitments that they had left out."""
         self._knows = False
-        """Whether opening was tried with all that they then committed to."""
+        """Whether opening was tried with all of these commitments."""
         self._block: Sealed[Block] | None = None
         self.certified: CertifiedBlock | None = None
-        """The block with its certificate, when there is one."""
+        """The round's block with its certificate; None before enough have endorsed it."""
 
     def next_due(self) -> float | None:
-        """When it wants to be woken."""
+        """When `advance` has something to do even if no message comes; None: never."""
         if self._block is not None:
             return None
         if self._doubts:
@@ -100,10 +103,12 @@ class Leader:
         return self._desk.due(HELD if self._set is None else SUMMED)
 
     def take(self, sender: NodeId, message: RoundMessage) -> None:
-        """What the committee and others send to the leader.
+        """Take what peers send to the leader: opened slots and accusations, and of aggregators
+        acknowledgements, votes, sums and endorsements. Anything else is dropped.
 
         Raises:
-          PeerError: it is not the sender's to say, or not signed as it should be.
+          PeerError: it is not signed by `sender`, or opens another slot than the audited one; the
+            culprit is `sender`.
         """
         context = self._desk.context
         match message:
@@ -132,7 +137,8 @@ class Leader:
                     self._endorsements[sender] = message.signature
 
     async def advance(self, now_s: float) -> None:
-        """Go on as far as what has come allows."""
+        """Agree on the set, open its sum, propose the block and certify it, as far as what has come
+        by `now_s` allows."""
         desk, context = self._desk, self._desk.context
         everybody = len(context.aggregators)
         if self._set is None and self._block is None:
@@ -155,7 +161,10 @@ class Leader:
         return sender in self._desk.context.aggregators and sender not in seen
 
     async def _agree(self) -> None:
-        """The set U, or a failed round."""
+        """Send the aggregators the set U of updates that may be summed; propose a block without a
+        sum if they are too few."""
+        # Differs from the paper: a sum has at least `fewest` updates, because all of its
+        # contributors but one know the last one's update together.
         desk, context = self._desk, self._desk.context
         chosen = choose_set(context, self._aggregator.dealt, self._acknowledgements)
         if len(chosen) < context.fewest:
@@ -194,6 +203,10 @@ class Leader:
     async def _open(self, *, late: bool) -> None:
         """Open the sum as soon as enough have answered; if it does not hold, with whoever else
         answers, until their time is over."""
+        # Biscotti, section 4.6: the aggregators compute the sum "without observing any individual
+        # updates."
+        # Differs from the paper: tau > (m + t) / 2 of the m aggregators are needed and not a
+        # majority, because with fewer two sets of one round could both be summed.
         context, agreed = self._desk.context, self._set
         assert agreed is not None
         enough = len(self._sums) >= context.parameters.resolved_quorum
@@ -213,7 +226,8 @@ class Leader:
             await self._propose(None, None)
 
     async def _open_doubted(self, *, late: bool) -> None:
-        """With all commitments it can be told which sums are wrong, and others may be enough.
+        """Open the sum once contributors have committed to all rows: then it can be told which
+        aggregators' sums are wrong, and the others may be enough.
 
         That an aggregator's sum is wrong proves nothing here: its contributor may have dealt it
         something else before it committed. Who has dealt wrong shares, their receivers prove.
@@ -231,6 +245,11 @@ class Leader:
             await self._propose(None, None)
 
     async def _opened_sum(self, agreed: SumSet, *, doubted: bool = False) -> OpenedSum:
+        """What the sums that have come open to; aggregators whose sums are wrong are accused.
+
+        Args:
+          doubted: whether contributors have committed to all rows after optimistic sharing.
+        """
         desk, context = self._desk, self._desk.context
         senders = sorted(self._sums)
         dealt = [self._aggregator.shares[part.contributor] for part in agreed.contributions]
@@ -258,6 +277,9 @@ class Leader:
         return opened
 
     async def _propose(self, agreed: SumSet | None, opened: OpenedSum | None) -> None:
+        """Build the round's block, with a sum or without, and send it to the aggregators."""
+        # Biscotti, section 4, step 8: "The aggregate of the updates is added to the global model in
+        # a newly created block".
         desk = self._desk
         self._block = seal_block(
             build_block(
@@ -275,7 +297,7 @@ class Leader:
         await desk.send(desk.context.aggregators, Proposal(desk.context.round, self._block.data))
 
     def _proven(self) -> list[Evidence]:
-        """The evidence that holds and was not used yet."""
+        """The evidence for the block: what holds, fits, and has not been punished yet."""
         desk = self._desk
         for part in self._unproven:
             offence = (part.accused, part.kind, part.round)
@@ -286,6 +308,9 @@ class Leader:
         return list(self._evidence.values())
 
     async def _certify(self) -> None:
+        """Make the block's certificate of the endorsements, once there are enough that hold."""
+        # Differs from the paper: a BLS certificate stands for its aggregate of Schnorr signatures,
+        # because it takes one round of messages, and any signer may come late.
         desk, block = self._desk, self._block
         assert block is not None
         if len(self._endorsements) < desk.context.certifiers:
@@ -299,6 +324,11 @@ class Leader:
         self.certified = CertifiedBlock(block, certificate)
 
     def _opened(self, sender: NodeId, opening: NoiseOpening) -> NoiseOpening:
+        """The opening, once it was checked to be the audited slot, opened by `sender`.
+
+        Raises:
+          PeerError: it is another slot, or not signed; the culprit is `sender`.
+        """
         context = self._desk.context
         if opening.noiser != sender or opening.slot != context.audited_slot(sender):
             raise PeerError("opens another slot than the audited one", culprits=(sender,))

@@ -14,7 +14,8 @@ from troth.roles.messages import RoundMessage
 
 
 class Noiser:
-    """Whoever has a table of noise.
+    """The duty of a peer that has a table of noise: to give one slot of it to each contributor that
+    has drawn this peer.
 
     Contributors that ask within the window get slots by lot, so that who asks sooner has no
     choice; whoever is late gets one that is left.
@@ -31,11 +32,11 @@ class Noiser:
         return self._desk.due(0)
 
     def next_due(self) -> float | None:
-        """When it wants to be woken."""
+        """When `advance` has something to do even if no message comes; None: never."""
         return self._window_over_s if self._waiting else None
 
     async def begin(self) -> None:
-        """Open the audited slot."""
+        """Open this peer's audited slot for everybody, if the round's seed has drawn this peer."""
         desk = self._desk
         context, me = desk.context, desk.me
         if me not in context.audited:
@@ -49,11 +50,14 @@ class Noiser:
         await desk.send([context.leader], Opened(context.round, opening))
 
     def take(self, sender: NodeId, message: RoundMessage) -> None:
-        """A contributor asks.
+        """Take a contributor's request for noise; drop anything else.
 
         Raises:
-          PeerError: it is none, or has not drawn us.
+          PeerError: `sender` is no contributor, its VRF proof is wrong, or it has not drawn this
+            peer; the culprit is `sender`.
         """
+        # Biscotti, section 4.3: the proof allows "other peers to determine that the correct noising
+        # committee is selected by the peer".
         if not isinstance(message, NoiseRequest) or sender in self._taken:
             return
         context = self._desk.context
@@ -68,7 +72,12 @@ class Noiser:
         self._waiting[sender] = output
 
     async def advance(self, now_s: float) -> None:
-        """Give out slots when the window is over."""
+        """Give each contributor that has asked a slot of its own, once the window is over; tell
+        those for whom none is left."""
+        # Biscotti, section 4, step 2: "This noise is collected from a set of noising peers unique
+        # to each client and is selected by a VRF".
+        # Differs from the paper: each contributor gets another slot, because two updates masked by
+        # the same noise tell their difference.
         if not self._waiting or now_s < self._window_over_s:
             return
         desk = self._desk

@@ -3,6 +3,9 @@
 The paper's rule is Multi-Krum: the n - f updates nearest to their neighbours. Any rule of
 `troth.robustness` will do: one that weighs whole updates accepts those it gives weight; one that
 works on coordinates gives a centre, and the n - f updates nearest to it are accepted.
+
+Source: Shayan, Fung, Yoon & Beschastnikh, "Biscotti: a blockchain system for private and secure
+federated learning", IEEE TPDS 2021.
 """
 
 from __future__ import annotations
@@ -28,16 +31,19 @@ from troth.wire import Float32s, UInt32s
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """The places of the updates that are accepted, ascending."""
+    """Which of the updates that were given are accepted, by their places, ascending."""
 
     places: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class SelectUpdates(Compute[object, Selection]):
-    """Apply the rule to masked updates, by ascending contributor.
+    """The computation that applies the charter's rule to masked updates, by ascending contributor.
 
     Args:
+      fixed: the grid that updates are on.
+      spec: the rule.
+      values: the masked updates as they travel, each of shape (D,).
       stream: the same for all verifiers of a round, so that a rule that draws draws alike.
     """
 
@@ -73,6 +79,10 @@ def accepted(
     count = len(updates)
     if not count or violation(spec, count) is not None:
         return ()
+    # Biscotti, section 4.5, rule 1: "For every peer i, the verifier calculates a score s(i) which
+    # is the sum of Euclidean distances of i's update to the closest R - f - 2 updates."; rule 2:
+    # "The R - f peers with the lowest scores are selected while the rest are rejected." `share_P`
+    # is above 0 for these; the scores are in `troth.robustness`.
     result = aggregate(spec, updates, [1] * count, generator=stream.generator(), base=base)
     if result.share_P is not None:
         return tuple(int(place) for place in np.flatnonzero(result.share_P > 0))
@@ -84,5 +94,7 @@ def accepted(
 
 
 def rule_stream(context: RoundContext) -> Stream:
-    """What a rule draws from in a round, for all verifiers alike."""
+    """The stream that a rule draws from in a round, the same for all its verifiers."""
+    # Biscotti, section 6.1: "all verifiers deterministically sampled the same set of updates by
+    # using the last block hash as the random seed".
     return Stream(int.from_bytes(context.below.seed), ("biscotti", "rule", context.round))

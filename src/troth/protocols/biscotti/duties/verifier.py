@@ -22,26 +22,29 @@ from troth.roles.messages import RoundMessage
 
 
 class Verifier:
-    """A member of the verification committee."""
+    """The duty of a member of the verification committee: to accept or reject the masked updates of
+    the round."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._updates: dict[NodeId, Masked] = {}
         self._without: set[NodeId] = set()
-        """Contributors that have none, or none of an update's size."""
+        """Contributors that have said that they have no update, or have sent one of another
+        size."""
         self._misfits: dict[NodeId, Masked] = {}
-        """Of the latter, what they have sent, until they are accused."""
+        """Updates of another size, by their sender, until the sender is accused."""
         self._over = False
 
     def next_due(self) -> float | None:
-        """When it wants to be woken."""
+        """When `advance` has something to do even if no message comes; None: never."""
         return None if self._over else self._desk.due(MASKED)
 
     def take(self, sender: NodeId, message: RoundMessage) -> None:
-        """A masked update; what is wrong with it is found out with all others.
+        """Take a contributor's masked update, or its word that it has none; drop anything else.
+        What else is wrong with an update is found out for all of them together, in `advance`.
 
         Raises:
-          PeerError: it has not the size of one; the culprit is `sender`.
+          PeerError: the update has not the size of one; the culprit is `sender`.
         """
         if isinstance(message, Masked) and sender in self._desk.context.contributors:
             try:
@@ -56,7 +59,12 @@ class Verifier:
             self._without.add(sender)
 
     async def advance(self, now_s: float) -> None:
-        """Give the verdict when all updates are there, or their time is over."""
+        """Check and judge the updates, and send the verdict, when all have come or their time is
+        over."""
+        # Biscotti, section 4.5: "Once the verifier receives a sufficiently large number of updates
+        # R, it proceeds with selecting the best updates using Multi-Krum".
+        # Differs from the paper: the R contributors are drawn before anybody computes, because all
+        # verifiers then judge the same set, and no update is computed and masked for nothing.
         desk, context = self._desk, self._desk.context
         while self._misfits:
             await desk.accuse(bad_update(*self._misfits.popitem()))
@@ -76,6 +84,11 @@ class Verifier:
                 desk.base,
             )
         )
+        # Biscotti, section 4, step 4: "Each member in the verification committee signs the
+        # commitment to the peer's unmasked update if it passes Multi-Krum"; section 4.5, rule 3:
+        # "The verifier signs the COMM(Δw_i) using its public key for all the accepted updates."
+        # Differs from the paper: it signs one list of the ids, which are hashes of the commitments,
+        # because one signature does for all of them; and with its secret key, as one must.
         accepted = sorted(
             (update_id(self._updates[good[place]].commitments), good[place])
             for place in selection.places
@@ -91,7 +104,7 @@ class Verifier:
         await desk.send((*context.contributors, *context.aggregators), verdict)
 
     async def _checked(self) -> list[NodeId]:
-        """Whose updates hold, ascending."""
+        """The contributors whose updates hold, ascending. Those whose do not are accused."""
         desk = self._desk
         senders = tuple(sorted(self._updates))
         if not senders:
@@ -124,7 +137,7 @@ class Verifier:
 
 
 def check_verdict(context: RoundContext, sender: NodeId, message: Accepted) -> Statement:
-    """A verifier's verdict, as it was signed.
+    """The list of updates that a verifier has signed, once its signature was checked.
 
     Raises:
       PeerError: `sender` is no verifier, or has not signed it; the culprit is `sender`.
@@ -141,7 +154,7 @@ def check_verdict(context: RoundContext, sender: NodeId, message: Accepted) -> S
 
 
 def split(table: bytes, width: int, *, sender: NodeId) -> tuple[bytes, ...]:
-    """The entries of a list that a peer sent.
+    """The entries, each of `width` bytes, of a list that a peer sent as one piece.
 
     Raises:
       PeerError: they are not in ascending order, each once; the culprit is `sender`.

@@ -1,5 +1,9 @@
-"""Shares of updates: how a contributor deals them, and aggregators check and add them (section 4.6
-of the paper, `troth.crypto.sharing`)."""
+"""Shares of updates: how a contributor deals them, and how aggregators check and add them (section
+4.6 of the paper; the sharing itself is in `troth.crypto.sharing`).
+
+Source: Shayan, Fung, Yoon & Beschastnikh, "Biscotti: a blockchain system for private and secure
+federated learning", IEEE TPDS 2021.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +39,17 @@ from troth.wire import Int64s
 
 
 class Dealt(msgspec.Struct, frozen=True):
-    """What a contributor sends: to all aggregators, and to each of them."""
+    """What a contributor deals: commitments and root to all aggregators, and to each of them its
+    path and share."""
 
     commitments: bytes
-    """To the data rows, and to the random ones unless sharing is optimistic."""
+    """Commitments to the data rows, and to the random rows unless sharing is optimistic."""
     root: bytes
+    """Root of the Merkle tree over the SHA-256 of each share."""
     paths: tuple[tuple[bytes, ...], ...]
+    """The Merkle path from each aggregator's share to the root, by the aggregators' numbers."""
     shares: tuple[bytes, ...]
-    """A secret of each aggregator."""
+    """The shares, by the aggregators' numbers; each is a secret of its aggregator's."""
 
     def __repr__(self) -> str:
         return "<redacted>"
@@ -50,12 +57,13 @@ class Dealt(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class DealShares(Compute[object, Dealt]):
-    """Share an update.
+    """The computation by which a contributor shares its update among the aggregators.
 
     Args:
-      commitments: to its rows, as it was masked.
-      opening_values, opening_blindings: what opens them. A secret.
-      optimistic: leave the random rows' commitments out.
+      commitments: to the update's rows, as it was masked.
+      opening_values, opening_blindings: the update, shape (D,), and the blinding factors that open
+        these commitments. A secret.
+      optimistic: whether to leave out the commitments to the random rows.
       seed: 32 secret bytes, never used twice.
     """
 
@@ -71,6 +79,10 @@ class DealShares(Compute[object, Dealt]):
     def run(self, bench: object) -> Dealt:  # noqa: ARG002  (the contract's name)
         setting, layout = self.setting, self.setting.layout
         blindings = parse_elements(self.opening_blindings, layout.rows, sender=_OURSELVES)
+        # Biscotti, section 4, step 6: "the signed update is divided into Shamir secret shares".
+        # Differs from the paper: packed sharing with random rows on top, because shares of a
+        # polynomial whose coefficients are the update carry no randomness, so that the share of one
+        # aggregator alone can give the update away.
         dealing = deal(
             setting.scheme, layout, Opening(self.opening_values, blindings), SeededBits(self.seed)
         )
@@ -90,12 +102,12 @@ class DealShares(Compute[object, Dealt]):
 
 
 def rows_dealt(setting: Setting, *, optimistic: bool) -> int:
-    """Commitments that come with a share."""
+    """How many commitments to rows come with a share."""
     return setting.layout.rows if optimistic else setting.scheme.rows
 
 
 def update_of(setting: Setting, message: Shares) -> UpdateId:
-    """The id of the update that a share is of."""
+    """The id of the update that a share belongs to, by the commitments that came with it."""
     return UpdateId(sha256(message.commitments[: setting.layout.rows * POINT_BYTES]).digest())
 
 
@@ -108,14 +120,15 @@ def check_dealing(
     number: int,
     optimistic: bool,
 ) -> None:
-    """Check a share's signature, sizes and place in what its contributor dealt: what `CheckShares`
+    """Check a share's signature, sizes and place in what its contributor dealt, which `CheckShares`
     does not.
 
     Args:
-      number: of the aggregator that it is for.
+      number: of the aggregator that the share is for.
+      optimistic: whether the commitments to random rows are left out.
 
     Raises:
-      PeerError: the culprit is `sender`.
+      PeerError: one of them is wrong; the culprit is `sender`.
     """
     expected = rows_dealt(setting, optimistic=optimistic) * POINT_BYTES
     if len(message.commitments) != expected:
@@ -147,7 +160,10 @@ def check_dealing(
 def check_rows_of(
     context: RoundContext, sender: NodeId, update: bytes, message: RandomRows
 ) -> None:
-    """Check that a contributor says that these are its random rows.
+    """Check that a contributor has signed that these are the commitments to its random rows.
+
+    Args:
+      update: the id of its update.
 
     Raises:
       PeerError: it has not signed them; the culprit is `sender`.
@@ -157,16 +173,22 @@ def check_rows_of(
 
 
 class CheckedShares(msgspec.Struct, frozen=True):
-    """The places of the shares that do not hold, and why."""
+    """Which of the shares that were given do not hold: why, by their places."""
 
     problems: dict[int, str]
 
 
 @dataclass(frozen=True, eq=False)
 class CheckShares(Compute[object, CheckedShares]):
-    """Check the shares that contributors sent to one aggregator, all together.
+    """The computation that checks the shares which contributors sent to one aggregator, all
+    together.
 
     Optimistic ones are only read: whether they are right, the sum will tell.
+
+    Args:
+      number: of the aggregator.
+      senders, commitments, shares: who has dealt each share, and what came with it.
+      seed: 32 bytes that no sender knows, for the weights of the joint check.
     """
 
     setting: Setting
@@ -209,20 +231,23 @@ class CheckShares(Compute[object, CheckedShares]):
 
 
 class SummedShares(msgspec.Struct, frozen=True):
-    """One aggregator's share of the sum."""
+    """One aggregator's share of the sum of the updates of U."""
 
     share: bytes
 
 
 @dataclass(frozen=True, eq=False)
 class SumShares(Compute[object, SummedShares]):
-    """Add up the shares of U, which were checked."""
+    """The computation that adds up one aggregator's shares of the updates of U, which were
+    checked."""
 
     setting: Setting
     shares: tuple[bytes, ...]
 
     label: ClassVar[str] = "sum_shares"
 
+    # Biscotti, section 4.6: "a set of m aggregators, predetermined by consistent hashing, to
+    # compute" the sum "without observing any individual updates."
     def run(self, bench: object) -> SummedShares:  # noqa: ARG002  (the contract's name)
         return SummedShares(encode_elements(sum_shares([self._parsed(s) for s in self.shares])))
 
@@ -231,24 +256,27 @@ class SumShares(Compute[object, SummedShares]):
 
 
 class OpenedSum(msgspec.Struct, frozen=True):
-    """What the sums of shares came to: the sum of U and of its blinding factors, or nothing.
-
-    `wrong` are the aggregators whose sums do not match what was dealt to them, by number; found out
-    only where the sum did not hold, and only if contributors have committed to all rows.
-    """
+    """What opening a sum came to: the sum of the updates of U and of their blinding factors, or
+    nothing."""
 
     values: Int64s | None
+    """The sum of the updates in steps of the grid, shape (D,); None if it does not hold."""
     blindings: bytes
+    """The sum of their blinding factors, 32 bytes for each row; empty if it does not hold."""
     wrong: tuple[int, ...]
+    """Numbers of the aggregators whose sums do not match what was dealt to them. They are found out
+    only where the sum did not hold, and only if contributors have committed to all rows."""
 
 
 @dataclass(frozen=True, eq=False)
 class OpenSum(Compute[object, OpenedSum]):
-    """Recover the sum of U and check it against the sum of its commitments.
+    """The computation that recovers the sum of U and checks it against the sum of its commitments.
 
     Args:
       numbers, sums: of the aggregators that answered.
       commitments: of each member of U, as it was dealt.
+      optimistic: whether the commitments to random rows are left out.
+      seed: 32 bytes that nobody else knows, for the weights of the checks.
     """
 
     setting: Setting
@@ -296,7 +324,8 @@ class OpenSum(Compute[object, OpenedSum]):
         return OpenedSum(opened.values_D, encode_elements(opened.blindings_K), tuple(sorted(wrong)))
 
     def _opened(self, sums: dict[int, Elements], points_K: Sequence[Point]) -> Opening | None:
-        """The sum if there are enough aggregators for it and it is the one committed to."""
+        """The sum, if enough aggregators have answered and it is the one committed to; else
+        None."""
         setting = self.setting
         if len(sums) < setting.scheme.quorum:
             return None
@@ -314,9 +343,19 @@ def check_sum(
 ) -> None:
     """Check that this is the sum of `count` updates whose commitments add up to these points.
 
+    Args:
+      opening: the sum of the updates and of their blinding factors.
+      points_K: the sums of their commitments, row by row.
+      seed: 32 bytes that whoever made the sum does not know, for the weights of the check.
+
     Raises:
       PeerError: it is not.
     """
+    # Biscotti, section 4.2: the commitments "can be homomorphically combined to verify that the
+    # update to the global model by the aggregator" was computed honestly:
+    # COMM(sum_i dw_i) = prod_i COMM(dw_i).
+    # Differs from the paper: Pedersen commitments to rows stand for polynomial commitments, because
+    # they need no trusted setup and hide perfectly.
     claim = OpeningClaim(_OURSELVES, opening.values_D, opening.blindings_K, points_K)
     check_openings(setting.key, [claim], bound=setting.bound * count, bits=SeededBits(seed))
 
@@ -324,7 +363,10 @@ def check_sum(
 def data_points(
     setting: Setting, commitments: Sequence[bytes], *, sender: NodeId
 ) -> Sequence[Point]:
-    """The sum of updates' commitments, row by row.
+    """The sum of the commitments to several updates, one point for each row.
+
+    Args:
+      commitments: of each update, to its data rows, points one after another.
 
     Raises:
       PeerError: one of them is malformed; the culprit is `sender`.

@@ -1,4 +1,4 @@
-"""Masked updates: what verifiers see (sections 4.4 and 4.5 of the paper).
+"""Masked updates: what contributors show and verifiers check (sections 4.4 and 4.5 of the paper).
 
     y = x + sum_k zeta_k
 
@@ -17,6 +17,9 @@ alone. A verifier checks it only where it decides something, about a fifth of al
 Whoever names a slot in any other way has the noise that chance has for it, or does not know it: and
 without its seeds nobody can open both a commitment plus that noise, for verifiers, and that
 commitment, for aggregators. Evidence is judged by all signatures: an honest contributor has them.
+
+Source: Shayan, Fung, Yoon & Beschastnikh, "Biscotti: a blockchain system for private and secure
+federated learning", IEEE TPDS 2021.
 """
 
 from __future__ import annotations
@@ -60,26 +63,35 @@ _OFFSET = 2**31
 
 @dataclass(frozen=True)
 class GrantedNoise:
-    """A slot that a noiser gave us, not checked."""
+    """A slot of noise that a noiser gave to a contributor, which was not checked yet."""
 
     owner: NodeId
+    """The noiser that gave it."""
     root: bytes
-    """Of the noiser's table, from the genesis."""
+    """Root of the noiser's table, from the genesis."""
     round: Round
     slot: int
     seeds: Seeds
+    """What the noise and its blinding factors are expanded from."""
     rows: bytes
+    """The commitments to the slot's rows, points one after another."""
     path: tuple[bytes, ...]
+    """The Merkle path from the slot's leaf to the root."""
 
 
 class MaskedUpdate(msgspec.Struct, frozen=True):
-    """What came of masking an update. `opening_values` and `opening_blindings` are a secret."""
+    """What came of masking an update. The openings are the contributor's secret."""
 
     opening_values: Int64s
+    """The update without the mask, as it was committed to, in steps of the grid, shape (D,)."""
     opening_blindings: bytes
+    """The blinding factors of its commitments, 32 bytes for each row."""
     commitments: bytes
+    """COMM(dw): commitments to its rows, points one after another."""
     values: UInt32s
+    """The masked update as it travels, shape (D,)."""
     blindings: bytes
+    """The sums of the update's and the noise's blinding factors, 32 bytes for each row."""
     good: tuple[bool, ...]
     """Whether each grant is the noise it should be; the others are not in the masked update."""
 
@@ -89,10 +101,12 @@ class MaskedUpdate(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class MaskUpdate(Compute[object, MaskedUpdate]):
-    """Check the noise, commit to the update, and add them up.
+    """The computation by which a contributor checks its noise, commits to its update, and adds both
+    up.
 
     Args:
-      update_D: not clipped yet.
+      update_D: the update, shape (D,), not clipped yet.
+      grants: the noise that its noisers gave it.
       seed: 32 secret bytes, for blinding factors and the ledger's noise; never used twice.
     """
 
@@ -111,6 +125,8 @@ class MaskUpdate(Compute[object, MaskedUpdate]):
         commitment = commit(setting.key, opening, bound=setting.bound)
         noise = [setting.rows.opening(grant.seeds) for grant in self.grants]
         good = self._good(noise)
+        # Biscotti, section 4.5, what a verifier receives: "the masked SGD update", which is dw_i
+        # plus the sum of its noise zeta_k, and "a commitment to the SGD update".
         masked = sum((part for part, holds in zip(noise, good, strict=True) if holds), opening)
         return MaskedUpdate(
             opening.values_D,
@@ -122,7 +138,8 @@ class MaskUpdate(Compute[object, MaskedUpdate]):
         )
 
     def _good(self, noise: Sequence[Opening]) -> tuple[bool, ...]:
-        """Whether each grant's rows are those of the noiser's table, and commit to its noise."""
+        """For each grant, whether its rows are those of the noiser's table and commit to its
+        noise."""
         setting = self.setting
         claims = []
         for grant, opening in zip(self.grants, noise, strict=True):
@@ -141,8 +158,14 @@ class MaskUpdate(Compute[object, MaskedUpdate]):
 
 
 def encode_update(setting: Setting, update_D: Float32s, seed: bytes) -> Int64s:
-    """The update as what is committed to: clipped, on the grid, with this contributor's part of the
-    ledger's noise where the charter asks for it."""
+    """The update as it is committed to, in steps of the grid, shape (D,): clipped, rounded, and
+    with this contributor's part of the ledger's noise where the charter asks for it.
+
+    Args:
+      seed: see `MaskUpdate`.
+    """
+    # Differs from the paper: `ledger_noise` adds noise that stays in the sum, because without it
+    # what the ledger shows carries no differential privacy.
     values_D = setting.fixed.encode(update_D)
     if setting.ledger_sigma is not None:
         bits = SeededBits(_part(seed, b"ledger"))
@@ -152,28 +175,30 @@ def encode_update(setting: Setting, update_D: Float32s, seed: bytes) -> Int64s:
 
 
 def to_wire(values_D: Int64s) -> UInt32s:
-    """Masked values as they travel."""
+    """Masked values, shape (D,), as they travel: each plus 2^31, in four bytes."""
     return (values_D + _OFFSET).astype(np.uint32)
 
 
 def from_wire(values_D: UInt32s) -> Int64s:
-    """The inverse of `to_wire`."""
+    """Masked values, shape (D,), from what has travelled: the inverse of `to_wire`."""
     return values_D.astype(np.int64) - _OFFSET
 
 
 class CheckedUpdates(msgspec.Struct, frozen=True):
-    """Which of several masked updates hold, by their places."""
+    """Which of the masked updates that were given hold, by their places."""
 
     good: tuple[int, ...]
+    """Places of those that hold, ascending."""
     problems: dict[int, str]
-    """Why each other one does not."""
+    """Why each of the others does not hold, by its place."""
 
 
 @dataclass(frozen=True, eq=False)
 class CheckMasked(Compute[object, CheckedUpdates]):
-    """Check the masked updates of a round, all openings together.
+    """The computation that checks the masked updates of a round, all openings together.
 
     Args:
+      context: of the round.
       senders: who sent each; contributors of the round.
       seed: 32 bytes that no sender knows, for the weights of the joint check.
     """
@@ -212,7 +237,8 @@ class CheckMasked(Compute[object, CheckedUpdates]):
         return CheckedUpdates(good, problems)
 
     def _without_grant(self, places: Sequence[int]) -> dict[int, str]:
-        """Who of those at `places` shows a slot that another of them shows, and was not given."""
+        """Of the updates at `places`, those that show a slot which another one shows and which
+        their sender was not given: why, by their places."""
         shown: dict[tuple[NodeId, int], list[tuple[int, NoiseUse]]] = defaultdict(list)
         for place in places:
             for use in self.messages[place].noise:
@@ -238,7 +264,7 @@ class CheckMasked(Compute[object, CheckedUpdates]):
 def check_masked(
     setting: Setting, context: RoundContext, sender: NodeId, message: Masked, seed: bytes
 ) -> None:
-    """Check one masked update and all grants that it shows, whatever others show.
+    """Check one masked update and all grants that it shows, whatever other updates show.
 
     What a verifier accepts may fail this, but nothing that an honest contributor sends.
 
@@ -254,8 +280,12 @@ def check_masked(
 def opening_claim(
     setting: Setting, context: RoundContext, sender: NodeId, message: Masked
 ) -> OpeningClaim:
-    """Everything about a masked update but whether its opening holds, and whether it was given the
-    slots that are its lot.
+    """Check everything about a masked update but whether its opening holds, and whether its sender
+    was given the slots that are its lot.
+
+    Returns:
+      What is claimed to open, and the points that it has to open: the sum of the commitments to the
+      update and to its noise.
 
     Raises:
       PeerError: `sender` is no contributor of this round, or its signature, its VRF proof, its
@@ -271,15 +301,20 @@ def opening_claim(
         signer=sender,
     )
     check_sizes(setting, sender, message)
+    # Biscotti, section 4.5, (4): "a VRF proof confirming the identity of the k noise peers."
     output, drawn = context.noisers(sender, message.proof)
     _check_choice(setting, drawn, message.noise, sender)
     rows = setting.layout.rows
     points: list[Sequence[Point]] = [setting.points(message.commitments, rows, sender=sender)]
+    # Biscotti, section 4.5, (3): "a set of k noise commitments".
     for use in message.noise:
         check_use(setting, context, sender, use)
         if use.slot != first_slot(output, noiser=use.noiser, shape=setting.table):
             check_grant(context, sender, use)
         points.append(setting.points(use.rows, rows, sender=sender))
+    # Biscotti, section 4.5: the verifier "can confirm that the masked SGD update is consistent with
+    # the commitments to the unmasked update and the noise by using the homomorphic property of the
+    # commitments": COMM(dw_i + sum_k zeta_k) = COMM(dw_i) * prod_k COMM(zeta_k).
     return OpeningClaim(
         sender,
         from_wire(message.values),
@@ -293,7 +328,7 @@ def check_sizes(setting: Setting, sender: NodeId, message: Masked) -> None:
     one that passes keeps no more for it than for an honest one.
 
     Raises:
-      PeerError: it has not; the culprit is `sender`.
+      PeerError: it has other sizes, or noise of too many noisers; the culprit is `sender`.
     """
     rows = setting.layout.rows
     sizes = [
@@ -313,11 +348,13 @@ def check_sizes(setting: Setting, sender: NodeId, message: Masked) -> None:
 
 
 def check_use(setting: Setting, context: RoundContext, sender: NodeId, use: NoiseUse) -> None:
-    """Check that a noiser committed to this noise for this round.
+    """Check that a noiser committed to this noise for this round, and does not have to open it.
 
     Raises:
-      PeerError: it did not; the culprit is `sender`.
+      PeerError: it did not, or the slot is the audited one; the culprit is `sender`.
     """
+    # Biscotti, section 4.4: "every peer pre-commits the noise vector" for every iteration "in the
+    # genesis block".
     entry: PublicEntry = context.entries[use.noiser]
     if use.slot in context.reserved_slots(use.noiser):
         raise PeerError(f"uses the audited slot of {use.noiser}", culprits=(sender,))
@@ -363,7 +400,8 @@ def _check_choice(
 
 
 def committed_points(setting: Setting, grant: GrantedNoise) -> Sequence[Point]:
-    """The points of a granted slot's rows.
+    """The points that commit to the rows of a granted slot, once they were checked to be those of
+    the noiser's table.
 
     Raises:
       PeerError: they are not what the noiser committed to, or no points; the culprit is the noiser.

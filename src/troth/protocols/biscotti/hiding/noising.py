@@ -7,6 +7,9 @@ drawing change the distribution of a coordinate by less than 1e-32 each, so delt
 
 What is hidden is all data of a party: an update is clipped as a whole to norm C' = `norm_bound`, so
 exchanging one record can move it as far, 2 C', as exchanging all of them.
+
+Source: Shayan, Fung, Yoon & Beschastnikh, "Biscotti: a blockchain system for private and secure
+federated learning", IEEE TPDS 2021.
 """
 
 from __future__ import annotations
@@ -34,7 +37,11 @@ MAX_MASKED = 2**31 - 1
 
 
 def sensitivity(fixed: FixedPoint, dimension: int) -> float:
-    """2 C' in steps: how far apart two encoded updates can be, in the L2 norm."""
+    """2 C' in steps of the grid: how far apart two encoded updates can be, in the L2 norm.
+
+    Args:
+      dimension: D.
+    """
     return 2.0 * fixed.norm_bound(dimension) * 2.0**fixed.fraction_bits
 
 
@@ -59,12 +66,17 @@ def slot_sigma(
     honest. It says nothing of the sums that the ledger shows besides.
 
     Args:
+      dimension: D.
       part: what `ledger_sigma` says; None: there is no ledger noise.
 
     Raises:
       CharterError: the noise is finer than the grid or does not fit masked coordinates; or the
         mask is `paper` and the batch is all that a party has, a number that nobody is told.
     """
+    # Biscotti, section 4.4: "peers use differential privacy to hide their updates during
+    # verification by adding noise sampled from a normal distribution."
+    # Differs from the paper: the noise is a discrete Gaussian, because commitments are to whole
+    # numbers; and `calibrated` counts all rounds, because the paper's epsilon is that of one step.
     mask = noise.mask
     match mask:
         case NoMask():
@@ -103,7 +115,8 @@ def ledger_sigma(
     updates and sums together are counted in `released_privacy`, and cover it.
 
     Args:
-      least_updates: that any opened sum has.
+      dimension: D.
+      least_updates: the fewest updates that any opened sum has.
 
     Raises:
       CharterError: no part is left that is not corrupt, or the noise is finer than the grid or does
@@ -166,7 +179,16 @@ def _size_key(mask: MaskSpec) -> tuple[str, float]:
 
 
 def _check_size(sigma: int, full: float, fixed: FixedPoint, key: str, value: float) -> None:
-    """Refuse noise that its numbers have no room for, `full` being what they are filled to."""
+    """Refuse noise that is finer than the grid, or that its numbers have no room for.
+
+    Args:
+      sigma: its standard deviation in steps of the grid.
+      full: the largest value that may occur, as a share of the largest that there is room for.
+      key, value: what the error names.
+
+    Raises:
+      CharterError: `sigma` is too small or too large, or `full` is above 1.
+    """
     if sigma < MIN_PART_SIGMA:
         bits = ceil(log2(MIN_PART_SIGMA / sigma))
         raise CharterError(

@@ -32,25 +32,29 @@ from troth.protocols.biscotti.parameters import Biscotti, CalibratedMask, NoMask
 from troth.records import PartyPrivacy, ReleasePrivacy
 
 DELTA = 1e-5
-"""At which epsilon is said where the charter gives no delta; the paper's."""
+"""The delta at which epsilon is told where the charter gives none; that of the paper's table 1."""
 
 VERIFIERS, PUBLIC = "verifiers", "public"
+"""The two views: who sees masked updates, and who sees sums."""
 
 
 @dataclass(frozen=True)
 class RoundCosts:
-    """What one round costs a peer whose update was seen."""
+    """What one round costs a peer whose update was seen, as events for the accountant."""
 
     masked: Event
-    """Towards who sees masked updates only."""
+    """The cost towards somebody who sees masked updates only."""
     opened: Event
-    """Towards who sees sums only."""
+    """The cost towards somebody who sees sums only."""
     both: Event
-    """Towards who sees both, and so which updates were accepted."""
+    """The cost towards somebody who sees both, and so which updates were accepted."""
 
 
 def round_costs(protocol: Biscotti, training: Training, *, dimension: int) -> RoundCosts:
-    """What the noise of this charter comes to, for exchanging all data of a party.
+    """What one round costs with the noise of this charter, for exchanging all data of a party.
+
+    Args:
+      dimension: D.
 
     Raises:
       CharterError: as `slot_sigma` and `ledger_sigma`.
@@ -85,12 +89,13 @@ def released_privacy(
     masked: int,
     contributed: int,
 ) -> PartyPrivacy:
-    """What `party` has spent.
+    """What the releases of `party` have cost its privacy.
 
     Epsilon is that of all releases together; None as soon as anything left without noise.
     `by_release` has masked updates and sums, each by itself.
 
     Args:
+      dimension: D.
       masked: rounds in which verifiers were sent a masked update of the party.
       contributed: of these, the rounds in which a sum with it was opened.
     """

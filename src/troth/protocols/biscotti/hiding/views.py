@@ -1,4 +1,5 @@
-"""What t aggregators see of an update fits every other update as well (`troth.crypto.sharing`).
+"""The check that what t aggregators see of an update fits every other update as well, as
+`troth.crypto.sharing` promises.
 
 Shown for the very messages of a run: for another update x' there are blinding factors that give the
 same commitments, and then random rows that give the same shares and the same commitments to
@@ -23,7 +24,7 @@ from troth.protocols.biscotti.setting import Setting
 from troth.wire import Int64s
 
 Matrix = list[list[int]]
-"""Of integers modulo r."""
+"""Rows of integers modulo r, the order of the group."""
 
 _SEEN = NodeId("a contributor")
 
@@ -33,7 +34,7 @@ def explanation(setting: Setting, seen: Mapping[int, Shares], other_D: Int64s) -
 
     Args:
       seen: what t aggregators were sent, by their numbers.
-      other_D: any update, shape (D,).
+      other_D: any update in steps of the grid, shape (D,).
 
     Returns:
       All R rows, each of L coordinates and a blinding factor.

@@ -33,10 +33,10 @@ class FieldError(Exception):
 
 @dataclass(frozen=True)
 class Statement:
-    """A committee member's signed list."""
+    """A list that a committee member has signed."""
 
     entries: tuple[bytes, ...]
-    """Ascending."""
+    """The entries of the list, ascending."""
     signature: bytes
 
 
@@ -47,7 +47,13 @@ def sum_set(
     verdicts: Mapping[NodeId, Statement],
     signature: bytes = bytes(64),
 ) -> SumSet:
-    """The set U with all that was said of it, in the form that a block has."""
+    """The message with the set U and all that committee members have said of it, in the form that a
+    block has.
+
+    Args:
+      acknowledgements: of aggregators, of which dealings they hold good shares.
+      verdicts: of verifiers, which updates they accept.
+    """
     acknowledgements = _fitting(acknowledgements, 2 * MAX_PEERS)
     verdicts = _fitting(verdicts, MAX_PEERS)
     dealings = sorted({entry for said in acknowledgements.values() for entry in said.entries})
@@ -70,8 +76,8 @@ def sum_set(
 
 
 def _fitting(said: Mapping[NodeId, Statement], most: int) -> dict[NodeId, Statement]:
-    """As many statements as speak of `most` entries together; who speaks of the most entries that
-    nobody else knows of is left out first."""
+    """As many of the statements as name at most `most` entries together. The first to be left out
+    is the one that names the most entries which nobody else names."""
     counts = Counter(entry for statement in said.values() for entry in statement.entries)
 
     def alone(peer: NodeId) -> int:
@@ -91,12 +97,13 @@ def choose_set(
     dealt: Mapping[bytes, NodeId],
     acknowledgements: Mapping[NodeId, Statement],
 ) -> tuple[NodeId, ...]:
-    """U: the most contributors of whom one group of tau aggregators holds everything, ascending.
+    """The set U: the most contributors whose shares one group of tau aggregators holds, ascending.
 
     Tau aggregators must hold the same set, or none of its sums can be opened.
 
     Args:
-      dealt: who is behind each dealing (update id and dealing) that may be summed.
+      dealt: the contributor of each dealing (update id and dealing) that may be summed.
+      acknowledgements: of aggregators, of which dealings they hold good shares.
     """
     quorum = context.parameters.resolved_quorum
     held = {
@@ -114,7 +121,8 @@ def choose_set(
 
 
 def check_set(context: RoundContext, block: Block | SumSet) -> None:
-    """Check who says what of the set U; that they have signed it is checked elsewhere.
+    """Check that the set U is one that may be summed: who has said what of it, and that they are
+    enough. That they have signed it is checked elsewhere.
 
     Raises:
       FieldError: names the field and what is wrong with it.

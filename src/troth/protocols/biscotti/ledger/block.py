@@ -36,18 +36,21 @@ MAX_PEERS = 1024
 """Peers of one chain. A block names each of them several times, and stays below the wire's
 `MAX_ELEMENTS` values."""
 MAX_BLOCK_BYTES = 64 * 2**20
+"""The largest block, in bytes."""
 MAX_CERTIFICATE_BYTES = 1024
+"""The largest certificate, in bytes."""
 MAX_COMMITMENT_BYTES = 2**20
-"""Row commitments of one update, 96 bytes each."""
+"""The largest commitment to one update: 96 bytes for each of its rows."""
 MAX_SEED_PROOF_BYTES = 128
+"""The largest proof of a seed, in bytes."""
 MAX_OPENINGS = 8 * MAX_PEERS
-"""Noise slots opened in one block: as many as all peers have in a round by default."""
+"""The most noise slots opened in one block: as many as all peers have in a round by default."""
 MAX_EVIDENCE = 64
 MAX_EVIDENCE_BYTES = 2**20
 
 DEALING_BYTES = 2 * DIGEST_BYTES
 MAX_BLINDINGS_BYTES = 2**20
-"""32 bytes for each row of the commitments."""
+"""The most bytes of blinding factors: 32 for each row of the commitments."""
 
 VERDICT = "biscotti verdict"
 DEALING = "biscotti dealing"
@@ -64,12 +67,14 @@ Reason = Literal["contributed", "verified", "aggregated", "penalty"]
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A part of a block."""
+    """Base of the records that a block, or a message with parts of one, is made of."""
 
 
 class Contribution(Part, frozen=True):
-    """One update of the sum. Its id is what verifiers sign and commitments bind."""
+    """One update of the sum, by its commitments. Verifiers sign its id."""
 
+    # Biscotti, section 4.2: "By including a list of commitments for each peer i's update COMM(Δw_i)
+    # in the block, we can provide both privacy and verifiability of the aggregate."
     contributor: PeerName
     update: Digest
     """The update's id: SHA-256 of its commitments."""
@@ -77,10 +82,10 @@ class Contribution(Part, frozen=True):
     """COMM(dw): commitments to the data rows, points one after another. The block's sum
     is checked against their sum."""
     dealing: Digest
-    """Digest of what the shares were dealt with; the protocol says of what."""
+    """The digest that binds the shares that were dealt; see `texts.dealing_of`."""
     signature: Signature
-    """By the contributor, for `DEALING`, of `signed_list` of update and dealing: nobody else can
-    take the update for its own."""
+    """The contributor's signature, for `DEALING`, of `signed_list` of update and dealing: nobody
+    else can take the update for its own."""
 
 
 class Acknowledgement(Part, frozen=True):
@@ -88,9 +93,9 @@ class Acknowledgement(Part, frozen=True):
 
     aggregator: PeerName
     held: Bitmap
-    """Which of the block's dealings."""
+    """Which of the block's dealings these are."""
     signature: Signature
-    """For `ACKNOWLEDGEMENT`, of `signed_list` of what `held` means."""
+    """The aggregator's signature, for `ACKNOWLEDGEMENT`, of `signed_list` of these dealings."""
 
 
 class Verdict(Part, frozen=True):
@@ -98,9 +103,9 @@ class Verdict(Part, frozen=True):
 
     verifier: PeerName
     accepted: Bitmap
-    """Which of the block's candidates."""
+    """Which of the block's candidates these are."""
     signature: Signature
-    """For `VERDICT`, of `signed_list` of what `accepted` means."""
+    """The verifier's signature, for `VERDICT`, of `signed_list` of the ids of these updates."""
 
 
 class NoiseOpening(Part, frozen=True):
@@ -111,24 +116,25 @@ class NoiseOpening(Part, frozen=True):
     seed: Digest
     blinding_seed: Digest
     path: Annotated[bytes, msgspec.Meta(max_length=MAX_PATH * DIGEST_BYTES)]
-    """From the slot's leaf to the noiser's root in the genesis, one digest after another."""
+    """The Merkle path from the slot's leaf to the noiser's root in the genesis, one digest after
+    another."""
     signature: Signature
-    """By the noiser, for `OPENING`, of `opening_text`."""
+    """The noiser's signature, for `OPENING`, of `opening_text`."""
 
 
 class Evidence(Part, frozen=True):
     """What a peer did wrong, in a form that anybody can check and nobody can make up."""
 
     kind: Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
-    """Which of the protocol's offences; says what `data` holds."""
+    """Which of the protocol's offences it is; it determines what `data` holds."""
     accused: PeerName
     round: RoundNumber
-    """When it happened. A peer is punished once for each kind and round."""
+    """The round in which it happened. A peer is punished once for each kind and round."""
     data: Annotated[bytes, msgspec.Meta(max_length=MAX_EVIDENCE_BYTES)]
 
 
 class StakeChange(Part, frozen=True):
-    """What the block adds to a peer's stake, or takes from it."""
+    """How much a block adds to a peer's stake, or takes from it, and why."""
 
     peer: PeerName
     amount: Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
@@ -139,50 +145,52 @@ class Block(Message, frozen=True):
     """One block, as its proposer built it. `sealed.digest` of the sealed block is its hash."""
 
     chain: Digest
-    """The genesis it stands on."""
+    """The id of the chain: the digest of its genesis."""
     height: Height
-    """The round it ends: every round leaves one block, from 1 on."""
+    """The number of the round that the block ends; every round leaves one block, from 1 on."""
+    # Biscotti, section 4.2: "Each block holds a pointer to its previous block as a cryptographic
+    # hash of its contents."
     previous: Digest
     """Hash of the block below, or the chain's id at height 1."""
     proposer: PeerName | None
-    """Who built it; nobody built an empty one."""
+    """The peer that built the block; None for the empty block, which all peers make alike."""
     seed: Digest
-    """Draws the committees of the next round."""
+    """The seed that the committees of the next round follow from."""
     seed_proof: Annotated[bytes, msgspec.Meta(max_length=MAX_SEED_PROOF_BYTES)]
     """The proposer's proof that it did not choose the seed."""
     model: Digest
-    """Of w_t, in the protocol's encoding."""
+    """The digest of w_t; see `model_digest`."""
     aggregate: Int64s | None
     """The sum of the contributions, fixed-point integers of shape (D,); None if there is none."""
     blindings: Annotated[bytes, msgspec.Meta(max_length=MAX_BLINDINGS_BYTES)]
     """The sum of their blinding factors: opens the sum of their commitments, with the aggregate."""
     contributions: Annotated[tuple[Contribution, ...], msgspec.Meta(max_length=MAX_PEERS)]
-    """The agreed set U, by contributor."""
+    """The updates of the agreed set U, ascending by contributor."""
     dealings: Annotated[bytes, msgspec.Meta(max_length=2 * MAX_PEERS * DEALING_BYTES)]
     """What an acknowledgement speaks of: update id and dealing, ascending, one after another."""
     acknowledgements: Annotated[tuple[Acknowledgement, ...], msgspec.Meta(max_length=MAX_PEERS)]
-    """By aggregator."""
+    """The aggregators' acknowledgements, ascending by aggregator."""
     candidates: Annotated[bytes, msgspec.Meta(max_length=MAX_PEERS * DIGEST_BYTES)]
     """The ids of all updates that a verdict accepts, ascending, one after another."""
     verdicts: Annotated[tuple[Verdict, ...], msgspec.Meta(max_length=MAX_PEERS)]
-    """By verifier."""
+    """The verifiers' verdicts, ascending by verifier."""
     openings: Annotated[tuple[NoiseOpening, ...], msgspec.Meta(max_length=MAX_OPENINGS)]
-    """By noiser and slot."""
+    """The opened slots of noise, ascending by noiser and slot."""
     evidence: Annotated[tuple[Evidence, ...], msgspec.Meta(max_length=MAX_EVIDENCE)]
-    """By accused, kind and round."""
+    """The evidence of offences, ascending by accused, kind and round."""
     stake_changes: Annotated[tuple[StakeChange, ...], msgspec.Meta(max_length=4 * MAX_PEERS)]
-    """By peer and reason."""
+    """The changes of stake, ascending by peer and reason."""
     stake: Digest
-    """Of the stake table with these changes in it."""
+    """The digest of the stake table after these changes."""
 
     @property
     def round(self) -> Round:
-        """The same as its height."""
+        """The round that the block ends: its height."""
         return Round(self.height)
 
     @property
     def empty(self) -> bool:
-        """Whether its round failed: nothing was added to the model."""
+        """Whether the block adds nothing to the model, as its round has failed."""
         return self.aggregate is None
 
 
@@ -190,7 +198,7 @@ class Certificate(Message, frozen=True):
     """Signatures of a majority under a block's hash."""
 
     signers: Bitmap
-    """Which of the genesis' peers."""
+    """Which of the genesis' peers have signed."""
     signature: Annotated[
         bytes,
         msgspec.Meta(
@@ -211,11 +219,11 @@ class CertifiedBlock:
 
     block: Sealed[Block]
     certificate: Certificate | None
-    """None of an empty block only, which follows from the block below and needs nobody's word."""
+    """None for an empty block only, which follows from the block below and needs nobody's word."""
 
     @property
     def hash(self) -> bytes:
-        """The block's."""
+        """The block's hash."""
         return self.block.digest
 
     @property
@@ -291,7 +299,7 @@ def read_kept(block: SealedBlock) -> CertifiedBlock:
 
 
 def encode_certificate(certificate: Certificate) -> bytes:
-    """The certificate's bytes."""
+    """The bytes of a certificate, as `read_certificate` reads them."""
     return _CERTIFICATES.encode(certificate)
 
 
@@ -306,7 +314,7 @@ def signed_list(chain: bytes, round: Round, entries: bytes) -> bytes:
 def opening_text(
     chain: bytes, round: Round, slot: int, seed: bytes, blinding_seed: bytes, path: bytes
 ) -> bytes:
-    """What a noiser signs when it opens a slot."""
+    """What a noiser signs when it opens a slot for everybody."""
     return chain + round.to_bytes(8) + slot.to_bytes(4) + seed + blinding_seed + path
 
 

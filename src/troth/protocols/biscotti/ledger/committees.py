@@ -55,13 +55,13 @@ class CommitteeSizes:
 
     @property
     def majority(self) -> int:
-        """The verifiers whose word decides."""
+        """How many verifiers have to accept an update."""
         return self.verifiers // 2 + 1
 
 
 @dataclass(frozen=True)
 class FailureProbabilities:
-    """Of one round, or of any of several."""
+    """How likely each property is to fail, in one round or in at least one of several."""
 
     privacy: float
     """More than t aggregators are adversarial: they can read every update."""
@@ -75,7 +75,8 @@ class FailureProbabilities:
     masked update, is too."""
 
     def over(self, rounds: int) -> FailureProbabilities:
-        """That it happens in at least one of so many rounds, each with a fresh seed."""
+        """The probabilities that it happens in at least one of so many rounds, each with a fresh
+        seed."""
         return FailureProbabilities(
             *(
                 1.0 if value == 1.0 else -expm1(rounds * log1p(-value))
@@ -87,10 +88,11 @@ class FailureProbabilities:
 def failure_probabilities(
     table: StakeTable, sizes: CommitteeSizes, *, adversarial_share: float
 ) -> FailureProbabilities:
-    """Of one round, with committees from `biscotti.ledger.lottery`.
+    """How likely each property fails in one round, with committees from `biscotti.ledger.lottery`.
 
     Args:
-      adversarial_share: of all stake, at most; at 0.3, peers that hold up to 30 % are adversarial.
+      adversarial_share: the most of all stake that adversarial peers hold; at 0.3, peers that hold
+      up to 30 % are adversarial.
 
     Raises:
       RoundFailedError: there are fewer peers with stake than seats.
@@ -125,8 +127,8 @@ def failure_probabilities(
 
 
 def _worst_division(stakes: Stakes, share: float) -> tuple[Stakes, Stakes]:
-    """Stakes, ascending, as the adversary's and the others'. The adversary takes the smallest: the
-    last one in part, except where all are equal and the count is exact."""
+    """The stakes, ascending, divided into the adversary's and the others'. The adversary takes the
+    smallest: the last one in part, except where all are equal and the count is exact."""
     rest = Fraction(share).limit_denominator(10**9) * sum(stakes)
     adversarial: Stakes = []
     while len(adversarial) < len(stakes) and stakes[len(adversarial)] <= rest:
@@ -146,7 +148,8 @@ def _seats_at_least(adversarial: Stakes, honest: Stakes, seats: int) -> list[flo
 
 
 def _exactly_at_least(adversarial: int, honest: int, seats: int) -> list[float]:
-    """Hypergeometric."""
+    """The same where all hold the same stake, exactly: the tails of a hypergeometric
+    distribution."""
     ways = [comb(adversarial, k) * comb(honest, seats - k) for k in range(seats + 1)]
     return [float(Fraction(sum(ways[k:]), sum(ways))) for k in range(seats + 1)]
 

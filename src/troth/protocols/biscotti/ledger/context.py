@@ -21,7 +21,7 @@ from troth.protocols.biscotti.ledger.stake import StakeTable
 from troth.protocols.biscotti.parameters import Biscotti
 
 MAX_AUDITED = 8
-"""Peers that have to open a slot of noise in a round."""
+"""The most peers that have to open a slot of noise in a round."""
 
 
 @dataclass(frozen=True)
@@ -34,27 +34,29 @@ class RoundContext:
     """Every peer's public keys, from the genesis."""
     parameters: Biscotti
     below: ChainState
-    """Before the round."""
+    """What the chain says before the round."""
     optimistic: bool
     """Whether contributors leave out the commitments to their random rows."""
 
     @property
     def round(self) -> Round:
-        """Which one it is."""
+        """The number of the round."""
         return Round(self.below.height + 1)
 
     @property
     def stake(self) -> StakeTable:
-        """Before the round."""
+        """Everybody's stake before the round."""
         return self.below.stake
 
     @cached_property
     def committees(self) -> Committees:
-        """Verifiers and aggregators, disjoint.
+        """The verifiers and the aggregators of the round, disjoint.
 
         Raises:
           RoundFailedError: too few peers hold stake.
         """
+        # Biscotti, section 4.3: "The verification and aggregation committees are the same for all
+        # peers but the noising committee is unique to each peer."
         return draw_committees(
             self.stake,
             self.below.seed,
@@ -64,12 +66,12 @@ class RoundContext:
 
     @property
     def verifiers(self) -> tuple[NodeId, ...]:
-        """The verification committee."""
+        """The members of the verification committee."""
         return self.committees.verifiers
 
     @property
     def aggregators(self) -> tuple[NodeId, ...]:
-        """The aggregation committee; an aggregator's number is its place here."""
+        """The members of the aggregation committee; an aggregator's number is its place here."""
         return self.committees.aggregators
 
     @property
@@ -79,26 +81,30 @@ class RoundContext:
 
     @property
     def certifiers(self) -> int:
-        """Aggregators that have to sign a block: two groups of so many share an honest one, which
-        signs one block in a round."""
+        """How many aggregators have to sign a block: two groups of so many have an honest one in
+        common, which signs one block in a round."""
         m = self.parameters.aggregators
         return max(self.parameters.resolved_quorum, m // 2 + 1)
 
     @property
     def fewest(self) -> int:
-        """The least updates of a sum."""
+        """How many updates a sum has at least."""
         return self.parameters.fewest(len(self.contributors))
 
     @property
     def majority(self) -> int:
-        """Verifiers that have to accept an update."""
+        """How many verifiers have to accept an update."""
+        # Biscotti, section 4.5: "we require a peer to obtain signatures from the majority of
+        # verifiers before their update is accepted".
         return self.parameters.verifiers // 2 + 1
 
     @cached_property
     def contributors(self) -> tuple[NodeId, ...]:
-        """Whose updates are looked at in this round, ascending: R of the peers outside the
-        committees, whatever their stake. Drawn before anybody computes, so that nobody computes,
-        or uses up noise, for an update that verifiers would leave out."""
+        """The contributors, whose updates are looked at in this round, ascending: R of the peers
+        outside the committees, whatever their stake. They are drawn before anybody computes, so
+        that nobody computes, or uses up noise, for an update that verifiers would leave out."""
+        # Biscotti, section 4.3: "Peers that are part of the verification and aggregation committees
+        # do not contribute updates for that round."
         seated = {*self.verifiers, *self.aggregators}
         others = [peer for peer in self.stake.peers if peer not in seated]
         wanted = self.parameters.contributors_drawn(len(self.stake.peers))
@@ -106,7 +112,7 @@ class RoundContext:
 
     @cached_property
     def audited(self) -> tuple[NodeId, ...]:
-        """Who has to open a slot of noise, ascending."""
+        """The peers that have to open a slot of noise in this round, ascending."""
         return tuple(sorted(self._shuffled(b"audited", self.stake.peers)[:MAX_AUDITED]))
 
     def reserved_slots(self, noiser: NodeId) -> frozenset[int]:
@@ -124,11 +130,11 @@ class RoundContext:
 
     @property
     def noiser_alpha(self) -> bytes:
-        """What contributors' VRFs are given to draw their noisers."""
+        """The input (alpha) of contributors' VRFs, from which they draw their noisers."""
         return noiser_input(self.chain, self.round, self.below.seed)
 
     def noisers(self, contributor: NodeId, proof: bytes) -> tuple[bytes, tuple[NodeId, ...]]:
-        """A contributor's VRF output and noisers, in the order drawn.
+        """A contributor's VRF output and its noisers, in the order drawn, from its proof.
 
         Raises:
           PeerError: the proof is wrong; the culprit is `contributor`.
@@ -143,7 +149,7 @@ class RoundContext:
         )
 
     def noisers_of(self, contributor: NodeId, output: bytes) -> tuple[NodeId, ...]:
-        """The same from a contributor's own VRF output."""
+        """A contributor's noisers, in the order drawn, from the output of its VRF."""
         return draw_noisers(
             self.stake, output, self.parameters.noise.noisers, contributor=contributor
         )

@@ -33,12 +33,18 @@ from troth.protocols.biscotti.ledger.block import MAX_PEERS, Part, PeerName, Rou
 from troth.wire import Codec, Message, shown
 
 SIGNING_PURPOSE = "biscotti public file"
+"""What a peer's signature of its entry is for."""
 MAX_GENESIS_BYTES = 2**20
+"""The largest genesis, in bytes."""
 MAX_PUBLIC_FILE_BYTES = 2**14
+"""The largest public file of a peer, in bytes."""
 MAX_STAKE = 2**53
+"""The most stake that all peers hold together."""
 MAX_DIMENSION = 2**31 - 1
+"""The most parameters of a model."""
 MAX_BOUND = 2**51
-"""Sums of `MAX_PEERS` updates then stay below 2^62, and fit into 64 bits with their sign."""
+"""The largest absolute value of a coordinate of an update, in steps of the grid. Sums of
+`MAX_PEERS` updates then stay below 2^62, and fit into 64 bits with their sign."""
 
 Key = Annotated[bytes, msgspec.Meta(min_length=PUBLIC_KEY_BYTES, max_length=PUBLIC_KEY_BYTES)]
 BlsPublicKey = Annotated[
@@ -60,25 +66,31 @@ class PublicEntry(Part, frozen=True):
 
     peer: PeerName
     charter: CharterDigest
-    """What it agrees to take part in."""
+    """The digest of the charter that the peer agrees to take part in."""
+    # Biscotti, section 4.1, (3): "the public keys PK_i of all other peers in the system, which are
+    # used to create and verify signatures during verification".
     signing: Key
-    """Ed25519: signs messages and this entry."""
+    """The Ed25519 key of the peer's messages and of this entry."""
     vrf: Key
-    """Ed25519: proves which noisers it drew, and the seeds it makes. Not the signing key."""
+    """The key of the peer's VRF, which proves the noisers that it draws and the seeds that it
+    makes. It is another one than the signing key."""
     bls: BlsPublicKey
-    """Signs certificates."""
+    """The BLS key of the peer's part in certificates."""
     possession: BlsSignature
     """Proof that the peer knows the BLS key's secret, without which it could make up a key that
     cancels others' in an aggregate."""
+    # Biscotti, section 4.1, (4): "pre-commitments to differentially private noise for T SGD
+    # iterations ζ_{1..T} by each peer".
     noise_root: Digest
     """Merkle root of the peer's noise commitments for all rounds and slots."""
     signature: Signature
-    """By `signing`, of all of the above."""
+    """The peer's signature, by `signing`, of all of the above."""
 
 
 class StakeUpdate(Part, frozen=True):
-    """The stake update function. `linear`: each role of a round that gave the model an update adds
-    the same for ever (table 1 of the paper: 5); blame costs `penalty`, or what is left."""
+    """The stake update function of a chain. `linear`: each role of a round that gave the model an
+    update adds the same for ever (table 1 of the paper: 5); blame costs `penalty`, or what is
+    left."""
 
     name: Literal["linear"] = "linear"
     contributed: Stake = 5
@@ -88,26 +100,34 @@ class StakeUpdate(Part, frozen=True):
 
 
 class Genesis(Message, frozen=True):
-    """All of it. Its record's digest is the chain's id."""
+    """The fields of a genesis. The digest of its encoding is the chain's id."""
 
     charter: CharterDigest
+    # Biscotti, section 4.1, (1): "the initial model state w_0 and expected number of iterations T".
+    # Differs from the paper: w_0 is named by its digest, because it follows from the charter.
     rounds: RoundNumber
-    """T: rounds that noise is committed for."""
+    """T, the rounds of the training, for all of which noise is committed to."""
     dimension: Annotated[int, msgspec.Meta(ge=1, le=MAX_DIMENSION)]
-    """D: parameters of the model."""
+    """D, how many parameters the model has."""
     model: Digest
-    """Of w_0, in the protocol's encoding."""
+    """The digest of w_0; see `model_digest`."""
+    # Biscotti, section 4.1, (2): "the public key PK for creating commitments to SGD updates".
+    # Differs from the paper: generators are hashed to the curve, because the trusted setup of such
+    # a key leaves a trapdoor with whoever has made it.
     generators: Digest
-    """Of all generators, so that a peer notices that it derived others; see `generator_id`."""
+    """The digest of all generators, so that a peer notices that it derived others; see
+    `generator_id`."""
     fraction_bits: Annotated[int, msgspec.Meta(ge=0, le=52)]
-    """f: an update's integers are its values times 2^f."""
+    """f: the integers of an update are its values times 2^f, rounded."""
     bound: Annotated[int, msgspec.Meta(ge=1, le=MAX_BOUND)]
-    """B: no coordinate of an update is larger."""
+    """B, the largest absolute value of a coordinate of an update, in steps of the grid."""
+    # Biscotti, section 4.1, (5) and (6): "the initial distribution of stake among peers", and "a
+    # stake update function that executes when new blocks are appended."
     stake_update: StakeUpdate
     peers: Annotated[tuple[PublicEntry, ...], msgspec.Meta(min_length=1, max_length=MAX_PEERS)]
-    """Ascending by name."""
+    """The peers' entries, ascending by name."""
     stake: Annotated[tuple[Stake, ...], msgspec.Meta(min_length=1, max_length=MAX_PEERS)]
-    """In the peers' order."""
+    """The stake that each peer begins with, in the peers' order."""
 
     @property
     def generator_id(self) -> bytes:
@@ -116,7 +136,7 @@ class Genesis(Message, frozen=True):
         return bytes.fromhex(self.charter.removeprefix("sha256:"))
 
     def names(self) -> tuple[NodeId, ...]:
-        """Of all peers, ascending."""
+        """The names of all peers, ascending."""
         return tuple(entry.peer for entry in self.peers)
 
 
@@ -133,21 +153,21 @@ class CheckedGenesis:
 
     @property
     def id(self) -> bytes:
-        """The chain's."""
+        """The chain's id, 32 bytes: the digest of its genesis."""
         return self.record.digest
 
     @property
     def content(self) -> Genesis:
-        """Its fields."""
+        """The fields of the genesis."""
         return self.record.content
 
     @cached_property
     def by_name(self) -> dict[NodeId, PublicEntry]:
-        """The peers' entries."""
+        """The peers' entries by their names."""
         return {entry.peer: entry for entry in self.content.peers}
 
     def stake(self) -> dict[NodeId, int]:
-        """What each peer begins with."""
+        """The stake that each peer begins with, by its name."""
         return dict(zip(self.content.names(), self.content.stake, strict=True))
 
 
@@ -161,7 +181,7 @@ def public_entry(
     possession: bytes,
     noise_root: bytes,
 ) -> PublicEntry:
-    """A peer's own entry, signed."""
+    """A peer's own entry of the genesis, signed by its signing key."""
     unsigned = PublicEntry(
         peer, charter, signing.public, vrf, bls, possession, noise_root, bytes(64)
     )
@@ -351,13 +371,17 @@ def _from_hex(name: str, text: str) -> bytes:
 
 
 def _signed_text(entry: PublicEntry) -> bytes:
-    """All fields but the signature."""
+    """What a peer signs of its entry: all fields but the signature."""
     fields = [getattr(entry, name) for name in PublicEntry.__struct_fields__ if name != "signature"]
     return msgspec.msgpack.encode(fields)
 
 
 def _check_distinct(entries: Sequence[PublicEntry], name: str) -> None:
-    """No two peers show the same value."""
+    """Check that no two peers show the same value of this field.
+
+    Raises:
+      GenesisError: names two peers that do.
+    """
     owners: dict[bytes, NodeId] = {}
     for entry in entries:
         other = owners.setdefault(getattr(entry, name), entry.peer)

@@ -27,7 +27,7 @@ EVIDENCE_ROUNDS = 8
 
 
 class Before(msgspec.Struct, frozen=True):
-    """What a round stands on."""
+    """What a round needs to know of the chain below it."""
 
     state: ChainState
     doubted: bool
@@ -36,36 +36,40 @@ class Before(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The chain after a block, or after the genesis."""
+    """Where a chain stands after a block, or after the genesis."""
 
     before: Before
-    """What the next round stands on."""
+    """What the next round needs to know of the chain."""
     certified: int
-    """Certified blocks up to here."""
+    """How many certified blocks the chain has."""
     anchor: bytes
-    """Hash of the last of them; the chain's id where there is none."""
+    """Hash of the last certified block; the chain's id where there is none."""
+    # Biscotti, section 4.2: a block has "a snapshot of the global model w_t at iteration t".
+    # Differs from the paper: the block has its digest only, because the chain determines w_t.
     params_D: Float32s
+    """w_t, the model after the block, shape (D,)."""
     velocity_D: Float32s
+    """The velocity with which the next sum is applied, shape (D,)."""
     recent: tuple[Before, ...] = ()
-    """What the last rounds stood on, the newest last."""
+    """The same as `before` for each of the last rounds, the newest last."""
 
     @property
     def state(self) -> ChainState:
-        """What the chain says here."""
+        """What the chain says after the block: seed, stake, and who was punished."""
         return self.before.state
 
     @property
     def hash(self) -> bytes:
-        """Of the last block."""
+        """Hash of the last block; the chain's id where there is none."""
         return self.state.hash
 
     @property
     def height(self) -> int:
-        """Rounds that are over."""
+        """How many rounds are over."""
         return self.state.height
 
     def preference(self) -> tuple[int, int]:
-        """The fork choice: the largest wins."""
+        """What the fork choice compares: of two chains the one wins for which it is larger."""
         return preference(self.certified, self.anchor)
 
 
@@ -84,7 +88,7 @@ class Rules:
         return _rules, (data, self.setting, self.parameters, self.training)
 
     def context(self, before: Before) -> RoundContext:
-        """The round that stands on `before`."""
+        """Who does what in the round on top of `before`."""
         return RoundContext(
             self.genesis.id,
             self.genesis.by_name,
@@ -94,7 +98,11 @@ class Rules:
         )
 
     def first(self, initial_D: Float32s) -> Head:
-        """Before the first block."""
+        """Where the chain stands before the first block.
+
+        Args:
+          initial_D: w_0, shape (D,).
+        """
         return Head(
             Before(first_state(self.genesis), doubted=False),
             0,
@@ -104,17 +112,19 @@ class Rules:
         )
 
     def past(self, head: Head, round: Round) -> RoundContext | None:
-        """The context of the next round, or of one of the last; None if it is too long ago."""
+        """The context of a round: of the one after `head`, or of one of the last before it; None if
+        that was too long ago."""
         for before in (*head.recent, head.before):
             if before.state.height + 1 == round:
                 return self.context(before)
         return None
 
     def after(self, head: Head, state: ChainState, block: Block, *, certified: bool) -> Head:
-        """The chain after a block whose checks have passed, or on which they are to be made.
+        """Where the chain stands after a block whose checks have passed, or are still to be made.
 
         Args:
-          state: after it, as `check_link` gives it.
+          head: where it stands before the block.
+          state: what the chain says after it, as `check_link` gives it.
         """
         params_D, velocity_D = self.moved(head, block.aggregate, len(block.contributions))
         return Head(
@@ -127,7 +137,7 @@ class Rules:
         )
 
     def follow(self, head: Head, block: CertifiedBlock) -> Head:
-        """The chain after a block that holds."""
+        """Where the chain stands after a block that was checked."""
         state = state_after(head.state, block)
         certified = block.certificate is not None
         return self.after(head, state, block.block.content, certified=certified)
@@ -135,8 +145,12 @@ class Rules:
     def moved(
         self, head: Head, aggregate_D: Int64s | None, count: int
     ) -> tuple[Float32s, Float32s]:
-        """w_t and the velocity with it, from the sum of `count` updates; the same bits at every
-        peer."""
+        """w_t and the velocity with it, each of shape (D,), from the sum of `count` updates in
+        steps of the grid; the same bits at every peer. Without a sum both stay as they are."""
+        # Biscotti, section 4.6: "The update equation in SGD (see Appendix A) can be re-written as"
+        # w_{t+1} = w_t + sum_i dw_i.
+        # Differs from the paper: with `combine = "mean"` the mean moves the model, and the
+        # learning rate and momentum of `[training]` apply, as in every other protocol here.
         if aggregate_D is None:
             return head.params_D, head.velocity_D
         update_D = self.setting.fixed.decode(aggregate_D)
@@ -152,12 +166,12 @@ class Rules:
 
 
 def model_digest(params_D: Float32s) -> bytes:
-    """What blocks name w_t by: SHA-256 of `model_bytes`."""
+    """The digest, 32 bytes, by which blocks name w_t: SHA-256 of `model_bytes`."""
     return sha256(model_bytes(params_D)).digest()
 
 
 def model_bytes(params_D: Float32s) -> bytes:
-    """The model as little-endian float32."""
+    """The bytes of a model, shape (D,): little-endian float32, four for each parameter."""
     return np.ascontiguousarray(params_D, dtype="<f4").tobytes()
 
 

@@ -34,21 +34,23 @@ from troth.protocols.biscotti.setting import Setting
 from troth.wire import Float32s
 
 SLOTS_PER_REQUEST = 16
+"""Slots of noise that one computation commits to."""
 
 
 # ------------------------------------------------------------------ a peer's noise
 
 
 class CommittedNoise(msgspec.Struct, frozen=True):
-    """The commitments of some slots, one after the other; 96 bytes for each row of a slot."""
+    """The commitments of some slots of noise, one after the other, 96 bytes for each row."""
 
     rows: bytes
 
 
 @dataclass(frozen=True)
 class CommitNoise(Compute[object, CommittedNoise]):
-    """Expand the noise of some slots and commit to it; at D = 7,850 about 34 ms a slot, and 24 once
-    a process has a table (`troth.crypto.multiples`), from about the 120th slot on.
+    """The computation that expands the noise of some slots and commits to it; at D = 7,850 about 34
+    ms a slot, and 24 once a process has a table (`troth.crypto.multiples`), from about the 120th
+    slot on.
 
     It holds secrets of the peer whose noise it is, and is computed on that peer's machine only.
     """
@@ -68,8 +70,12 @@ class CommitNoise(Compute[object, CommittedNoise]):
 def noise_requests(
     setting: Setting, keys: PeerKeys, *, per_request: int = SLOTS_PER_REQUEST
 ) -> tuple[CommitNoise, ...]:
-    """What commits to all of a peer's noise, all T x J slots in the table's order; nothing where
-    updates are not masked."""
+    """The computations that commit to all of a peer's noise, all T x J slots in the table's order;
+    none where updates are not masked."""
+    # Biscotti, section 4.4: "each peer i generates T noise vectors ζ_t and commits these noise
+    # vectors into the ledger".
+    # Differs from the paper: J vectors for each round, because no two updates may be masked by the
+    # same one.
     if setting.sigma is None:
         return ()
     shape = setting.table
@@ -98,7 +104,8 @@ def noise_bytes(results: Iterable[CommittedNoise]) -> bytes:
 
 
 def read_noise_table(owner: NodeId, setting: Setting, data: bytes) -> NoiseTable:
-    """The table of `noise_bytes`. Whether its root is the one in the genesis is to be compared.
+    """The table of noise that `noise_bytes` has written. Whether its root is the one in the genesis
+    is left to be compared.
 
     Raises:
       VerificationError: these are not as many commitments as this setting asks for.
@@ -118,8 +125,8 @@ def read_noise_table(owner: NodeId, setting: Setting, data: bytes) -> NoiseTable
 
 
 def noise_root(owner: NodeId, table: NoiseTable | None) -> bytes:
-    """What goes into the genesis: the table's root. Without noise a hash of the owner's name, which
-    opens to nothing; no two peers may show the same."""
+    """The root, 32 bytes, by which the genesis names a peer's noise. Without noise it is a hash of
+    the owner's name, which opens to nothing: no two peers may show the same root."""
     if table is None:
         return sha256(b"troth-biscotti-no-noise\0" + owner.encode()).digest()
     return table.root
@@ -129,7 +136,7 @@ def noise_root(owner: NodeId, table: NoiseTable | None) -> bytes:
 
 
 def entry_of(owner: NodeId, charter_digest: str, keys: PeerKeys, noise_root: bytes) -> PublicEntry:
-    """What a peer publishes. Its signature says that it takes part in this charter.
+    """The entry that a peer publishes. Its signature says that the peer takes part in this charter.
 
     Args:
       charter_digest: with `sha256:` before it.
@@ -149,7 +156,7 @@ def entry_of(owner: NodeId, charter_digest: str, keys: PeerKeys, noise_root: byt
 
 
 class _Agreed(TypedDict):
-    """What follows from the charter and w_0, whoever the peers are; `Genesis`' fields."""
+    """The fields of `Genesis` that follow from the charter and w_0, whoever the peers are."""
 
     charter: str
     rounds: Round

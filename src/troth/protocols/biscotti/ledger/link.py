@@ -51,17 +51,20 @@ class ChainState:
 
     hash: bytes
     height: int
-    """Rounds that have ended."""
+    """How many rounds are over."""
     seed: bytes
+    """The seed of the next round's lotteries, 32 bytes."""
     model: bytes
-    """Digest of w_t."""
+    """The digest of w_t."""
     stake: StakeTable
+    """The stake of every peer."""
     punished: frozenset[tuple[NodeId, str, Round]] = frozenset()
-    """For what peers have lost stake: whom, what, and in which round it was. Once each."""
+    """The offences for which peers have lost stake: who, of which kind, and in which round. None is
+    punished twice."""
 
 
 def first_state(genesis: CheckedGenesis) -> ChainState:
-    """Before the first block."""
+    """What the chain says before the first block."""
     return ChainState(
         hash=genesis.id,
         height=0,
@@ -125,7 +128,7 @@ def check_link(
 
 
 def state_after(below: ChainState, certified: CertifiedBlock) -> ChainState:
-    """The state after a block whose checks have all passed."""
+    """What the chain says after a block whose checks have all passed."""
     block = certified.block.content
     return ChainState(
         certified.hash,
@@ -140,7 +143,8 @@ def state_after(below: ChainState, certified: CertifiedBlock) -> ChainState:
 def check_contents(
     genesis: CheckedGenesis, below: ChainState, sealed: Sealed[Block], *, sender: NodeId
 ) -> ChainState:
-    """`check_link` of a block that has no certificate yet: what its certifiers do before they sign.
+    """Check all that `check_link` does of a block that has no certificate yet, as its certifiers do
+    before they sign.
 
     Raises:
       BlockError: names the first field that is wrong; the culprit is `sender`.
@@ -190,7 +194,7 @@ def check_certificate(
     no certificate. Whether they are enough, and in the committee, is for the protocol to say.
 
     Raises:
-      BlockError: it is not theirs; the culprit is `sender`.
+      BlockError: the certificate is not of this block by these peers; the culprit is `sender`.
     """
     certificate = certified.certificate
     if certificate is None:
@@ -206,7 +210,8 @@ def check_certificate(
 
 
 def signers_of(genesis: CheckedGenesis, certified: CertifiedBlock) -> tuple[NodeId, ...]:
-    """The same for a block that was checked already."""
+    """The peers that have signed the certificate of a block that was checked, ascending; none where
+    there is no certificate."""
     if certified.certificate is None:
         return ()
     places = bitmap.places(certified.certificate.signers, len(genesis.keys))
@@ -216,7 +221,7 @@ def signers_of(genesis: CheckedGenesis, certified: CertifiedBlock) -> tuple[Node
 def double_signers(
     genesis: CheckedGenesis, one: CertifiedBlock, other: CertifiedBlock
 ) -> tuple[NodeId, ...]:
-    """Who signed two different blocks of one round: nobody who is honest.
+    """The peers that have signed two different blocks of one round, ascending. No honest peer does.
 
     Both certificates were checked. Together they are the proof, whichever blocks are below them: an
     honest peer signs one block in a round, whatever it takes for the chain then.
@@ -389,7 +394,7 @@ class _Check:
         width: int,
         signature: bytes,
     ) -> None:
-        """A list of entries of a table, signed by a peer."""
+        """Check a peer's signature of some entries of a table."""
         entries = _entries(table, width)
         try:
             places = bitmap.places(chosen, len(entries))
@@ -400,7 +405,7 @@ class _Check:
         self._by(field, purpose, signer, text, signature)
 
     def _by(self, field: str, purpose: str, signer: NodeId, text: bytes, signature: bytes) -> None:
-        """A peer's signature."""
+        """Check a peer's signature of a text."""
         peers = self.genesis.by_name
         if signer not in peers:
             raise self.fault(field, f"name {signer}, who is no peer")

@@ -31,8 +31,8 @@ from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.stake import StakeTable
 
 MAX_TICKETS = 2**16
-"""Tickets drawn for one committee, 0.1 s. With nearly all stake in few hands more may be needed;
-then the round has no committee, for everybody alike."""
+"""The most tickets that are drawn for one committee, which takes 0.1 s. With nearly all stake in
+few hands more may be needed; then the round has no committee, for everybody alike."""
 
 _TICKET = b"troth-ticket\0"
 _SEED = b"troth-seed\0"
@@ -49,7 +49,12 @@ class Committees:
 def draw(
     table: StakeTable, seed: bytes, role: str, size: int, *, excluded: Collection[NodeId] = ()
 ) -> tuple[NodeId, ...]:
-    """`size` different peers, in the order drawn.
+    """Draw `size` different peers, each ticket falling to a peer with the chance that is its share
+    of the stake; in the order drawn.
+
+    Args:
+      role: what they are drawn as; each role has tickets of its own.
+      excluded: peers that cannot be drawn.
 
     Raises:
       RoundFailedError: there are not so many with stake, or `MAX_TICKETS` did not find them.
@@ -60,7 +65,12 @@ def draw(
             f"there are {eligible} peers with stake to draw {size} of as {role}",
             hint="let more peers take part, or make committees smaller",
         )
-    # A dictionary for its order: insertion.
+    # Biscotti, section 4.3: "The initial SHA-256 hash of the last block is repeatedly re-hashed:
+    # each new hash result is mapped onto a hash ring where portions of the ring are proportionally
+    # assigned to peers based on their stake."
+    # Differs from the paper: a ticket is SHA-512 of the seed and a counter, because 512 bits modulo
+    # the stake favour nobody noticeably.
+    # A dictionary keeps the order in which peers were drawn.
     drawn: dict[NodeId, None] = {}
     prefix = sha512(_TICKET + _framed(role.encode()) + _framed(seed))
     for counter in range(MAX_TICKETS):
@@ -80,11 +90,13 @@ def draw(
 def draw_committees(
     table: StakeTable, seed: bytes, *, verifiers: int, aggregators: int
 ) -> Committees:
-    """The round's committees, which everybody computes alike.
+    """The verifiers and aggregators of a round, which all peers compute alike from its seed.
 
     Raises:
       RoundFailedError: as `draw`.
     """
+    # Biscotti, section 4.3: "The hash is repeated until verifier/aggregator committees of the
+    # correct size are obtained."; peers "cannot be a verifier and aggregator in the same round."
     drawn = draw(table, seed, "committee", verifiers + aggregators)
     prefix = _TICKET + _framed(b"seat") + _framed(seed)
     seated = sorted(drawn, key=lambda peer: sha512(prefix + peer.encode()).digest())
@@ -102,16 +114,18 @@ def draw_noisers(
     Raises:
       RoundFailedError: as `draw`.
     """
+    # Biscotti, section 4.3: "Each peer can arrive at a unique committee for itself via consistent
+    # hashing by using a different initial hash."
     return draw(table, output, "noiser", size, excluded=(contributor,))
 
 
 def noiser_input(chain: bytes, round: Round, seed: bytes) -> bytes:
-    """What a contributor's VRF is given (alpha) to draw its noisers."""
+    """The input (alpha) of a contributor's VRF from which it draws its noisers."""
     return _vrf_input(b"noiser", chain, round, seed)
 
 
 def seed_input(chain: bytes, round: Round, seed: bytes) -> bytes:
-    """What a proposer's VRF is given (alpha) to make the next seed."""
+    """The input (alpha) of a proposer's VRF from which it makes the next seed."""
     return _vrf_input(b"seed", chain, round, seed)
 
 
@@ -151,6 +165,9 @@ def verified_noisers(
       PeerError: the proof is wrong; the culprit is `contributor`.
       RoundFailedError: as `draw`.
     """
+    # Biscotti, section 4.3: "The VRF hash is also accompanied by a proof that can be combined with
+    # a peer's public key PK_i, allowing other peers to determine that the correct noising committee
+    # is selected by the peer."
     output = vrf.verify(public_key, alpha, proof, prover=contributor)
     return output, draw_noisers(table, output, size, contributor=contributor)
 
@@ -160,5 +177,5 @@ def _vrf_input(role: bytes, chain: bytes, round: Round, seed: bytes) -> bytes:
 
 
 def _framed(part: bytes) -> bytes:
-    """With its length in front, so that no two lists of parts give the same bytes."""
+    """A part with its length in front, so that no two lists of parts give the same bytes."""
     return len(part).to_bytes(4) + part

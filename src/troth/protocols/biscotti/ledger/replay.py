@@ -32,11 +32,12 @@ from troth.protocols.biscotti.setting import setting_of
 from troth.wire import Float32s
 
 ReadCharter = Callable[[bytes], tuple[Biscotti, Training]]
-"""What a charter in canonical JSON says, or a `CharterError`."""
+"""A function that gives what a charter in canonical JSON says, or raises `CharterError`."""
 
 
 class CheckBlock(Protocol):
-    """`verifying.verify`, or `verifying.accept`."""
+    """A function that checks a block, and gives where the chain stands after it:
+    `verifying.verify`, or `verifying.accept`."""
 
     def __call__(
         self, rules: Rules, head: Head, certified: CertifiedBlock, *, sender: NodeId
@@ -45,7 +46,7 @@ class CheckBlock(Protocol):
 
 @dataclass(frozen=True)
 class BadSlot:
-    """Noise that its owner has opened, and that is not what its root in the genesis is of."""
+    """A slot of noise that its noiser has opened and that is not what it has committed to."""
 
     round: Round
     noiser: NodeId
@@ -54,14 +55,15 @@ class BadSlot:
 
 @dataclass(frozen=True, eq=False)
 class Replayed:
-    """The run after a block."""
+    """What replaying has found out of a run up to a block."""
 
     rules: Rules
     head: Head
     opened: int = 0
-    """Slots of noise that were opened and checked."""
+    """How many slots of noise were opened and checked."""
     bad_slots: tuple[BadSlot, ...] = ()
-    """A block with one of them is sound: those who certify it check one slot each."""
+    """Opened slots that are not the noise committed to. A block with one of them is sound: those
+    who certify it check one slot each."""
 
 
 def replay(

@@ -25,7 +25,8 @@ from troth.protocols.biscotti.ledger.genesis import MAX_STAKE, StakeUpdate
 
 @dataclass(frozen=True)
 class StakeTable:
-    """What every peer holds, by ascending name. A peer without stake stays in it, at 0."""
+    """How much stake every peer holds, by ascending name. A peer without stake stays in it, at
+    0."""
 
     peers: tuple[NodeId, ...]
     stake: tuple[int, ...]
@@ -38,28 +39,28 @@ class StakeTable:
 
     @classmethod
     def of(cls, stake: Mapping[NodeId, int]) -> StakeTable:
-        """The table of these peers."""
+        """The table of the stake that each of these peers holds."""
         peers = tuple(sorted(stake))
         return cls(peers, tuple(stake[peer] for peer in peers))
 
     def as_dict(self) -> dict[NodeId, int]:
-        """Stake by peer."""
+        """The stake of each peer, by its name."""
         return dict(zip(self.peers, self.stake, strict=True))
 
     @cached_property
     def total(self) -> int:
-        """All stake there is."""
+        """The stake of all peers together."""
         return sum(self.stake)
 
     @cached_property
     def bounds(self) -> tuple[int, ...]:
-        """Where each peer's tickets end: peer i holds those from `bounds[i-1]` to below
+        """Where the tickets of each peer end: peer i holds those from `bounds[i-1]` to below
         `bounds[i]`."""
         return tuple(accumulate(self.stake))
 
     @cached_property
     def holders(self) -> frozenset[NodeId]:
-        """Who holds any."""
+        """The peers that hold any stake."""
         return frozenset(
             peer for peer, amount in zip(self.peers, self.stake, strict=True) if amount
         )
@@ -82,7 +83,7 @@ def stake_changes(
     aggregators: Collection[NodeId] = (),
     blamed: Collection[NodeId] = (),
 ) -> tuple[StakeChange, ...]:
-    """What a block does to the stake, by peer and reason; a peer is paid for each of its roles.
+    """How a block changes the stake, by peer and reason; a peer is paid for each of its roles.
 
     Rewards that would take the total above `MAX_STAKE` are not paid.
 
@@ -91,6 +92,9 @@ def stake_changes(
       verifiers, aggregators: those that took part.
       blamed: against whom the block holds evidence.
     """
+    # Biscotti, section 4: "All peers who contribute a share to the final update along with the
+    # peers chosen for the verification and aggregation committees receive additional stake in the
+    # system."
     rewards: tuple[tuple[Reason, int, Collection[NodeId]], ...] = (
         ("aggregated", update.aggregated, aggregators),
         ("contributed", update.contributed, contributors),
@@ -116,7 +120,7 @@ def stake_changes(
 def apply_changes(
     table: StakeTable, changes: Sequence[StakeChange], *, sender: NodeId
 ) -> StakeTable:
-    """The table after a block.
+    """The stake table after the changes of a block.
 
     Checks what can be said without the block's other contents: see `stake_changes` for the rest.
 

@@ -41,13 +41,13 @@ from troth.protocols.biscotti.ledger.link import (
 from troth.wire import Int64s
 
 MAX_JUDGED = 16
-"""Offences that one block may punish; each costs everybody a check."""
+"""The most offences that one block may punish; each costs everybody a check."""
 
 _OURSELVES = NodeId("ourselves")
 
 
 def verify(rules: Rules, head: Head, certified: CertifiedBlock, *, sender: NodeId) -> Head:
-    """Check a block completely, and give the chain after it.
+    """Check a block completely, and give where the chain stands after it.
 
     Raises:
       BlockError: names the first field that is wrong; the culprit is `sender`.
@@ -61,7 +61,7 @@ def verify(rules: Rules, head: Head, certified: CertifiedBlock, *, sender: NodeI
 
 
 def accept(rules: Rules, head: Head, certified: CertifiedBlock, *, sender: NodeId) -> Head:
-    """What is left of `verify` for a block whose contents somebody trusted has named by a hash:
+    """Check what `verify` leaves for a block whose contents somebody trusted has named by a hash:
     that it fits on the one below it, that the round's aggregators have certified it, and that stake
     and model follow from what it says.
 
@@ -76,7 +76,7 @@ def accept(rules: Rules, head: Head, certified: CertifiedBlock, *, sender: NodeI
 
 
 def verify_contents(rules: Rules, head: Head, sealed: Sealed[Block], *, sender: NodeId) -> None:
-    """`verify` of a block that has no certificate yet: what an aggregator does before it signs.
+    """Check a block that has no certificate yet, as an aggregator does before it signs.
 
     Raises:
       BlockError: names the first field that is wrong; the culprit is `sender`.
@@ -91,7 +91,7 @@ def check_signers(rules: Rules, head: Head, certified: CertifiedBlock, *, sender
     checked elsewhere.
 
     Raises:
-      BlockError: it is not; the culprit is `sender`.
+      BlockError: one who signed is no aggregator, or too few did; the culprit is `sender`.
     """
     context = rules.context(head.before)
     signers = signers_of(rules.genesis, certified)
@@ -106,16 +106,16 @@ def check_signers(rules: Rules, head: Head, certified: CertifiedBlock, *, sender
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """What a check of a block came to: None if all is well, otherwise (field, problem)."""
+    """What the check of a block came to: the first field that is wrong, with what is wrong with it;
+    None if the block holds."""
 
     fault: tuple[str, str] | None
 
 
 @dataclass(frozen=True, eq=False)
 class VerifyBlock(Compute[object, Verified]):
-    """`verify`, or `verify_contents` of a block without a certificate, for an engine.
-
-    Applying a block that has passed is the receiver's own.
+    """The computation that checks a block completely: `verify`, or `verify_contents` of a block
+    without a certificate. To apply a block that has passed is left to whoever asked.
     """
 
     rules: Rules

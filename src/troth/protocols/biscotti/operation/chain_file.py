@@ -1,4 +1,4 @@
-"""The chain of a simulated ledger, as the file that a peer of a real run keeps."""
+"""Writing the chain of a simulated ledger as the file that a peer of a real run keeps."""
 
 from __future__ import annotations
 

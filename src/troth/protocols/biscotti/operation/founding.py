@@ -5,6 +5,9 @@ A peer keeps two files. Its secret, 32 random bytes, never leaves its machine. I
 commitments that its root in the genesis is of, lies beside it, because it takes minutes to make and
 every round needs it. A secret is for one genesis: noise that hides updates of two chains hides
 neither, since the two masked updates give away their difference.
+
+Source: Shayan, Fung, Yoon & Beschastnikh, "Biscotti: a blockchain system for private and secure
+federated learning", IEEE TPDS 2021.
 """
 
 from __future__ import annotations
@@ -51,39 +54,42 @@ from troth.specification import tag
 from troth.wire import Float32s, shown
 
 MAX_NOISE_BYTES = 2**31
+"""The largest file of noise that is read."""
 NEW_SECRET = "make one with: troth genesis entry"
 
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """What everybody works out from the scenario by itself."""
+    """What every peer works out from the scenario by itself, without asking another."""
 
     file: Path
-    """The scenario's."""
+    """The scenario's file, for error messages."""
     protocol: Biscotti
     training: Training
     setting: Setting
     initial_D: Float32s
-    """w_0, shape (D,)."""
+    """w_0, the model before the first round, shape (D,)."""
     charter: str
-    """Its digest, with `sha256:` before it."""
+    """The charter's digest, with `sha256:` before it."""
     parties: tuple[PartyId, ...]
-    """Whom the charter admits, ascending; parties without enough rows are turned away later."""
+    """The parties that the charter admits, ascending; those without enough rows are turned away
+    later."""
 
 
 @dataclass(frozen=True, eq=False)
 class Own:
-    """A peer's own part of a genesis."""
+    """A peer's own part of a genesis: its secrets, and what it publishes of them."""
 
     keys: PeerKeys
+    """The peer's secret keys."""
     table: NoiseTable | None
-    """Of its noise; None where updates are not masked."""
+    """The noise that it has committed to; None where updates are not masked."""
     entry: PublicEntry
-    """What it publishes."""
+    """Its public keys and the root of its noise, signed, for everybody."""
 
 
 class _NoiseFile(msgspec.Struct, forbid_unknown_fields=True):
-    """A peer's noise on its disk."""
+    """The file in which a peer keeps the commitments to its noise, beside its secret."""
 
     charter: str
     peer: str
@@ -93,12 +99,15 @@ class _NoiseFile(msgspec.Struct, forbid_unknown_fields=True):
     rows: bytes
 
 
-def terms_of(loaded: LoadedScenario) -> Terms:
-    """The terms of a scenario.
+def terms_of(loaded: LoadedScenario, initial_D: Float32s | None = None) -> Terms:
+    """The terms that follow from a scenario.
+
+    Args:
+      initial_D: the scenario's model before round 1, shape (D,), where it has been built already.
 
     Raises:
       CharterError: its protocol needs no genesis, or its numbers do not go together.
-      DataError: as `model_of`.
+      DataError: as `initial_model`.
     """
     scenario, charter = loaded.scenario, loaded.scenario.charter
     protocol = charter.protocol
@@ -119,7 +128,8 @@ def terms_of(loaded: LoadedScenario) -> Terms:
                 value=scenario.cryptography.group,
                 hint="leave it out",
             )
-        initial_D = initial_model(scenario, base=loaded.base)
+        if initial_D is None:
+            initial_D = initial_model(scenario, base=loaded.base)
         setting = setting_of(
             protocol,
             charter.training,
@@ -160,6 +170,11 @@ def make_own(
         write_secret(secret, os.urandom(SEED_BYTES))
     keys = read_keys(secret, terms.charter)
     place = noise_file(secret)
+    # Biscotti, section 4.4: "each peer i generates T noise vectors ζ_t and commits these noise
+    # vectors into the ledger, storing a table of size N by T".
+    # Differs from the paper: a peer commits to `slots` vectors for each round, because no two
+    # updates may be masked by the same; and the genesis holds only the Merkle root of its
+    # commitments, because those of 100 peers over 100 rounds would be megabytes.
     if terms.setting.sigma is not None and not place.exists():
         results, done = [], 0
         for request in noise_requests(terms.setting, keys):
@@ -175,7 +190,7 @@ def make_own(
 
 
 def read_own(terms: Terms, peer: NodeId, secret: Path) -> Own:
-    """A peer's part, as `make_own` left it.
+    """A peer's part of a genesis, from the files that `make_own` has left.
 
     Raises:
       UsageError: a file is missing or cannot be read; or the secret is used for another peer or
@@ -207,17 +222,21 @@ def read_keys(secret: Path, charter: str) -> PeerKeys:
 
 
 def noise_file(secret: Path) -> Path:
-    """Where the noise that follows from a secret is kept."""
+    """The file in which the noise that follows from a secret is kept."""
     return secret.with_name(f"{secret.name}.noise")
 
 
 def build(terms: Terms, entries: Iterable[PublicEntry]) -> CheckedGenesis:
-    """The genesis of these peers: the same bytes whoever builds it.
+    """The genesis of these peers, which is the same bytes whoever builds it.
 
     Raises:
       GenesisError: an entry is wrong, or of somebody whom the scenario does not have.
       CharterError: they are too few, or their committees fail likelier than the charter allows.
     """
+    # Biscotti, section 4.1: "a trusted authority facilitates and bootstraps the training process by
+    # publicly distributing the genesis block out of band to all peers in the system."
+    # Differs from the paper: anybody may put it together, and every peer checks it and compares its
+    # id with the others', because then nobody has to be trusted for it.
     genesis = make_genesis(
         terms.protocol, terms.training, terms.setting, terms.initial_D, terms.charter, entries
     )
@@ -226,7 +245,8 @@ def build(terms: Terms, entries: Iterable[PublicEntry]) -> CheckedGenesis:
 
 
 def check(terms: Terms, genesis: CheckedGenesis, own: PublicEntry | None) -> None:
-    """Check everything that a peer can; the chain's id is left to be compared with others'.
+    """Check everything of a genesis that a peer can check by itself. What is left to do is to
+    compare the chain's id with that of the other peers.
 
     Args:
       own: what this peer published; None for somebody who does not take part.
@@ -248,7 +268,7 @@ def check(terms: Terms, genesis: CheckedGenesis, own: PublicEntry | None) -> Non
 
 
 def notes_of(terms: Terms, genesis: CheckedGenesis) -> tuple[str, ...]:
-    """What must be known of a run of these peers.
+    """What a reader of a run of these peers must know of it.
 
     Raises:
       CharterError: as `troth.protocols.biscotti.failures.adversarial_report`.
@@ -257,12 +277,12 @@ def notes_of(terms: Terms, genesis: CheckedGenesis) -> tuple[str, ...]:
 
 
 def missing(terms: Terms, genesis: CheckedGenesis) -> tuple[PartyId, ...]:
-    """Parties of the scenario that a genesis leaves out, ascending."""
+    """The parties of the scenario that a genesis leaves out, ascending."""
     return tuple(party for party in terms.parties if party not in genesis.by_name)
 
 
 def read_genesis_file(path: Path) -> CheckedGenesis:
-    """The genesis in a file, checked by itself.
+    """The genesis in a file, checked as far as that can be done without a scenario.
 
     Raises:
       UsageError: it cannot be read.
@@ -273,7 +293,7 @@ def read_genesis_file(path: Path) -> CheckedGenesis:
 
 
 def write_genesis_file(path: Path, genesis: CheckedGenesis) -> None:
-    """Write what `read_genesis_file` reads.
+    """Write a genesis to the file that `read_genesis_file` reads.
 
     Raises:
       UsageError: it cannot be written.
@@ -321,7 +341,14 @@ def _read_table(terms: Terms, peer: NodeId, secret: Path, keys: PeerKeys) -> Noi
 
 
 def _read(path: Path, most_bytes: int, *, maker: str) -> bytes:
-    """A file, or one byte more than `most_bytes` of a larger one."""
+    """The bytes of a file, or the first `most_bytes` + 1 of a larger one.
+
+    Args:
+      maker: the command that makes such a file, for the error's hint.
+
+    Raises:
+      UsageError: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return file.read(most_bytes + 1)

@@ -1,4 +1,4 @@
-"""A peer of a ledger: what it brings along, and the chain in its folder."""
+"""The files that a peer of a ledger brings to a real run, and the chain in its folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from troth.chain.store import ChainStore
 from troth.charter.digest import canonical_json
 from troth.charter.loading import LoadedScenario
+from troth.deployment.bringing import NodeFiles
 from troth.ids import NodeId, PartyId
 from troth.protocols.biscotti.ledger.head import Rules, model_bytes
 from troth.protocols.biscotti.ledger.kind import open_chain
@@ -23,29 +24,15 @@ from troth.report.read import CHAIN
 from troth.wire import Float32s
 
 
-@dataclass(frozen=True)
-class PeerFiles:
-    """What a peer brings along: what `troth genesis` has made, and perhaps a chain.
-
-    Args:
-      secret: its own.
-      genesis: of all peers.
-      chain: a chain file to begin with.
-      trusted: hash of a block of that file, up to which it is taken on trust.
-    """
-
-    secret: Path
-    genesis: Path
-    chain: Path | None = None
-    trusted: bytes | None = None
-
-
 @dataclass(frozen=True, eq=False)
 class LedgerPeer:
     """A peer whose files have been read and checked.
 
     Args:
-      notes: what must be known of a run of these peers.
+      members: the peer itself, with its keys, noise and genesis.
+      charter: canonical JSON.
+      initial_D: w_0, shape (D,).
+      notes: what a reader of a run of these peers must know.
     """
 
     id: NodeId
@@ -55,7 +42,7 @@ class LedgerPeer:
     notes: tuple[str, ...]
 
     def open_chain(self, folder: Path) -> ChainStore:
-        """The peer's chain in its folder.
+        """Open the file of the peer's chain in its folder, or make it.
 
         Raises:
           UsageError, VerificationError: as `ChainStore`.
@@ -65,13 +52,18 @@ class LedgerPeer:
         return open_chain(folder / CHAIN, genesis, charter=self.charter, model=model)
 
 
-def read_peer(loaded: LoadedScenario, id: NodeId, files: PeerFiles) -> LedgerPeer:
+def read_peer(
+    loaded: LoadedScenario, id: NodeId, files: NodeFiles, initial_D: Float32s | None = None
+) -> LedgerPeer:
     """Read a peer's files, and compare the genesis with what the peer works out itself.
+
+    Args:
+      initial_D: as `terms_of`.
 
     Raises:
       LocalError: as `terms_of`, `read_own`, `read_genesis_file` and `check`.
     """
-    terms = terms_of(loaded)
+    terms = terms_of(loaded, initial_D)
     own = read_own(terms, id, files.secret)
     genesis = read_genesis_file(files.genesis)
     check(terms, genesis, own.entry)

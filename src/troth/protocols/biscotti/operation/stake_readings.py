@@ -1,4 +1,4 @@
-"""What the chain in a run's folder tells an experiment."""
+"""Readings of an experiment: of the stake in the chain that a run's folder holds."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class StakeShare(Reading, frozen=True, tag="stake_share", kw_only=True):
-    """Which share of all stake is theirs, by the chain in the run's folder."""
+    """The share of all stake that one side's parties hold, by the chain in the run's folder."""
 
     unit: ClassVar[Unit] = "share"
 
     of: Side
     round: Index | None = None
-    """After which round; absent: the last one."""
+    """The round after which it is read, 0 before the first; absent: the last one."""
 
     def read_off(self, run: Run) -> float | None:
         shares = stake_shares(run, self.of)
@@ -36,7 +36,7 @@ def stake_shares(run: Run, of: Side) -> list[float]:
     where the run has no chain.
 
     Raises:
-      VerificationError: the chain is not sound.
+      VerificationError: the chain's structure is not sound.
     """
     path = run.path / CHAIN
     if not path.is_file():
@@ -50,7 +50,8 @@ def stake_shares(run: Run, of: Side) -> list[float]:
 
 @lru_cache(maxsize=1)
 def _stakes(path: Path) -> tuple[StakeTable, ...]:
-    """Checking a chain takes seconds, and several readings are of the same."""
+    """The stake before the first round and after each block of a chain file. It is remembered for
+    the last file: checking a chain takes seconds, and several readings are of the same."""
     # Imported here: whoever reads an experiment's file needs the names above, and no chain.
     from troth.chain.export import blocks_of
     from troth.chain.store import ChainFile

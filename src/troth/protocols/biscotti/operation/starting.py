@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,27 +17,35 @@ from troth.chain.audit import Audit
 from troth.chain.block import VerifiedBlock
 from troth.chain.export import blocks_of
 from troth.chain.store import ChainFile, ChainStore
+from troth.charter.loading import LoadedScenario
+from troth.deployment.bringing import NodeFiles
 from troth.errors import VerificationError
+from troth.ids import NodeId
 from troth.protocols.biscotti.catching_up.gossip import MAX_ANSWER_BYTES
 from troth.protocols.biscotti.catching_up.returning import Past, past_of, state_on
 from troth.protocols.biscotti.ledger.block import CertifiedBlock, read_kept
 from troth.protocols.biscotti.ledger.genesis import CheckedGenesis
 from troth.protocols.biscotti.ledger.head import Head
 from troth.protocols.biscotti.ledger.replay import replay_own
-from troth.protocols.biscotti.operation.peer_files import LedgerPeer
+from troth.protocols.biscotti.members import Members
+from troth.protocols.biscotti.operation.peer_files import LedgerPeer, read_peer
 from troth.protocols.biscotti.state import PeerState
+from troth.report.progress import Progress
+from troth.wire import Float32s
 from troth.worlds.real.journal import Journal
 from troth.worlds.states import decode_state, encode_state
 
 SECONDS_PER_START = 8
-"""A node is not started more often, so this counts more starts than a lost journal did."""
+"""Seconds of the clock for which one start is counted where the journal is lost. No node is started
+more often than that, so the count is above the one that the lost journal had."""
 
 
 @dataclass(frozen=True, eq=False)
 class Brought:
-    """A chain file that holds, still open.
+    """A chain file that a peer was given, checked and still open.
 
     Args:
+      audit: what checking it has found.
       trusted: hash of the block up to which it was taken on trust; None if all was checked.
     """
 
@@ -46,9 +54,43 @@ class Brought:
     trusted: bytes | None
 
 
+class PeerBringing:
+    """How a peer's secret, genesis and chain come into its run: a
+    `troth.deployment.bringing.Bringing`."""
+
+    def __init__(self, loaded: LoadedScenario, id: NodeId, files: NodeFiles) -> None:
+        self._loaded = loaded
+        self._id = id
+        self._files = files
+        self._brought: Brought | None = None
+
+    def read(self, initial_D: Float32s) -> Members:
+        """Raises: as `read_peer`."""
+        self._peer = read_peer(self._loaded, self._id, self._files, initial_D)
+        return self._peer.members
+
+    def check(self, opened: ExitStack, progress: Progress) -> None:
+        """Raises: as `checked_file`."""
+        if self._files.chain is not None:
+            progress.message(f"checks {self._files.chain}")
+            checked = checked_file(self._peer, self._files.chain, self._files.trusted)
+            self._brought = opened.enter_context(checked)
+
+    def open(
+        self, opened: ExitStack, folder: Path, journal: Journal
+    ) -> tuple[ChainStore, tuple[str, ...]]:
+        """Raises: as `LedgerPeer.open_chain` and `settle_start`."""
+        store = opened.enter_context(self._peer.open_chain(folder))
+        notes = settle_start(self._peer, store, journal, self._brought)
+        return store, (*self._peer.notes, *notes)
+
+
 @contextmanager
 def checked_file(peer: LedgerPeer, path: Path, trusted: bytes | None) -> Iterator[Brought]:
-    """Check a chain file for a peer.
+    """Check a chain file that a peer was given, and keep it open within the context.
+
+    Args:
+      trusted: hash of a block of the file up to which it is taken on trust; None: check all of it.
 
     Raises:
       UsageError: it cannot be read.
@@ -62,7 +104,8 @@ def checked_file(peer: LedgerPeer, path: Path, trusted: bytes | None) -> Iterato
 def settle_start(
     peer: LedgerPeer, store: ChainStore, journal: Journal, brought: Brought | None
 ) -> tuple[str, ...]:
-    """Have a peer begin where it should, and give notes on that.
+    """Save the state from which a peer begins, where it does not simply go on, and give notes for
+    its report on what was not checked or is lost.
 
     | journal | own chain                  | begins with                                           |
     |---------|----------------------------|-------------------------------------------------------|
@@ -113,7 +156,7 @@ def _holds(store: ChainStore, head: Head) -> bool:
 
 
 def _branch_of(store: ChainStore) -> Iterator[CertifiedBlock]:
-    """The store's winning chain, ascending, a few blocks in memory at a time."""
+    """The blocks of the store's winning chain, ascending, with only a few in memory at a time."""
     tip, above = store.tip(), 0
     while above < tip.height:
         blocks = store.branch(tip.hash, above=above, most_bytes=MAX_ANSWER_BYTES)

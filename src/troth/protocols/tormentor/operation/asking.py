@@ -1,27 +1,28 @@
-"""`troth curate` and `troth join`: the two who ask a broker, each with rows of its own."""
+"""What `troth curate` and `troth join` do: run a curator or a provider, each with rows of its own,
+that asks a broker."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from troth import streams
 from troth.charter.charter import Charter
 from troth.charter.digest import charter_digest
 from troth.charter.loading import load_text
 from troth.crypto.identity import Identity
 from troth.crypto.signatures import SigningKey
-from troth.deployment.play import JOURNAL, NodeResult, Play, open_folder
+from troth.deployment.play import NodeResult, Play, open_folder
 from troth.errors import RoundFailedError
 from troth.ids import NodeId, PartyId
 from troth.learning.device import repeatable
 from troth.privacy.own import own_privacy
 from troth.privacy.spec import NoPrivacy, PrivacySpec
-from troth.protocols.tormentor.messages import MESSAGES, GradientUpdate
+from troth.protocols.tormentor.messages import GradientUpdate
 from troth.protocols.tormentor.operation.face import CURATE_BYTES
 from troth.protocols.tormentor.operation.rows import deposit_of
 from troth.protocols.tormentor.operation.staging import brokered_stage
@@ -36,17 +37,13 @@ from troth.protocols.tormentor.roles import curator, provider
 from troth.protocols.tormentor.state import BROKER, CURATOR
 from troth.report.folder import RunFolder
 from troth.report.progress import Progress
-from troth.roles.node import Node
-from troth.wire import Codec
 from troth.worlds.real.api.address import Address
 from troth.worlds.real.api.caller import Caller
 from troth.worlds.real.api.fetch import fetch_charter
 from troth.worlds.real.carrying import while_carried
-from troth.worlds.real.host import Host
 from troth.worlds.real.inquiry import Inquiry
-from troth.worlds.real.journal import Journal
 from troth.worlds.real.limits import Limits, body_bytes
-from troth.worlds.real.node import Outcome
+from troth.worlds.real.node import Outcome, make_host
 from troth.worlds.real.reach import Reach, straight
 from troth.worlds.real.rows import Rows
 from troth.worlds.real.stage import NodeStage
@@ -175,7 +172,7 @@ def _provider_stage(charter: Charter, rows: Rows, options: ProviderOptions) -> N
 
 
 def _seed(into: Path) -> int:
-    """Of a provider's batches: drawn once, and kept in its folder."""
+    """The seed of a provider's batches, which is drawn once, and kept in its folder."""
     if into.exists():
         folder = RunFolder.open(into)
         path = into / "scenario.toml"
@@ -193,47 +190,17 @@ async def _play(
 ) -> NodeResult:
     folder = open_folder(stage, scenario_text(stage.scenario), into)
     run = charter_digest(stage.scenario.charter)
-    journal = Journal(folder.path / JOURNAL, node=stage.id, run=run)
-    try:
-        play = Play(stage, folder, journal, progress)
-        play.start()
-        try:
-            with repeatable(stage.bench.device):
-                outcome = await _ask(stage, broker, socks, journal, play, limits)
-            return play.finish(outcome)
-        except BaseException as error:
-            play.fail(error)
-            raise
-    finally:
-        journal.close()
-        stage.engine.close()
+    with closing(Play(stage, folder, progress, run=run)) as play, play.life.running():
+        with repeatable(stage.bench.device):
+            outcome = await _ask(play, broker, socks, limits)
+        return play.finish(outcome)
 
 
-async def _ask(
-    stage: NodeStage,
-    broker: Address,
-    socks: Socks | None,
-    journal: Journal,
-    play: Play,
-    limits: Limits,
-) -> Outcome:
-    seed = stage.scenario.seed
+async def _ask(play: Play, broker: Address, socks: Socks | None, limits: Limits) -> Outcome:
+    stage = play.stage
     limits = replace(limits, body_bytes=body_bytes(stage.bench.model.dimension))
-    host = Host(
-        Node(
-            stage.id,
-            streams.learning(seed).child("node", stage.id),
-            streams.secret(journal.secret_seed).child("node", stage.id),
-        ),
-        stage.cast.roles[stage.id],
-        peers=(),
-        codec=Codec(MESSAGES, max_bytes=max(limits.body_bytes, CURATE_BYTES)),
-        engine=stage.engine,
-        journal=journal,
-        observer=play.recorder,
-        limits=limits,
-        inquiry=Inquiry(BROKER),
-    )
+    inquiry = Inquiry(BROKER)
+    host = make_host(stage, play.journal, play, limits, largest_bytes=CURATE_BYTES, inquiry=inquiry)
     caller = Caller(host, broker, socks=socks)
 
     async def play_role() -> Outcome:

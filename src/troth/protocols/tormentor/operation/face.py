@@ -17,7 +17,8 @@ from troth.worlds.real.limits import Limits
 from troth.worlds.real.tor.socks import Socks
 
 CURATE_BYTES = 64 * 2**20
-"""Largest charter with its validation set that a broker takes: before that it knows no model."""
+"""The largest charter with its validation set, in bytes, that a broker takes. Before that it knows
+no model, so that no other bound holds."""
 
 
 def _refuse(curate: Curate, reason: str) -> Refused:
@@ -37,7 +38,7 @@ FACE = Face(
 async def fetch_status(
     address: Address, *, socks: Socks | None = None, limits: Limits | None = None
 ) -> Progress:
-    """How far the broker at `address` is.
+    """How far the training of the broker at `address` is.
 
     Raises:
       UsageError: the address names no model.

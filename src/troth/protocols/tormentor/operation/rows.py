@@ -15,7 +15,8 @@ from troth.worlds.real.rows import Rows
 
 
 def deposit_of(rows: Rows, charter: bytes) -> Deposit:
-    """Charter and validation set, as the curator sends them."""
+    """What the curator sends: the charter's text and its N validation rows, float32, as one vector
+    of N * F features and one of N targets."""
     return Deposit(
         charter,
         rows.features,
@@ -26,10 +27,11 @@ def deposit_of(rows: Rows, charter: bytes) -> Deposit:
 
 
 def rows_of_deposit(charter: Charter, deposit: Deposit) -> Rows:
-    """The validation set that a curator has sent.
+    """The validation set that a curator has sent, as rows to measure on.
 
     Raises:
-      CharterError: it does not fit the charter, or itself.
+      CharterError: it is empty, its sizes do not go together, it holds a number that is not finite,
+        or a target that is none of its classes.
     """
     size = prod(deposit.shape) if deposit.shape else 0
     N = len(deposit.y_N)

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from troth import streams
 from troth.crypto.identity import Identity, PublicId
-from troth.deployment.play import JOURNAL, NodeResult, Play, open_folder
+from troth.deployment.play import NodeResult, Play, open_folder
 from troth.deployment.publication import Publish, Told
 from troth.errors import LocalError, PeerError, VerificationError
 from troth.ids import NodeId
 from troth.learning.device import repeatable
 from troth.protocols.tormentor import joining
-from troth.protocols.tormentor.messages import MESSAGES, Curate
+from troth.protocols.tormentor.messages import Curate
 from troth.protocols.tormentor.operation.face import CURATE_BYTES, FACE
 from troth.protocols.tormentor.operation.rows import rows_of_deposit
 from troth.protocols.tormentor.operation.staging import brokered_stage, check_size
@@ -30,23 +30,21 @@ from troth.protocols.tormentor.state import BROKER
 from troth.report.atomic import replace_file
 from troth.report.folder import RunFolder
 from troth.report.progress import Progress
-from troth.roles.node import Node
 from troth.wire import Codec
 from troth.worlds.real.api.address import Address
 from troth.worlds.real.api.server import BrokerServer, Deployed
-from troth.worlds.real.host import Host
-from troth.worlds.real.journal import Journal
 from troth.worlds.real.limits import Limits, body_bytes
 from troth.worlds.real.link import Refusal
-from troth.worlds.real.node import Listen, Outcome
-from troth.worlds.real.stage import NodeStage
+from troth.worlds.real.node import Listen, Outcome, make_host
 
 CURATED = "curated.msgpack"
-"""The curator's question, as it came: charter, validation set, signature."""
+"""The file of the curator's question, as it came: charter, validation set, signature."""
 
 LINGER_S = 60.0
+"""Seconds that a broker stays for providers that have not heard yet that all is done."""
 
 CURATOR_ASKS = NodeId("a curator")
+"""The name by which errors blame whoever has sent a charter."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +90,8 @@ def run_broker(
 
 @dataclass(frozen=True)
 class _Model:
-    """The one model of a broker."""
+    """The one model that a broker serves, with everything that runs for it."""
 
-    stage: NodeStage
-    journal: Journal
     play: Play
     deployed: Deployed
 
@@ -118,6 +114,10 @@ class _Broker:
         self._address: Address | None = None
 
     async def run(self, where: Listen, publish: Publish) -> NodeResult:
+        # TorMentor, section 5: "Each TorMentor broker is deployed as a Tor hidden service with a
+        # unique and known .onion domain."
+        # Differs from the paper: `publish` may give a plain address too, because a broker on a
+        # private network needs no Tor.
         kept = self._kept()
         server = BrokerServer(
             FACE, self._identity, self._limits, deploy=self._deploy, resuming=kept is not None
@@ -140,18 +140,14 @@ class _Broker:
         finally:
             await server.close()
             if self._curated.done() and not self._curated.cancelled():
-                self._curated.result().journal.close()
-                self._curated.result().stage.engine.close()
+                self._curated.result().play.close()
 
     async def _train(self, model: _Model) -> NodeResult:
-        model.play.start()
-        try:
-            with repeatable(model.stage.bench.device):
-                parameters = await model.deployed.host.run()
-            return model.play.finish(Outcome(parameters, model.deployed.host.tally, ()))
-        except BaseException as error:
-            model.play.fail(error)
-            raise
+        host = model.deployed.host
+        with model.play.life.running():
+            with repeatable(model.play.stage.bench.device):
+                parameters = await host.run()
+            return model.play.finish(Outcome(parameters, host.tally, ()))
 
     def _tell(self, model: _Model) -> None:
         assert self._address is not None
@@ -160,12 +156,14 @@ class _Broker:
     # ---------------------------------------------------------------- deployment
 
     async def _deploy(self, curate: Curate) -> Deployed:
-        """Table 1, deployment verifier, and a broker for the model.
+        """Check a curator's charter, and set up the broker's role for its model.
 
         Raises:
-          Refusal: this charter is not deployed here.
-          PeerError: it is not signed.
+          Refusal: the curator may not deploy here, or its charter cannot be deployed.
+          PeerError: the charter is not signed by the curator.
         """
+        # TorMentor, table 1, deployment verifier: "Accepts and enforces curator requirements",
+        # "Establishes endpoint to train newly specified models".
         allowed = self._options.curators
         if allowed and curate.curator.hex() not in allowed:
             raise Refusal(403, "this broker deploys charters of curators on its list only")
@@ -200,32 +198,21 @@ class _Broker:
         )
         folder = open_folder(stage, scenario_text(stage.scenario), options.into)
         _keep(folder, curate)
-        journal = Journal(folder.path / JOURNAL, node=BROKER, run=curate.model_id)
-        try:
-            play = Play(stage, folder, journal, self._progress)
+        play = Play(stage, folder, self._progress, run=curate.model_id)
+        with ExitStack() as on_error:
+            on_error.callback(play.close)
             limits = replace(self._limits, body_bytes=body_bytes(stage.bench.model.dimension))
-            codec = Codec(MESSAGES, max_bytes=max(limits.body_bytes, CURATE_BYTES))
-            host = Host(
-                Node(
-                    BROKER,
-                    streams.learning(0).child("node", BROKER),
-                    streams.secret(journal.secret_seed).child("node", BROKER),
-                ),
-                stage.cast.roles[BROKER],
-                peers=(),
-                codec=codec,
-                engine=stage.engine,
-                journal=journal,
-                observer=play.recorder,
-                limits=limits,
-            )
-        except BaseException:
-            journal.close()
-            raise
-        return _Model(stage, journal, play, Deployed(host, curate.model_id, curate.charter))
+            host = make_host(stage, play.journal, play, limits, largest_bytes=CURATE_BYTES)
+            on_error.pop_all()
+        return _Model(play, Deployed(host, curate.model_id, curate.charter))
 
     def _kept(self) -> Curate | None:
-        """What was curated before this start."""
+        """The curator's question that this broker kept before it was started again; None if there
+        is none.
+
+        Raises:
+          VerificationError: the file is not what a curator has sent.
+        """
         try:
             data = (self._options.into / CURATED).read_bytes()
         except OSError:
@@ -243,7 +230,7 @@ class _Broker:
 
 
 def _keep(folder: RunFolder, curate: Curate) -> None:
-    """On the disk before the broker says that it has it."""
+    """Write the curator's question to the disk, before the broker says that it has it."""
     folder.path.chmod(0o700)  # It will hold the curator's validation rows.
     path = folder.path / CURATED
     if not path.exists():

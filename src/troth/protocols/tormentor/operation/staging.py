@@ -1,4 +1,4 @@
-"""What one of a broker's parties, or the broker, needs before it starts."""
+"""What a broker, a curator or a provider of a real run needs before its role starts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ fills any memory."""
 
 
 def check_size(charter: Charter, rows: Rows, *, base: Path) -> None:
-    """The charter's model is one that can be held.
+    """Check that the charter's model is small enough to be held.
 
     Raises:
       CharterError: it has more than `MAX_PARAMETERS`, or does not fit the rows.
@@ -63,14 +63,16 @@ def brokered_stage(
     linger_s: float = 0.0,
     privacy: OwnPrivacy | None = None,
 ) -> NodeStage:
-    """Rows, model and role of one node.
+    """The stage of one node: its rows, its model and its role.
 
     Args:
-      role: what it does by a plan.
-      seed: of its batches.
+      id: which node it is: `BROKER`, `CURATOR`, or a provider's name for itself.
+      rows: the node's own rows; the curator's validation set for the broker, too.
+      role: makes the node's role from the plan.
+      seed: the seed that the node's batches are drawn from.
       address: where the broker can be reached, if this is the broker.
-      linger_s: how long it stays for providers who have not heard yet that all is done.
-      privacy: of a provider that has one of its own.
+      linger_s: seconds that the broker stays for providers that have not heard that all is done.
+      privacy: the provider's own, if it has one.
       base: folder in which code that the charter names is looked up.
 
     Raises:
@@ -81,7 +83,7 @@ def brokered_stage(
     assert isinstance(charter.protocol, Tormentor)
     model_id, protocol = charter_digest(charter), charter.protocol
 
-    def cast(initial_D: Float32s) -> Cast:
+    def cast(initial_D: Float32s) -> tuple[dict[PartyId, int], Cast]:
         plan = Plan(
             (),
             initial_D,
@@ -92,13 +94,13 @@ def brokered_stage(
             address=address,
             linger_s=linger_s,
         )
-        return Cast({id: role(plan)}, (id,), MESSAGES)
+        parties = {} if id in (BROKER, CURATOR) else {PartyId(id): len(rows.own)}
+        return parties, Cast({id: role(plan)}, (id,), MESSAGES)
 
     return stage_node(
         as_scenario(charter, seed),
         id,
         Star(BROKER),
-        {} if id in (BROKER, CURATOR) else {PartyId(id): len(rows.own)},
         rows,
         cast,
         # The rows belong to nobody's node at a broker: it measures on those of its curator.

@@ -26,7 +26,7 @@ CALLABLE = "callable"
 
 
 def charter_text(charter: Charter) -> bytes:
-    """What is sent, and what the model id is the SHA-256 digest of."""
+    """The charter as it is sent, canonical JSON; the model id is its SHA-256 digest."""
     return canonical_json(charter)
 
 
@@ -48,10 +48,11 @@ def read_charter(text: bytes, model_id: str) -> Charter:
 
 
 def check_brokered(charter: Charter) -> None:
-    """Strangers can train by this charter.
+    """Check that strangers can train by this charter.
 
     Raises:
-      CharterError: it does not say what a scenario would have said.
+      CharterError: its protocol is another one, `min_providers` is missing, or its data are made by
+        code.
     """
     protocol = charter.protocol
     if not isinstance(protocol, Tormentor):
@@ -76,10 +77,10 @@ def check_brokered(charter: Charter) -> None:
 
 
 def check_code(charter: Charter, *, trusted: bool) -> None:
-    """The charter names no code, unless whoever runs it has given the code itself.
+    """Check that the charter names no code, unless whoever runs it trusts the code that it names.
 
     Raises:
-      CharterError: it does.
+      CharterError: it names code, and `trusted` is False.
     """
     if trusted:
         return
@@ -106,7 +107,8 @@ def _references(value: object) -> Iterator[str]:
 
 
 def of_scenario(scenario: Scenario) -> Charter:
-    """A scenario's charter, which says how many providers it takes if the scenario says so."""
+    """A scenario's charter for strangers: without `min_providers` it takes the scenario's number of
+    parties."""
     charter = scenario.charter
     if isinstance(charter.protocol, Tormentor) and charter.protocol.min_providers is None:
         protocol = replace(charter.protocol, min_providers=scenario.parties.count)
@@ -124,7 +126,7 @@ def as_scenario(charter: Charter, seed: int) -> Scenario:
 
 
 def scenario_text(scenario: Scenario) -> str:
-    """The same as TOML, for the folder."""
+    """The scenario of one node as TOML, for the folder of its run."""
     charter = msgspec.to_builtins(scenario.charter)
     return toml_text(
         charter | {"seed": scenario.seed, "parties": {"count": scenario.parties.count}}

@@ -1,4 +1,4 @@
-"""`troth chain`: what a run's chain file holds, and whether it is sound."""
+"""`troth chain`: the verbs that show, verify and export what a run's chain file holds."""
 
 from __future__ import annotations
 

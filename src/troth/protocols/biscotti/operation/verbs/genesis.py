@@ -1,4 +1,5 @@
-"""`troth genesis`: what peers agree on before the first round of a ledger."""
+"""`troth genesis`: the verbs by which peers make and check what they agree on before the first
+round of a ledger."""
 
 from __future__ import annotations
 

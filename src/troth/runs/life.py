@@ -1,0 +1,86 @@
+"""How a run starts and ends, whichever way it ends.
+
+Whoever watches a run, in its folder or on its display, is told by the same few lines whether nodes
+are simulated, launched or real: that it runs, each round, and once that it has finished, failed or
+was interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import msgspec
+
+from troth.errors import LocalError
+from troth.ids import NodeId
+from troth.records import RoundRecord, Status, Summary
+from troth.report.folder import RunFolder
+from troth.report.progress import Progress
+from troth.wire import Float32s
+
+Models = Mapping[str, Float32s] | Mapping[NodeId, Float32s]
+"""As in `RunFolder.write_model`; empty where there is none."""
+
+
+@dataclass(frozen=True)
+class Life:
+    """One start of a run and its end.
+
+    Args:
+      summary: what can be said of the run at any moment, with this status.
+      folder: where it is written down; None if it leaves nothing.
+      problem: what a folder says of an error that is nobody's bug.
+    """
+
+    summary: Callable[[Status], Summary]
+    progress: Progress
+    folder: RunFolder | None
+    problem: Callable[[LocalError], str] = str
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The run goes on within this context, which ends with `finish`, or with an error that
+        folder and display are told of before it is raised again."""
+        running = self.summary("running")
+        if self.folder is not None:
+            self.folder.write_summary(running)
+        self.progress.start(running)
+        try:
+            yield
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def _fail(self, error: BaseException) -> None:
+        status: Status = "failed"
+        problem = self.problem(error) if isinstance(error, LocalError) else repr(error)
+        if isinstance(error, KeyboardInterrupt):
+            status = problem = "interrupted"
+        summary = msgspec.structs.replace(self.summary(status), problem=problem)
+        if self.folder is not None:
+            self.folder.finish(summary)
+        self.progress.finish(summary)
+
+    def round(self, record: RoundRecord) -> None:
+        """A round is over."""
+        if self.folder is not None:
+            self.folder.append_round(record)
+        self.progress.round(record)
+
+    def finish(self, summary: Summary, models: Models) -> None:
+        """The run has come to its end."""
+        if self.folder is not None:
+            write_outcome(self.folder, summary, models)
+        self.progress.finish(summary)
+
+
+def write_outcome(folder: RunFolder, summary: Summary, models: Models) -> None:
+    """Write what came of a run. The summary comes last, so that whoever reads `finished` in it
+    finds everything else."""
+    if summary.privacy is not None:
+        folder.write_privacy(summary.privacy)
+    if models:
+        folder.write_model(models, summary.charter_digest)
+    folder.finish(summary)
