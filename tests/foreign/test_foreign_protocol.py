@@ -190,7 +190,7 @@ def test_what_its_table_does_not_allow_is_refused(
 
 
 def test_its_privacy_may_be_its_own(install: Install, load: Load) -> None:
-    own = 'class Hush(Table, frozen=True, tag="hush", tag_field="mechanism"):\n    scale: float = 1.0\n'
+    own = 'class Hush(Table, frozen=True, tag="hush", tag_field="mechanism"):\n    scale: float = 1'
     text = record("hushed").replace("PROTOCOL =", f"{own}\n\nPROTOCOL =")
     install("foreign_hushed", text.replace("(NoPrivacy,)", "(Hush,)"), "hushed")
     for privacy, scale in (("", 1), ("[privacy]\nscale = 3.0", 3)):
@@ -198,7 +198,7 @@ def test_its_privacy_may_be_its_own(install: Install, load: Load) -> None:
         said = json.loads(canonical_json(charter))["privacy"]
         assert said == {"mechanism": "hush", "scale": scale}
         assert charter_of(canonical_json(charter)) == charter
-    with pytest.raises(CharterError, match=r'privacy.mechanism = "hush" is not known'):
+    with pytest.raises(CharterError, match="hush"):
         load("federated", '[privacy]\nmechanism = "hush"')
 
 
