@@ -14,6 +14,7 @@ import pytest
 
 from troth.charter.digest import canonical_json, charter_digest
 from troth.charter.loading import LoadedScenario, charter_of, load_scenario
+from troth.charter.shorthand import SHORT_FORMS
 from troth.cli import run
 from troth.errors import CharterError, VerificationError
 from troth.protocols import lookup
@@ -165,6 +166,8 @@ def test_a_protocol_of_troth_names_no_code(load: Load) -> None:
 
 def test_its_short_form_may_be_set(medians: None, load: Load) -> None:
     charter = load("medians", "", "protocol.step=0.25").scenario.charter
+    # And is none of those that Troth's own schema and pages know.
+    assert "protocol.step" not in SHORT_FORMS
     assert json.loads(canonical_json(charter))["protocol"]["step"] == {"decay": 1, "size": 0.25}
 
 
