@@ -14,6 +14,7 @@ import pytest
 
 from troth.charter.digest import canonical_json, charter_digest
 from troth.charter.loading import LoadedScenario, charter_of, load_scenario
+from troth.charter.shorthand import SHORT_FORMS
 from troth.cli import run
 from troth.errors import CharterError, VerificationError
 from troth.protocols import lookup
@@ -165,6 +166,8 @@ def test_a_protocol_of_troth_names_no_code(load: Load) -> None:
 
 def test_its_short_form_may_be_set(medians: None, load: Load) -> None:
     charter = load("medians", "", "protocol.step=0.25").scenario.charter
+    # And is none of those that Troth's own schema and pages know.
+    assert "protocol.step" not in SHORT_FORMS
     assert json.loads(canonical_json(charter))["protocol"]["step"] == {"decay": 1, "size": 0.25}
 
 
@@ -187,6 +190,19 @@ def test_what_its_table_does_not_allow_is_refused(
     path = scenario_file('name = "medians"')
     assert run(["check", str(path), "--set", change]) == 3
     assert said in assert_one_error(capsys)
+
+
+def test_its_privacy_may_be_its_own(install: Install, load: Load) -> None:
+    own = 'class Hush(Table, frozen=True, tag="hush", tag_field="mechanism"):\n    scale: float = 1'
+    text = record("hushed").replace("PROTOCOL =", f"{own}\n\nPROTOCOL =")
+    install("foreign_hushed", text.replace("(NoPrivacy,)", "(Hush,)"), "hushed")
+    for privacy, scale in (("", 1), ("[privacy]\nscale = 3.0", 3)):
+        charter = load("hushed", privacy).scenario.charter
+        said = json.loads(canonical_json(charter))["privacy"]
+        assert said == {"mechanism": "hush", "scale": scale}
+        assert charter_of(canonical_json(charter)) == charter
+    with pytest.raises(CharterError, match="hush"):
+        load("federated", '[privacy]\nmechanism = "hush"')
 
 
 # ------------------------------------------------------------------ what cannot be used

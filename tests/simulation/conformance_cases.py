@@ -641,7 +641,14 @@ MEDIANS_CASE = Case(
         run.stage.cast.roles[SERVER].keywords["agreed"], run.stage.engine.run
     ),
     rough={"attacked": Setup(protocol="deadline_s = 1.0", world=everything("server"))},
-    faults={name: Setup(protocol="deadline_s = 1.0", world=FAULTS[name]) for name in FAULTS},
+    faults={name: Setup(protocol="deadline_s = 1.0", world=FAULTS[name]) for name in FAULTS}
+    | {
+        "crash after a round": Setup(
+            world=f"[network]\n{NORMAL}\n[faults]\n"
+            'crashes = [{ node = "server", at_s = 0.8, restart_after_s = 0.1 }]',
+            protocol="deadline_s = 1.0",
+        )
+    },
     seeds=1,
     watch=nobody_watches,
     hostile=Setup(protocol="deadline_s = 1.0", world=FAULTS["calm"]),

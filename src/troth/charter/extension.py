@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from troth.charter.charter import Charter, Extension
 from troth.charter.document import Document
 from troth.charter.shorthand import add_short_forms
 from troth.errors import CharterError, VerificationError
-from troth.protocols.lookup import Foreign, foreign_protocol, protocol_of
+from troth.protocols.lookup import foreign_protocol, protocol_of
+from troth.protocols.protocol import Protocol
 
 
-def foreign_of(document: Document) -> Foreign | None:
+def foreign_of(document: Document) -> Protocol[Any] | None:
     """The protocol from another distribution that a document names, if it names one; its short
     forms are known from then on.
 
@@ -21,9 +24,10 @@ def foreign_of(document: Document) -> Foreign | None:
     protocol = document.get("protocol")
     name = protocol.get("name") if isinstance(protocol, dict) else protocol
     found = foreign_protocol(name) if isinstance(name, str) else None
-    if found is not None:
-        add_short_forms(found.protocol)
-    return found
+    if found is None:
+        return None
+    add_short_forms(found.protocol)
+    return found.protocol
 
 
 def with_extension(charter: Charter) -> Charter:

@@ -9,7 +9,7 @@ import msgspec
 
 from troth.charter.charter import Charter
 from troth.charter.scenario import Scenario
-from troth.protocols.lookup import TABLES
+from troth.protocols.lookup import PRIVACY_TABLES, TABLES
 from troth.protocols.protocol import Protocol
 from troth.specification import Table
 
@@ -20,7 +20,9 @@ def _fields(cls: type[Table], foreign: Protocol[Any] | None) -> list[tuple[str, 
     for field in msgspec.structs.fields(cls):
         type_ = field.type
         if foreign is not None and field.name == "protocol":
-            type_ = Union[(*TABLES, foreign)]
+            type_ = Union[(*TABLES, foreign.parameters)]
+        if foreign is not None and field.name == "privacy":
+            type_ = Union[tuple(dict.fromkeys((*PRIVACY_TABLES, *foreign.privacy)))]  # noqa: UP007
         if field.default_factory is msgspec.NODEFAULT:
             default = msgspec.field(default=field.default)
         else:

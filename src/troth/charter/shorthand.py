@@ -39,17 +39,21 @@ SHORT_FORMS: dict[str, ShortForm] = {
 """The short forms by the key at which they may stand; `*` is any one name. A table stands before
 the tables inside it."""
 
+_FOREIGN_FORMS: dict[str, ShortForm] = {}
+"""The same of protocols that do not come with Troth and have been looked up."""
+
 
 def add_short_forms(protocol: Protocol[Any]) -> None:
     """Know those of a protocol that does not come with Troth."""
     for key, form in protocol.short_forms.items():
-        SHORT_FORMS.setdefault(f"protocol.{key}", form)
+        _FOREIGN_FORMS[f"protocol.{key}"] = form
 
 
 def short_form(key: Key) -> ShortForm | None:
     """The short form that `key` may take."""
     parts = [str(part) for part in key]
-    return SHORT_FORMS.get(".".join(parts)) or SHORT_FORMS.get(".".join([*parts[:-1], "*"]))
+    place, any_name = ".".join(parts), ".".join([*parts[:-1], "*"])
+    return SHORT_FORMS.get(place) or SHORT_FORMS.get(any_name) or _FOREIGN_FORMS.get(place)
 
 
 def spell_out(document: Document) -> Document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from troth.ids import NodeId
+from troth.privacy.spec import NoPrivacy
 from troth.protocols.protocol import NOISELESS, Operation, Protocol, Waiting, everybody
 from troth.specification import Positive, Probability, ShortForm, Table
 
@@ -37,6 +38,7 @@ PROTOCOL = Protocol(
     real_nodes=True,
     brings=None,
     keeps=None,
+    privacy=(NoPrivacy,),
     own_privacy=NOISELESS,
     reveals="the server receives every update in the clear",
     scenario_tables=(),

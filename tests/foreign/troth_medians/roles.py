@@ -12,12 +12,14 @@ from troth.learning.requests import LocalUpdate
 from troth.records import Rejection
 from troth.roles.messages import RoundMessage
 from troth.roles.node import Cast
-from troth.wire import Codec, Float32s
+from troth.wire import Channel, Codec, Float32s
 from troth_medians.protocol import SERVER
 
 
 class Ask(RoundMessage, frozen=True):
     """The server's model, of which it wants an update."""
+
+    channel = Channel.AUTHENTICATED
 
     params_D: Float32s
 
@@ -25,11 +27,15 @@ class Ask(RoundMessage, frozen=True):
 class Answer(RoundMessage, frozen=True):
     """A party's update of the model that it was asked with."""
 
+    channel = Channel.CONFIDENTIAL
+
     update_D: Float32s
 
 
 class Done(RoundMessage, frozen=True):
     """The model after the last round."""
+
+    channel = Channel.BROADCAST
 
     params_D: Float32s
 
