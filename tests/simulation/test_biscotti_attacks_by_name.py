@@ -13,7 +13,9 @@ from biscotti_runs import CALM, MASK, PARTIES, TEXT
 
 from troth.attacks.biscotti.casting import recast
 from troth.attacks.biscotti.spec import ATTACKS, SilentPeer
+from troth.chain.ledger import MemoryLedgers
 from troth.errors import CharterError
+from troth.protocols.biscotti.ledger.block import read_kept
 from troth.protocols.biscotti.messages import MESSAGES
 from troth.worlds.simulated import snapshot
 from troth.worlds.simulated import world as world_module
@@ -49,11 +51,17 @@ def ledger(tmp_path: Path, simulated: Any) -> Any:
     return staged
 
 
+def blocks(run: Any) -> list[Any]:
+    """The contents of all blocks that a peer has kept."""
+    assert isinstance(run.world.stores, MemoryLedgers)
+    return [read_kept(block).block.content for block in run.world.stores.shelf.values()]
+
+
 def punished(run: Any) -> dict[str, set[str]]:
     """For what blocks have punished each peer."""
     found: dict[str, set[str]] = {}
-    for block in run.world.shelf.values():
-        for evidence in block.block.content.evidence:
+    for block in blocks(run):
+        for evidence in block.evidence:
             found.setdefault(evidence.accused, set()).add(evidence.kind)
     return found
 
@@ -104,18 +112,14 @@ def test_who_carries_out_a_named_attack_is_punished_for_it(kind: str, ledger: An
 
 def test_what_a_named_cheat_contributes_is_in_no_sum(ledger: Any) -> None:
     run = ledger(attack("shuffled_commitments")).go()
-    counted = {
-        line.contributor
-        for block in run.world.shelf.values()
-        for line in block.block.content.contributions
-    }
+    counted = {line.contributor for block in blocks(run) for line in block.contributions}
     assert counted
     assert not counted & run.stage.attackers.keys()
 
 
 def test_a_named_leader_that_makes_up_blocks_gets_none_certified(ledger: Any) -> None:
     run = ledger(attack("wrong_aggregate"), rounds=6).go()
-    proposers = {block.block.content.proposer for block in run.world.shelf.values()} - {None}
+    proposers = {block.proposer for block in blocks(run)} - {None}
     assert proposers
     assert not proposers & run.stage.attackers.keys()
 
