@@ -41,7 +41,6 @@ from troth_biscotti import Size
 
 from troth.charter.loading import load_text
 from troth.protocols.biscotti.cost import messages_per_round
-from troth.protocols.biscotti.parameters import Biscotti
 
 FULL = Size(parties=200, rounds=100)
 FEW = dataclasses.replace(FULL, rounds=3)
@@ -112,9 +111,7 @@ def whole(name: str, size: Size, target_min: float) -> list[Row]:
 def sent_row(case: str, size: Size, traffic: dict[str, tuple[int, int]]) -> Row:
     """Bytes by peer and round, beside what `troth check` says."""
     loaded = load_text(size.scenario(), path=Path("scenario.toml"), base=HERE)
-    protocol = loaded.scenario.charter.protocol
-    assert isinstance(protocol, Biscotti)
-    formula = messages_per_round(protocol, size.parties, size.dimension)
+    formula = messages_per_round(loaded.scenario.charter.agreement, size.parties, size.dimension)
     sent = sum(count for _, count in traffic.values()) / size.rounds
     expected = sum(count for _, count in formula.values())
     what = f"{case}: sent by a peer in a round, beside the formula"

@@ -76,11 +76,11 @@ aggregators = {self.aggregators}
 sampled = {self.sampled}
 optimistic = true
 
-[protocol.noise]
+[privacy]
 noisers = {self.noisers}
 slots = {self.slots}
 
-[protocol.noise.mask]
+[privacy.mask]
 kind = "paper"
 
 [parties]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NewType
-
-import msgspec
+from typing import NewType
 
 NodeId = NewType("NodeId", str)
 """A node of a run: `server`, `party-007`."""
@@ -22,11 +20,6 @@ MeasuredSeconds = NewType("MeasuredSeconds", float)
 """Wall-clock time of this machine."""
 
 Bytes = NewType("Bytes", int)
-
-MAX_MODEL_ID = 128
-ModelId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_MODEL_ID)]
-"""By which strangers name the model that they train: the digest of its charter, or another text of
-at most `MAX_MODEL_ID` characters where there is no charter."""
 
 
 def party_id(index: int, count: int) -> PartyId:

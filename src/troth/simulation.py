@@ -23,7 +23,6 @@ from troth.errors import CharterError, RoundFailedError, UsageError, Verificatio
 from troth.ids import Bytes, NodeId, SimulatedSeconds
 from troth.learning.device import repeatable
 from troth.learning.requests import Evaluate, EvaluateParties
-from troth.protocols.account import own_account
 from troth.protocols.lookup import protocol_of
 from troth.records import Metrics, RoundRecord, Status, Summary
 from troth.report.folder import PARAMS, RunFolder
@@ -323,13 +322,12 @@ def _summary(stage: Stage, world: SimulatedWorld, recorder: Recorder, status: St
     for party in stage.parties:
         # A party without a role of its own has no node.
         node = world.nodes.get(party)
-        account = own_account(
-            scenario.charter.protocol,
+        account = protocol_of(scenario.charter.protocol).account_of(
+            scenario.charter.agreement,
             party,
             stage.privacy.get(party),
             partial(_saved_state, node),
-            training=scenario.charter.training,
-            dimension=stage.bench.model.dimension,
+            stage.bench.model.dimension,
         )
         privacies.append(account.privacy)
         attack = stage.attackers.get(party)

@@ -23,6 +23,12 @@ Reference = Annotated[str, msgspec.Meta(pattern=REFERENCE_PATTERN)]
 """`module:callable`, looked up beside the scenario file and then on the Python path."""
 
 
+MAX_MODEL_ID = 128
+ModelId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_MODEL_ID)]
+"""By which strangers name the model that they train: the digest of its charter, or another text of
+at most `MAX_MODEL_ID` characters where there is no charter."""
+
+
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of a TOML file: typed, frozen, and closed to keys it does not know.
 

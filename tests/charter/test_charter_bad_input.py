@@ -885,8 +885,8 @@ LEDGERS = [
     ),
     Case(
         "more noisers than others",
-        text(protocol=LEDGER + "noise = { noisers = 10 }\n"),
-        "protocol.noise.noisers",
+        text(protocol=LEDGER, more="[privacy]\nnoisers = 10\n"),
+        "privacy.noisers",
         "is not below 10",
     ),
     Case(
@@ -937,8 +937,8 @@ LEDGERS = [
     ),
     Case(
         "an unknown mask",
-        text(protocol=LEDGER + 'noise = { mask = "lapalce" }\n'),
-        "protocol.noise.mask",
+        text(protocol=LEDGER, more='[privacy]\nmask = "lapalce"\n'),
+        "privacy.mask",
         "is not known",
         "choose one of: none, gaussian, paper, calibrated",
     ),

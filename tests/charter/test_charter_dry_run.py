@@ -84,9 +84,9 @@ def test_a_ledger_with_noise_says_what_a_peer_spends(load: Load, base: str) -> N
         load(
             base.replace('"federated"', '"biscotti"\nfraction_bits = 10'),
             "protocol.least_updates=2",
-            "protocol.ledger_noise.epsilon=4",
-            "protocol.ledger_noise.delta=1e-5",
-            'protocol.noise.mask={kind = "calibrated", epsilon = 8.0, delta = 1e-5}',
+            "privacy.ledger_noise.epsilon=4",
+            "privacy.ledger_noise.delta=1e-5",
+            'privacy.mask={kind = "calibrated", epsilon = 8.0, delta = 1e-5}',
         )
     )
     assert "epsilon = 4, delta = 1e-05 over all rounds" in "".join(found.notes)
@@ -96,7 +96,7 @@ def test_a_ledger_with_noise_says_what_a_peer_spends(load: Load, base: str) -> N
 
 
 def test_a_ledger_that_misses_its_own_bound_is_refused(load: Load, base: str) -> None:
-    ledger = base.replace('"federated"', '"biscotti"\nnoise = { mask = "none" }')
+    ledger = base.replace('"federated"', '"biscotti"') + '\n[privacy]\nmask = "none"\n'
     bound = "protocol.most_failures.privacy=0.1"
     with pytest.raises(CharterError, match="how likely privacy fails in 5 rounds") as caught:
         dry_run(load(ledger, bound))
@@ -110,13 +110,13 @@ def test_a_ledger_whose_noise_does_not_fit_its_grid_is_refused(load: Load, base:
     ledger = base.replace('"federated"', '"biscotti"\nfraction_bits = 0')
     with pytest.raises(CharterError) as caught:
         dry_run(load(ledger))
-    assert caught.value.key == "protocol.noise.mask.epsilon"
+    assert caught.value.key == "privacy.mask.epsilon"
 
 
 def test_slots_that_will_not_do_are_said(load: Load, base: str) -> None:
     ledger = base.replace("count = 10", "count = 40").replace('"federated"', '"biscotti"')
     assert not any("find none" in note for note in dry_run(load(ledger)).notes)
-    few = dry_run(load(ledger, "protocol.noise.slots=2"))
+    few = dry_run(load(ledger, "privacy.slots=2"))
     assert any("has 2 slots a round" in note for note in few.notes)
 
 

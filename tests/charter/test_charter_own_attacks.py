@@ -47,10 +47,10 @@ def test_an_attack_on_the_ledger_has_no_effect_elsewhere(
 
 
 def test_an_attack_on_noise_needs_noise(load: Load, base: str) -> None:
-    bare = "protocol={name='biscotti', noise={mask='none'}}"
-    assert load(base + ATTACK.format("wrong_sum"), bare)
+    bare = ("protocol=biscotti", "privacy={mask='none'}")
+    assert load(base + ATTACK.format("wrong_sum"), *bare)
     with pytest.raises(CharterError, match="no peer gives noise"):
-        load(base + ATTACK.format("same_slot"), bare)
+        load(base + ATTACK.format("same_slot"), *bare)
 
 
 def test_every_attack_has_one_name_and_one_protocol() -> None:

@@ -66,7 +66,7 @@ def test_every_short_form_is_in_the_schema(validator: jsonschema.Draft202012Vali
         document = copy.deepcopy(SMALL)
         if place == "protocol.puzzle":
             document["protocol"] = "tormentor"
-        if place == "protocol.noise.mask":
+        if place == "privacy.mask":
             document["protocol"] = "biscotti"
         node: dict[str, object] = document
         *tables, key = place.replace("*", "party-1").split(".")

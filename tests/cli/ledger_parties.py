@@ -18,8 +18,7 @@ def write_ledger(folder: Path) -> Path:
         model='"logistic"',
         rounds="2",
         count="10",
-        protocol='{ name = "biscotti", noise = { mask = { kind = "gaussian", sigma = 0.1 }, '
-        "slots = 2 } }",
+        protocol='"biscotti"\n[privacy]\nmask = { kind = "gaussian", sigma = 0.1 }\nslots = 2\n',
     )
 
 

@@ -56,7 +56,7 @@ def named_in(file: Path, text: str) -> Iterator[str]:
                 continue
         for module in modules:
             parts = module.split(".")
-            if parts[:2] == ["troth", "protocols"] and parts[2] in NAMES:
+            if parts[:2] == ["troth", "protocols"] and NAMES & set(parts[2:3]):
                 yield f"{file}:{node.lineno}: imports {module}"
     for number, line in enumerate(plain.splitlines(), start=1):
         for found in WORD.finditer(line):

@@ -9,6 +9,7 @@ from troth import streams
 from troth.errors import CharterError
 from troth.ids import NodeId
 from troth.learning.training import Training
+from troth.privacy.spec import NoPrivacy
 from troth.protocols.federated.messages import TrainRequest, Update
 from troth.protocols.federated.parameters import Federated
 from troth.protocols.federated.roles import Plan, make_cast, server
@@ -66,6 +67,7 @@ def test_more_updates_than_parties_admitted_are_refused_before_the_run(deadline_
             Casting(
                 agreed=Agreed(
                     parameters=Federated(at_least=5, deadline_s=deadline_s),
+                    privacy=NoPrivacy(),
                     training=Training(rounds=1, learning_rate=0.1),
                     parties=PARTIES[:3],
                     initial_D=np.zeros(3, np.float32),

@@ -41,7 +41,11 @@ sampled = 0.4
 verifiers = 1
 phase_s = 60.0
 linger_s = 8.0
-noise = { noisers = 2, slots = 12, window_s = 3.0, mask = { kind = "gaussian", sigma = 1.0 } }"""
+[privacy]
+noisers = 2
+slots = 12
+window_s = 3.0
+mask = { kind = "gaussian", sigma = 1.0 }"""
 TRAINING = "learning_rate = 0.5\nmomentum = 0.5"
 
 

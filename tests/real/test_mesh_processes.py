@@ -30,7 +30,11 @@ faults = "crash"
 quorum = 2
 phase_s = 4.0
 linger_s = 10.0
-noise = { noisers = 1, slots = 3, window_s = 0.5, mask = { kind = "gaussian", sigma = 0.01 } }"""
+[privacy]
+noisers = 1
+slots = 3
+window_s = 0.5
+mask = { kind = "gaussian", sigma = 0.01 }"""
 
 
 @pytest.fixture

@@ -21,7 +21,9 @@ from troth.reproduction.reproduce import Reproduction, reproduce
 LEDGER = """\
 [protocol]
 name = "biscotti"
-noise = { mask = "none" }
+
+[privacy]
+mask = "none"
 
 [parties]
 count = 12

@@ -36,7 +36,8 @@ PARTIES = 12
 ROUNDS = 4
 LATENCY = 'latency = { kind = "normal", mean_s = 0.1, std_s = 0.05 }'
 CALM = f"[network]\n{LATENCY}\n"
-MASK = "noise = { noisers = 2, slots = 4, mask = { kind = 'gaussian', sigma = 0.01 } }\n"
+MASK = "[privacy]\nnoisers = 2\nslots = 4\nmask = { kind = 'gaussian', sigma = 0.01 }\n"
+"""Stands after the keys of `[protocol]`."""
 
 TEXT = """
 name = "{name}"

@@ -475,13 +475,14 @@ TORMENTOR_CASE = Case(
 _PEERS = {
     "as it comes": "",
     "sums": 'combine = "sum"\n',
-    "no mask": 'noise = { mask = { kind = "none" } }\n',
-    "few slots": "noise = { noisers = 3, slots = 3, window_s = 5.0, "
-    "mask = { kind = 'gaussian', sigma = 0.1 } }\n",
+    "no mask": '[privacy]\nmask = "none"\n',
+    "few slots": "[privacy]\nnoisers = 3\nslots = 3\nwindow_s = 5.0\n"
+    "mask = { kind = 'gaussian', sigma = 0.1 }\n",
     "median": 'aggregation = "median"\n',
     "mixed first": 'aggregation = { rule = "trimmed_mean", byzantine = 2, pre = "nnm" }\n',
     "optimistic": "optimistic = true\n",
-    "the ledger is noisy": "ledger_noise = { epsilon = 50.0, delta = 1e-5 }\nleast_updates = 3\n",
+    "the ledger is noisy": "least_updates = 3\n[privacy]\n"
+    "ledger_noise = { epsilon = 50.0, delta = 1e-5 }\n",
     "larger committees": "verifiers = 5\naggregators = 4\nsampled = 0.25\nleast_updates = 1\n",
     "crash faults": 'faults = "crash"\naggregators = 3\nquorum = 2\n',
 }
@@ -613,8 +614,8 @@ BISCOTTI_CASE = Case(
     launched=Setup(
         protocol="aggregation = { rule = 'trimmed_mean', byzantine = 0 }\nsampled = 0.34\n"
         "verifiers = 1\nfaults = 'crash'\nquorum = 2\nphase_s = 4.0\nlinger_s = 10.0\n"
-        "noise = { noisers = 1, slots = 3, window_s = 0.5, "
-        "mask = { kind = 'gaussian', sigma = 0.01 } }\n",
+        "[privacy]\nnoisers = 1\nslots = 3\nwindow_s = 0.5\n"
+        "mask = { kind = 'gaussian', sigma = 0.01 }\n",
     ),
     as_simulated=False,
     check_launched=_check_launched_peers,

@@ -79,12 +79,13 @@ def network(seed: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+BARE = "[privacy]\nmask = { kind = 'none' }\n"
 PROTOCOLS = (
     MASK,
-    "noise = { mask = { kind = 'none' } }\n",
-    MASK + "optimistic = true\n",
-    MASK + "aggregators = 4\n",
-    "noise = { mask = { kind = 'none' } }\nverifiers = 2\naggregators = 4\n",
+    BARE,
+    "optimistic = true\n" + MASK,
+    "aggregators = 4\n" + MASK,
+    "verifiers = 2\naggregators = 4\n" + BARE,
 )
 
 
@@ -173,7 +174,7 @@ def test_the_witness_notices_who_is_framed(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(RoundContext, "reserved_slots", lambda *_: frozenset())
     monkeypatch.setattr(offences, "_refuses", lambda _: None)
     run = set_up(
-        seed=2, attacks=lambda context: {context.contributors[0]: floods.framing}, rounds=6
+        seed=3, attacks=lambda context: {context.contributors[0]: floods.framing}, rounds=6
     )
     with pytest.raises(AssertionError, match="is framed"):
         run.go()

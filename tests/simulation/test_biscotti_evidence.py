@@ -8,7 +8,7 @@ from functools import cache
 import msgspec
 import pytest
 from biscotti_runs import Run, set_up
-from test_biscotti_attackers import BLAMED, attacked, culprit
+from test_biscotti_attackers import BLAMED, OFFENCE_SEED, attacked, culprit
 
 from troth.attacks.biscotti import contributors
 from troth.ids import NodeId, Round
@@ -30,7 +30,7 @@ KINDS = {kind: (seat, attack) for seat, attack, kind in BLAMED.values()}
 @cache
 def proven(kind: str) -> tuple[Run, Evidence]:
     """A run with an offence of this kind, and the evidence that a block took up."""
-    run = attacked(*KINDS[kind])
+    run = attacked(*KINDS[kind], seed=OFFENCE_SEED)
     lines = [line for block in run.blocks() for line in block.evidence]
     assert {line.accused for line in lines} == {culprit(run)}
     return run, lines[0]

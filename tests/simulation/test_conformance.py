@@ -379,7 +379,10 @@ def test_what_a_record_refers_to_is_there(case: Case) -> None:
     for place, reference in found.items():
         assert case.record.find(reference) is not None, place
     record, keys = case.record, keys_of(case.record.parameters)
-    assert record.short_forms.keys() <= keys
+    places = {f"protocol.{key}" for key in keys}
+    for table in record.privacy:
+        places |= {f"privacy.{key}" for key in keys_of(table)}
+    assert record.short_forms.keys() <= places
     assert record.keeps is None or record.keeps.key in keys
     assert set(record.scenario_tables) <= set(WORLD_KEYS)
     assert len(set(record.labels)) == len(record.labels) > 0
@@ -459,7 +462,9 @@ def test_a_calm_round_sends_what_was_counted(
     setup = case.calm[name]
     run = simulated(setup.write(tmp_path, case.name)).go()
     counted = case.record.messages_per_round(
-        run.stage.scenario.charter.protocol, len(run.stage.parties), run.stage.bench.model.dimension
+        run.stage.scenario.charter.agreement,
+        len(run.stage.parties),
+        run.stage.bench.model.dimension,
     )
     assert counted
     for type_, (messages, size) in counted.items():

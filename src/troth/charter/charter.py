@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
 import msgspec
 
@@ -12,6 +12,7 @@ from troth.learning.spec import LossName, ModelSpec, TaskKind
 from troth.learning.training import Training
 from troth.privacy.spec import NoPrivacy
 from troth.protocols.lookup import PRIVACY_TABLES, TABLES
+from troth.protocols.protocol import Agreement
 from troth.specification import DIGEST_PATTERN, NAME_PATTERN, Count, Table
 
 if TYPE_CHECKING:
@@ -87,3 +88,8 @@ class Charter(Table, frozen=True, kw_only=True):
     extension: Extension | None = None
 
     added: ClassVar[frozenset[str]] = frozenset({"extension"})
+
+    @property
+    def agreement(self) -> Agreement[Any]:
+        """What the protocol has to know of the charter."""
+        return Agreement(parameters=self.protocol, privacy=self.privacy, training=self.training)

@@ -77,9 +77,7 @@ def dry_run(loaded: LoadedScenario) -> DryRun:
             "away when the data are dealt"
         )
     protocol = protocol_of(charter.protocol)
-    notes += protocol.notes_of_check(
-        charter.protocol, charter.training, parties, dimension, charter_digest(charter)
-    )
+    notes += protocol.notes_of_check(charter.agreement, parties, dimension, charter_digest(charter))
     return DryRun(
         name=charter.name,
         protocol=tag(charter.protocol),
@@ -114,7 +112,7 @@ def _attacks(scenario: Scenario) -> list[Attackers]:
 
 
 def _traffic(charter: Charter, parties: int, dimension: int) -> dict[str, Traffic]:
-    sent = protocol_of(charter.protocol).messages_per_round(charter.protocol, parties, dimension)
+    sent = protocol_of(charter.protocol).messages_per_round(charter.agreement, parties, dimension)
     return {
         name: Traffic(messages=messages, bytes=Bytes(size))
         for name, (messages, size) in sent.items()
@@ -124,9 +122,7 @@ def _traffic(charter: Charter, parties: int, dimension: int) -> dict[str, Traffi
 def _privacy(scenario: Scenario, dimension: int) -> PrivacyRecord:
     charter, own = scenario.charter, scenario.parties.privacy
     protocol = protocol_of(charter.protocol)
-    expected = protocol.privacy_expected(
-        charter.protocol, charter.training, admitted(scenario)[0], dimension
-    )
+    expected = protocol.privacy_expected(charter.agreement, admitted(scenario)[0], dimension)
     if expected is not None:
         return expected
     if not isinstance(own, NoPrivacy):

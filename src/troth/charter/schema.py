@@ -14,6 +14,8 @@ from troth.charter.charter import Charter
 from troth.charter.file import CHARTER_KEYS, ScenarioFile
 from troth.charter.scenario import Scenario
 from troth.charter.shorthand import SHORT_FORMS
+from troth.privacy.spec import NoPrivacy
+from troth.protocols.registry import PROTOCOLS
 from troth.specification import REFERENCE_PATTERN, ShortForm, Table
 
 Node = dict[str, Any]
@@ -31,8 +33,12 @@ def json_schema() -> Node:
     """
     _, components = msgspec.json.schema_components([ScenarioFile], ref_template="#/$defs/{name}")
     tables: dict[str, Node] = {name: _plain(table) for name, table in components.items()}
+    # Whoever uses the noise that is usual for a protocol need not name it.
+    usual = {protocol.privacy[0] for protocol in PROTOCOLS} - {NoPrivacy}
     for name, table in tables.items():
         _describe(table, _TABLES[name])
+        if _TABLES[name][0] in usual:
+            table["required"] = [key for key in table["required"] if key != "mechanism"]
         for key, node in table.get("properties", {}).items():
             table["properties"][key] = _without_null(node)
     for place, form in SHORT_FORMS.items():

@@ -25,11 +25,7 @@ SHORT_FORMS: dict[str, ShortForm] = {
     ),
     "task.model": ShortForm("name", 'model = "softmax"', callable_form=("name", "module")),
     "protocol": ShortForm("name", f'protocol = "{PROTOCOLS[0].name}"'),
-    **{
-        f"protocol.{key}": form
-        for protocol in PROTOCOLS
-        for key, form in protocol.short_forms.items()
-    },
+    **{key: form for protocol in PROTOCOLS for key, form in protocol.short_forms.items()},
     "partition": ShortForm("kind", 'partition = "equal"', callable_form=("kind", "callable")),
     "network.latency": _LATENCY,
     "network.latency_of.*": _LATENCY,
@@ -46,7 +42,7 @@ _FOREIGN_FORMS: dict[str, ShortForm] = {}
 def add_short_forms(protocol: Protocol[Any]) -> None:
     """Know those of a protocol that does not come with Troth."""
     for key, form in protocol.short_forms.items():
-        _FOREIGN_FORMS[f"protocol.{key}"] = form
+        _FOREIGN_FORMS[key] = form
 
 
 def short_form(key: Key) -> ShortForm | None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import NoReturn
 
 import click
 
+from troth import protocols
 from troth.cli.check import check
 from troth.cli.data import data
 from troth.cli.failure import from_click
@@ -21,7 +25,19 @@ from troth.cli.schema import schema
 from troth.cli.simulate import simulate
 from troth.cli.verb import Verbs
 from troth.errors import ExitCode
-from troth.protocols.registry import PROTOCOLS
+
+
+def verbs_of_protocols() -> Iterator[click.Command]:
+    """The commands that protocols bring: module NAME in `protocols/*/operation/verbs/` has NAME.
+
+    They are found by their place and not by the protocols' records, which come with tables that
+    load too slowly for a help text.
+    """
+    for package in iter_modules(protocols.__path__, f"{protocols.__name__}."):
+        place = f"{package.name}.operation"
+        if package.ispkg and find_spec(place) is not None and find_spec(f"{place}.verbs"):
+            for found in iter_modules(import_module(f"{place}.verbs").__path__):
+                yield getattr(import_module(f"{place}.verbs.{found.name}"), found.name)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,9 +51,8 @@ def troth() -> None:
 
 for verb in (simulate, check, report, reproduce, data, new, schema, launch, node, identity):
     troth.add_command(verb)
-for protocol in PROTOCOLS:
-    for reference in protocol.operation.verbs:
-        troth.add_command(protocol.find(reference))
+for brought in verbs_of_protocols():
+    troth.add_command(brought)
 
 
 def main() -> NoReturn:

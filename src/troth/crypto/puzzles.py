@@ -28,7 +28,8 @@ from troth.compute import Compute
 from troth.crypto.digest import DIGEST_BYTES, Digest
 from troth.crypto.spec import Argon2Puzzle, Difficulty, PuzzleSpec
 from troth.errors import PeerError
-from troth.ids import ModelId, NodeId
+from troth.ids import NodeId
+from troth.specification import ModelId
 from troth.streams import Stream
 from troth.wire import Float32s
 

@@ -12,7 +12,6 @@ import msgspec
 from troth.errors import PeerError, UsageError
 from troth.ids import Bytes, PartyId, SimulatedSeconds
 from troth.learning.requests import Evaluate
-from troth.protocols.account import own_account
 from troth.protocols.lookup import protocol_of
 from troth.protocols.protocol import Account
 from troth.records import Metrics, PartyPrivacy, PrivacyRecord, Status, Summary
@@ -200,20 +199,16 @@ def _total(tally: Tally) -> tuple[int, int]:
 
 
 def _account(stage: NodeStage, saved: bytes | None) -> Account:
-    protocol, id = stage.scenario.charter.protocol, PartyId(stage.id)
+    id = PartyId(stage.id)
     if id not in stage.parties:
         return Account(PartyPrivacy(party=id, mechanism="none"))
 
     def load(type_: type[Any]) -> Any:
         return None if saved is None else decode_state(type_, saved)
 
-    return own_account(
-        protocol,
-        id,
-        stage.privacy,
-        load,
-        training=stage.scenario.charter.training,
-        dimension=stage.bench.model.dimension,
+    charter = stage.scenario.charter
+    return protocol_of(charter.protocol).account_of(
+        charter.agreement, id, stage.privacy, load, stage.bench.model.dimension
     )
 
 

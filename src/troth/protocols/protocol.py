@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from typing import Protocol as Interface
 
 from troth.ids import NodeId, PartyId
+from troth.records import PartyPrivacy
 from troth.roles.messages import protocol_messages
 from troth.specification import ShortForm, Table
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from troth.learning.training import Training
     from troth.privacy.own import OwnPrivacy
     from troth.privacy.spec import PrivacySpec
-    from troth.records import PartyPrivacy, PrivacyRecord
+    from troth.records import PrivacyRecord
     from troth.roles.node import Cast
     from troth.streams import Stream
     from troth.wire import Float32s, Message
@@ -66,22 +67,35 @@ class Waiting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Circumstances:
-    """What a protocol's own rules may look at besides its table.
+class Agreement(Generic[P]):
+    """What a charter says, as far as its protocol has to know.
 
     Args:
-      training: the charter's `[training]` table.
+      parameters: its `[protocol]` table.
+      privacy: its `[privacy]` table, one of those that the protocol's record names.
+      training: its `[training]` table.
+    """
+
+    parameters: P
+    privacy: Any
+    training: Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circumstances:
+    """Who takes part, as far as a protocol's own rules may look at it.
+
+    Args:
       parties: those that may take part, in ascending order.
       own_privacy: what parties do for their own privacy.
     """
 
-    training: Training
     parties: tuple[PartyId, ...]
     own_privacy: PrivacySpec
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Agreed(Generic[P]):
+class Agreed(Agreement[P]):
     """What all nodes of a run agree on before it begins.
 
     Args:
@@ -91,12 +105,15 @@ class Agreed(Generic[P]):
       base: folder in which `module:callable` rules are looked up.
     """
 
-    parameters: P
-    training: Training
     parties: tuple[PartyId, ...]
     initial_D: Float32s
     charter: str
     base: Path | None
+
+    @property
+    def agreement(self) -> Agreement[P]:
+        """What the charter says, without the rest."""
+        return Agreement(parameters=self.parameters, privacy=self.privacy, training=self.training)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -198,21 +215,18 @@ class Keeps:
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """What stands on higher floors, in `protocols/NAME/operation/`.
+    """What stands on higher floors, in `protocols/NAME/operation/`. Commands of `troth` need not be
+    named: each module of `operation/verbs/` has one of its own name.
 
     Args:
       launch: starts the nodes of one launch; None: as the topology says.
-      verbs: commands of `troth`.
       readings: what an experiment can read off its runs besides what all runs have: subclasses of
         `reproduction.readings.Reading`, and `reproduction.curves.RunCurve`s.
-      chain: checks a chain file completely, and says what of it can be shown.
       leaves: writes what a finished simulation leaves besides the usual files.
     """
 
     launch: Reference | None
-    verbs: tuple[Reference, ...]
     readings: tuple[Reference, ...]
-    chain: Reference | None
     leaves: Reference | None
 
 
@@ -223,8 +237,8 @@ class Protocol(Generic[P]):
     Args:
       package: of the protocol; references are relative to it.
       parameters: its `[protocol]` table. The table's tag is the protocol's name.
-      short_forms: keys of the table that may be given by a name alone: `noise.mask`, say. Protocols
-        that have the same key give it the same form.
+      short_forms: keys of its charters that may be given by a name alone: `privacy.mask`, say.
+        Protocols that have the same key give it the same form.
       topology: who speaks to whom.
       coordinators: the nodes that are no parties; a run cannot end without any of them.
       parties_are_nodes: whether parties do anything during a run, or only hand over their data.
@@ -239,21 +253,21 @@ class Protocol(Generic[P]):
       reveals: what whoever looks on learns where no noise is added.
       scenario_tables: tables of a scenario that mean something to few protocols, and do to this.
       labels: what cost models call the computations of its roles.
-      charter_rules: refuse a table that does not go with the training; each raises `CharterError`
-        with a key of the charter.
+      charter_rules: refuse tables that do not go together; each raises `CharterError` with a key of
+        the charter.
       rules: the same for who takes part.
       asked: how many of so many parties are at work in a round.
       waits: how a round waits; None where it waits for nobody.
       cast: (Casting) -> Cast.
       messages: every type that its nodes send; None where nothing is sent.
-      traffic: (parameters, parties, D) -> messages and bytes of one fault-free round by message
+      traffic: (Agreement, parties, D) -> messages and bytes of one fault-free round by message
         type.
       extra_message_bytes: room for a message beyond two numbers for each parameter of the model.
-      account: what a party knows of itself after a run; an `Account`.
-      expected_privacy: (parameters, training, party, D) -> the privacy record that `troth check`
+      account: (Agreement, party, own privacy, load, D) -> what a party knows of itself after a run,
+        an `Account`; `load` gives what its role last saved, as a type.
+      expected_privacy: (Agreement, party, D) -> the privacy record that `troth check`
         shows; None: no noise is the charter's.
-      check_notes: (parameters, training, parties, D, charter digest) -> what `troth check` says
-        besides.
+      check_notes: (Agreement, parties, D, charter digest) -> what `troth check` says besides.
       simulation_notes: (Agreed, brought, Simulated) -> what a reader of a simulated run must know
         about what stands in for what.
       operation: what stands on higher floors.
@@ -274,8 +288,8 @@ class Protocol(Generic[P]):
     reveals: str
     scenario_tables: tuple[str, ...]
     labels: tuple[str, ...]
-    charter_rules: tuple[Callable[[P, Training], None], ...]
-    rules: tuple[Callable[[P, Circumstances], None], ...]
+    charter_rules: tuple[Callable[[Agreement[P]], None], ...]
+    rules: tuple[Callable[[Agreement[P], Circumstances], None], ...]
     asked: Callable[[P, int], int]
     waits: Callable[[P, int], Waiting | None]
     cast: Reference
@@ -321,14 +335,12 @@ class Protocol(Generic[P]):
         return protocol_messages(*self.find(self.messages)) if self.messages else ()
 
     def messages_per_round(
-        self, parameters: P, parties: int, dimension: int
+        self, agreement: Agreement[P], parties: int, dimension: int
     ) -> dict[str, tuple[int, int]]:
         """Messages and bytes by message type that one fault-free round takes."""
         if self.traffic is None:
             return {}
-        counted: dict[str, tuple[int, int]] = self.find(self.traffic)(
-            parameters, parties, dimension
-        )
+        counted: dict[str, tuple[int, int]] = self.find(self.traffic)(agreement, parties, dimension)
         return counted
 
     def largest_extra_bytes(self) -> int:
@@ -337,39 +349,29 @@ class Protocol(Generic[P]):
 
     def account_of(
         self,
-        parameters: P,
+        agreement: Agreement[P],
         party: PartyId,
         privacy: OwnPrivacy | None,
         load: Callable[[type[Any]], Any],
-        training: Training,
         dimension: int,
-    ) -> Account | None:
-        """What `party` knows of itself; None where the protocol has nothing to say of it."""
+    ) -> Account:
+        """What `party` knows of itself after a run."""
         if self.account is None:
-            return None
-        found: Account = self.find(self.account)(
-            parameters, party, privacy, load, training, dimension
-        )
+            return Account(PartyPrivacy(party=party, mechanism="none"))
+        found: Account = self.find(self.account)(agreement, party, privacy, load, dimension)
         return found
 
     def privacy_expected(
-        self, parameters: P, training: Training, party: PartyId, dimension: int
+        self, agreement: Agreement[P], party: PartyId, dimension: int
     ) -> PrivacyRecord | None:
         """What the charter's noise comes to for a party that contributes in every round."""
         if self.expected_privacy is None:
             return None
-        record: PrivacyRecord = self.find(self.expected_privacy)(
-            parameters, training, party, dimension
-        )
+        record: PrivacyRecord = self.find(self.expected_privacy)(agreement, party, dimension)
         return record
 
     def notes_of_check(
-        self,
-        parameters: P,
-        training: Training,
-        parties: Sequence[PartyId],
-        dimension: int,
-        charter: str,
+        self, agreement: Agreement[P], parties: Sequence[PartyId], dimension: int, charter: str
     ) -> Iterable[str]:
         """What `troth check` says besides.
 
@@ -378,9 +380,7 @@ class Protocol(Generic[P]):
         """
         if self.check_notes is None:
             return ()
-        notes: Iterable[str] = self.find(self.check_notes)(
-            parameters, training, parties, dimension, charter
-        )
+        notes: Iterable[str] = self.find(self.check_notes)(agreement, parties, dimension, charter)
         return notes
 
     def notes_of_simulation(

@@ -7,7 +7,8 @@ from enum import IntEnum
 from typing import ClassVar
 
 from troth.errors import LocalError
-from troth.ids import ModelId, Round
+from troth.ids import Round
+from troth.specification import ModelId
 from troth.wire import Channel, Message
 
 MAX_CHARTER_BYTES = 2**20

@@ -30,7 +30,7 @@ class Medians(Table, frozen=True, kw_only=True, tag="medians", tag_field="name")
 PROTOCOL = Protocol(
     package=__package__,
     parameters=Medians,
-    short_forms={"step": ShortForm("size", "step = 0.5", number=True)},
+    short_forms={"protocol.step": ShortForm("size", "step = 0.5", number=True)},
     topology="star",
     coordinators=(SERVER,),
     parties_are_nodes=True,
@@ -55,5 +55,5 @@ PROTOCOL = Protocol(
     expected_privacy=None,
     check_notes=None,
     simulation_notes=None,
-    operation=Operation(launch=None, verbs=(), readings=(), chain=None, leaves=None),
+    operation=Operation(launch=None, readings=(), leaves=None),
 )

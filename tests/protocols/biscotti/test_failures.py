@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import comb
 
 import pytest
+from agreements import agreed
 
 from troth.errors import CharterError
 from troth.ids import NodeId
@@ -19,11 +20,12 @@ from troth.protocols.biscotti.parameters import (
     Biscotti,
     GaussianMask,
     LedgerNoise,
-    Noise,
+    MaskedPrivacy,
     NoMask,
     Property,
 )
 from troth.protocols.biscotti.setting import setting_of
+from troth.protocols.protocol import Agreement
 
 GAUSSIAN = GaussianMask(sigma=0.1)
 
@@ -37,16 +39,19 @@ def hypergeometric(bad: int, count: int, drawn: int, least: int) -> float:
     return ways / comb(count, drawn)
 
 
-def notes(protocol: Biscotti, count: int = 20, **training: object) -> str:
-    learning = Training(**{"rounds": 5, "learning_rate": 0.1, **training})  # type: ignore[arg-type]  # a dict of arguments
-    setting = setting_of(protocol, learning, charter=bytes(32), dimension=40)
-    return "\n".join(run_notes(protocol, learning, peers(count).peers, setting))
+def notes(agreement: Agreement[Biscotti], count: int = 20) -> str:
+    setting = setting_of(agreement, charter=bytes(32), dimension=40)
+    return "\n".join(run_notes(agreement, peers(count).peers, setting))
+
+
+def rounds(number: int) -> Training:
+    return Training(rounds=number, learning_rate=0.1)
 
 
 def test_the_papers_committees() -> None:
     """200 peers, committees of 26, 30 % adversarial stake."""
-    protocol = Biscotti(verifiers=26, aggregators=26, noise=Noise(noisers=5))
-    found = adversarial_report(protocol, peers(200), rounds=100)
+    charter = agreed(MaskedPrivacy(noisers=5), rounds(100), verifiers=26, aggregators=26)
+    found = adversarial_report(charter, peers(200))
     assert found.round.privacy == pytest.approx(hypergeometric(60, 200, 26, 13))
     assert found.round.integrity == pytest.approx(hypergeometric(60, 200, 26, 14))
     assert found.training.privacy == pytest.approx(1 - (1 - found.round.privacy) ** 100)
@@ -57,34 +62,34 @@ def test_the_papers_committees() -> None:
 
 
 def test_without_a_mask_one_verifier_suffices() -> None:
-    protocol = Biscotti(noise=Noise(mask=NoMask(), noisers=5))
-    found = adversarial_report(protocol, peers(20), rounds=1)
+    charter = agreed(MaskedPrivacy(mask=NoMask(), noisers=5))
+    found = adversarial_report(charter, peers(20))
     assert found.round.unmasking == pytest.approx(hypergeometric(6, 20, 3, 1))
-    assert "which has no mask" in notes(protocol)
+    assert "which has no mask" in notes(charter)
 
 
 def test_a_block_needs_a_majority_even_of_those_that_may_crash() -> None:
     """Two of eight open a sum, and five certify it: four that do nothing stop the round."""
-    protocol = Biscotti(faults="crash", aggregators=8, tolerated=1, quorum=2, verifiers=1)
-    found = adversarial_report(protocol, peers(20), rounds=1)
+    charter = agreed(faults="crash", aggregators=8, tolerated=1, quorum=2, verifiers=1)
+    found = adversarial_report(charter, peers(20))
     stopped = hypergeometric(6, 20, 8, 4)
     assert stopped < found.round.liveness < stopped + hypergeometric(6, 20, 1, 1)
-    assert "fewer than 5 of 8 aggregators" in notes(protocol)
+    assert "fewer than 5 of 8 aggregators" in notes(charter)
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_every_bound_is_held_against_the_whole_training(name: Property) -> None:
-    found = adversarial_report(Biscotti(), peers(20), rounds=5).training
+    found = adversarial_report(agreed(), peers(20)).training
     likely = getattr(found, name)
-    kept = Biscotti(most_failures={name: likely + 1e-9})
-    assert adversarial_report(kept, peers(20), rounds=5).training == found
-    missed = Biscotti(most_failures={name: likely - 1e-9})
+    kept = agreed(most_failures={name: likely + 1e-9})
+    assert adversarial_report(kept, peers(20)).training == found
+    missed = agreed(most_failures={name: likely - 1e-9})
     with pytest.raises(CharterError, match=f"how likely {name} fails in 5 rounds") as caught:
-        adversarial_report(missed, peers(20), rounds=5)
+        adversarial_report(missed, peers(20))
     assert caught.value.key == f"protocol.most_failures.{name}"
     assert f'accept_failures = ["{name}"]' in (caught.value.hint or "")
-    accepted = Biscotti(most_failures={name: likely - 1e-9}, accept_failures=[name])
-    assert adversarial_report(accepted, peers(20), rounds=5).training == found
+    accepted = agreed(most_failures={name: likely - 1e-9}, accept_failures=[name])
+    assert adversarial_report(accepted, peers(20)).training == found
     assert f"{name} fails" in notes(accepted)
     assert notes(accepted).count("accepted by the charter") == 1
 
@@ -92,7 +97,7 @@ def test_every_bound_is_held_against_the_whole_training(name: Property) -> None:
 def test_too_few_peers_with_stake() -> None:
     table = StakeTable.of({NodeId(f"party-{index}"): 10 * (index < 5) for index in range(9)})
     with pytest.raises(CharterError, match="there are 5 peers with stake for 6 seats"):
-        adversarial_report(Biscotti(), table, rounds=1)
+        adversarial_report(agreed(), table)
 
 
 def test_who_contributes() -> None:
@@ -121,13 +126,13 @@ def test_who_contributes() -> None:
 def test_notes_say_what_the_run_rests_on(
     changes: dict[str, object], training: dict[str, object], says: str
 ) -> None:
-    protocol = Biscotti(**{"noise": Noise(mask=GAUSSIAN), **changes})  # type: ignore[arg-type]  # a dict of arguments
-    assert says in notes(protocol, **training)
+    learning = Training(**{"rounds": 5, "learning_rate": 0.1, **training})  # type: ignore[arg-type]  # a dict of arguments
+    assert says in notes(agreed(MaskedPrivacy(mask=GAUSSIAN), learning, **changes))
 
 
 def test_ledger_noise_is_said_with_its_condition() -> None:
     noise = LedgerNoise(epsilon=20, delta=1e-5, corrupt=1)
-    said = notes(Biscotti(ledger_noise=noise, least_updates=4, fraction_bits=12))
+    said = notes(agreed(MaskedPrivacy(ledger_noise=noise), least_updates=4, fraction_bits=12))
     assert "epsilon = 20, delta = 1e-05 over all rounds" in said
     assert "as long as of each sum 3 contributors" in said
     assert "no differential privacy" not in said
@@ -135,14 +140,14 @@ def test_ledger_noise_is_said_with_its_condition() -> None:
 
 def test_slots_that_will_not_do() -> None:
     """Of 12 contributors, each asks 2 of 19 others: 1.26 requests for each peer."""
-    enough = Biscotti(noise=Noise(mask=GAUSSIAN, slots=8))
+    enough = agreed(MaskedPrivacy(mask=GAUSSIAN, slots=8))
     assert "find none" not in notes(enough)
-    few = Biscotti(noise=Noise(mask=GAUSSIAN, slots=2))
-    drawn, chance = few.contributors_drawn(20), 2 / 19
+    few = agreed(MaskedPrivacy(mask=GAUSSIAN, slots=2))
+    drawn, chance = few.parameters.contributors_drawn(20), 2 / 19
     asked = drawn * chance
     none = (1 - chance) ** drawn
     one = drawn * chance * (1 - chance) ** (drawn - 1)
     unserved = 1 - (2 * (1 - none) - one) / asked
     assert f"has 2 slots a round and is asked for {asked:.1f}" in notes(few)
     assert f"so {unserved:.0%} of requests find none" in notes(few)
-    assert "find none" not in notes(Biscotti(noise=Noise(mask=NoMask(), slots=2)))
+    assert "find none" not in notes(agreed(MaskedPrivacy(mask=NoMask(), slots=2)))

@@ -7,9 +7,9 @@ import pickle
 from functools import cache
 from hashlib import sha256
 
-import msgspec
 import numpy as np
 import pytest
+from agreements import agreed
 
 from troth.chain.errors import GenesisError
 from troth.crypto.noise_table import check_seeds
@@ -33,24 +33,26 @@ from troth.protocols.biscotti.ledger.initializing import (
 from troth.protocols.biscotti.parameters import (
     Biscotti,
     GaussianMask,
-    Noise,
+    MaskedPrivacy,
     NoMask,
     StakeSpec,
 )
 from troth.protocols.biscotti.setting import Setting, setting_of
+from troth.protocols.protocol import Agreement
 
 PEERS = tuple(NodeId(f"party-{index}") for index in range(3))
 CHARTER = "sha256:" + sha256(b"a charter").hexdigest()
 DIMENSION = 24
 TRAINING = Training(rounds=3, learning_rate=0.1)
-MASKED = Biscotti(noise=Noise(mask=GaussianMask(sigma=0.1), slots=2))
-BARE = Biscotti(noise=Noise(mask=NoMask()))
+MASK = MaskedPrivacy(mask=GaussianMask(sigma=0.1), slots=2)
+MASKED = agreed(MASK, TRAINING)
+BARE = agreed(MaskedPrivacy(mask=NoMask()), TRAINING)
 INITIAL_D = np.linspace(-1, 1, DIMENSION, dtype=np.float32)
 
 
-def setting(protocol: Biscotti = MASKED) -> Setting:
+def setting(charter: Agreement[Biscotti] = MASKED) -> Setting:
     digest = bytes.fromhex(CHARTER.removeprefix("sha256:"))
-    return setting_of(protocol, TRAINING, charter=digest, dimension=DIMENSION)
+    return setting_of(charter, charter=digest, dimension=DIMENSION)
 
 
 def keys(peer: NodeId) -> PeerKeys:
@@ -62,14 +64,13 @@ def entry(peer: NodeId) -> PublicEntry:
     return entry_of(peer, CHARTER, keys(peer), sha256(b"root" + peer.encode()).digest())
 
 
-def genesis(protocol: Biscotti = MASKED) -> CheckedGenesis:
-    return make_genesis(protocol, TRAINING, setting(), INITIAL_D, CHARTER, map(entry, PEERS))
+def genesis(charter: Agreement[Biscotti] = MASKED) -> CheckedGenesis:
+    return make_genesis(charter, setting(), INITIAL_D, CHARTER, map(entry, PEERS))
 
 
 def check(found: CheckedGenesis, **changes: object) -> None:
     arguments: dict[str, object] = {
-        "protocol": MASKED,
-        "training": TRAINING,
+        "agreement": MASKED,
         "setting": setting(),
         "initial_D": INITIAL_D,
         "charter_digest": CHARTER,
@@ -142,11 +143,12 @@ def test_without_noise_every_root_is_another() -> None:
 
 
 def test_the_genesis_says_what_the_charter_says() -> None:
-    protocol = Biscotti(
-        noise=MASKED.noise,
+    charter = agreed(
+        MASK,
+        TRAINING,
         stake=StakeSpec(initial=7, contributed=1, verified=2, aggregated=3, penalty=4),
     )
-    found = genesis(protocol)
+    found = genesis(charter)
     content = found.content
     assert content.names() == PEERS
     assert found.stake() == dict.fromkeys(PEERS, 7)
@@ -156,13 +158,11 @@ def test_the_genesis_says_what_the_charter_says() -> None:
     update = content.stake_update
     assert (update.contributed, update.verified, update.aggregated) == (1, 2, 3)
     assert update.penalty == 4
-    check(found, protocol=protocol)
+    check(found, agreement=charter)
 
 
 def test_everybody_makes_the_same_genesis() -> None:
-    turned = make_genesis(
-        MASKED, TRAINING, setting(), INITIAL_D, CHARTER, map(entry, reversed(PEERS))
-    )
+    turned = make_genesis(MASKED, setting(), INITIAL_D, CHARTER, map(entry, reversed(PEERS)))
     assert turned.id == genesis().id
     check(read_genesis(turned.record.data, source=PEERS[0]))
 
@@ -172,24 +172,23 @@ def test_one_who_takes_no_part_can_check_all_but_an_entry() -> None:
 
 
 def other_setting(**changes: object) -> Setting:
-    protocol = msgspec.structs.replace(MASKED, **changes)
-    return setting(protocol)
+    return setting(agreed(MASK, TRAINING, **changes))
 
 
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
         ({"charter_digest": "sha256:" + "0" * 64}, "charter"),
-        ({"training": Training(rounds=4, learning_rate=0.1)}, "rounds"),
+        ({"agreement": agreed(MASK, Training(rounds=4, learning_rate=0.1))}, "rounds"),
         ({"initial_D": np.nextafter(INITIAL_D, np.float32(2))}, "model"),
         ({"setting": other_setting(fraction_bits=18)}, "fraction_bits"),
         ({"setting": other_setting(clip=2.0)}, "bound"),
         ({"setting": other_setting(points=2)}, "generators"),
         (
-            {"protocol": msgspec.structs.replace(MASKED, stake=StakeSpec(penalty=6))},
+            {"agreement": agreed(MASK, TRAINING, stake=StakeSpec(penalty=6))},
             "stake_update",
         ),
-        ({"protocol": msgspec.structs.replace(MASKED, stake=StakeSpec(initial=9))}, "stake"),
+        ({"agreement": agreed(MASK, TRAINING, stake=StakeSpec(initial=9))}, "stake"),
         (
             {"own": entry_of(NodeId("party-9"), CHARTER, keys(NodeId("party-9")), bytes(32))},
             "peers",
@@ -204,9 +203,9 @@ def test_what_a_peer_makes_itself_is_compared(changes: dict[str, object], field:
 
 
 def test_a_stake_of_somebody_that_is_not_the_charters_names_it() -> None:
-    other = msgspec.structs.replace(MASKED, stake=StakeSpec(initial=9))
+    other = agreed(MASK, TRAINING, stake=StakeSpec(initial=9))
     with pytest.raises(GenesisError, match="of party-0 is 10, and should be 9"):
-        check(genesis(), protocol=other)
+        check(genesis(), agreement=other)
 
 
 def test_ones_own_entry_that_was_replaced_names_the_field() -> None:

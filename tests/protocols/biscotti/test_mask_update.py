@@ -7,6 +7,7 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
+from agreements import agreed
 
 from troth.crypto.commitments import Opening, OpeningClaim, add_commitments, check_openings
 from troth.crypto.field import parse_elements
@@ -15,12 +16,13 @@ from troth.crypto.seeded_bits import SeededBits
 from troth.ids import NodeId, Round
 from troth.learning.training import Training
 from troth.protocols.biscotti.hiding.masking import GrantedNoise, MaskUpdate, from_wire
-from troth.protocols.biscotti.parameters import Biscotti, GaussianMask, Noise
+from troth.protocols.biscotti.parameters import GaussianMask, MaskedPrivacy
 from troth.protocols.biscotti.setting import setting_of
 
 SETTING = setting_of(
-    Biscotti(noise=Noise(mask=GaussianMask(sigma=0.1), slots=2)),
-    Training(rounds=1, learning_rate=0.1),
+    agreed(
+        MaskedPrivacy(mask=GaussianMask(sigma=0.1), slots=2), Training(rounds=1, learning_rate=0.1)
+    ),
     charter=bytes(32),
     dimension=24,
 )

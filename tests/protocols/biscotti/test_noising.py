@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from agreements import agreed
 
 from troth.crypto.fixed_point import MAX_BOUND, FixedPoint
 from troth.crypto.seeded_bits import SeededBits
@@ -17,7 +20,6 @@ from troth.privacy.discrete import MAX_SIGMA
 from troth.privacy.discrete_table import gaussian_table
 from troth.privacy.distributed import MIN_PART_SIGMA, least_sigma, sum_event
 from troth.privacy.events import ConcentratedEvent, NonPrivateEvent
-from troth.protocols.account import own_account
 from troth.protocols.biscotti.hiding.noising import (
     MAX_MASKED,
     ledger_sigma,
@@ -25,14 +27,14 @@ from troth.protocols.biscotti.hiding.noising import (
     slot_sigma,
 )
 from troth.protocols.biscotti.hiding.released import released_privacy, round_costs
-from troth.protocols.biscotti.ledger.head import Head
+from troth.protocols.biscotti.ledger.stake import StakeTable
+from troth.protocols.biscotti.members import account_of
 from troth.protocols.biscotti.parameters import (
-    Biscotti,
     CalibratedMask,
     GaussianMask,
     LedgerNoise,
+    MaskedPrivacy,
     MaskSpec,
-    Noise,
     NoMask,
     PaperMask,
 )
@@ -56,7 +58,7 @@ def slot(
     noisers: int = 2,
     needed: int | None = None,
 ) -> int:
-    noise = Noise(mask=mask, noisers=noisers, needed=needed)
+    noise = MaskedPrivacy(mask=mask, noisers=noisers, needed=needed)
     found = slot_sigma(noise, fixed, training, dimension=dimension, part=part)
     assert found is not None
     return found
@@ -73,7 +75,7 @@ def part_of(
 
 
 def test_without_a_mask_there_is_no_noise() -> None:
-    noise = Noise(mask=NoMask())
+    noise = MaskedPrivacy(mask=NoMask())
     assert slot_sigma(noise, GRID, TRAINING, dimension=CREDIT) is None
 
 
@@ -134,7 +136,7 @@ def test_noise_that_masked_coordinates_have_no_room_for_is_refused() -> None:
     fits = slot(LARGE, fixed=WIDE, noisers=17, needed=1)
     assert WIDE.bound + 17 * 12 * fits <= MAX_MASKED < WIDE.bound + 18 * 12 * fits
     said = refusal(LARGE, fixed=WIDE, noisers=18, needed=1)
-    assert "protocol.noise.mask.sigma = 20.0" in said
+    assert "privacy.mask.sigma = 20.0" in said
     assert "lower [protocol] fraction_bits to about 18" in said
     assert slot(LARGE, fixed=FixedPoint(1.0, 18), noisers=18, needed=1) > 0
 
@@ -144,7 +146,7 @@ def test_the_ledgers_part_takes_room_from_the_mask() -> None:
     room = (MAX_MASKED - WIDE.bound - 17 * 12 * fits) // 12
     assert slot(LARGE, fixed=WIDE, noisers=17, needed=1, part=room) == fits
     said = refusal(LARGE, fixed=WIDE, noisers=17, needed=1, part=room + 1)
-    assert "protocol.noise.mask.sigma" in said
+    assert "privacy.mask.sigma" in said
 
 
 def test_noise_beyond_what_can_be_drawn_is_refused() -> None:
@@ -156,14 +158,14 @@ def test_noise_beyond_what_can_be_drawn_is_refused() -> None:
 def test_noise_of_hardly_a_step_is_refused() -> None:
     coarse = FixedPoint(1.0, 4)
     said = refusal(PaperMask(epsilon=2.0), fixed=coarse)
-    assert "protocol.noise.mask.epsilon = 2.0" in said
+    assert "privacy.mask.epsilon = 2.0" in said
     assert "raise [protocol] fraction_bits to 5" in said
     assert slot(PaperMask(epsilon=2.0), fixed=FixedPoint(1.0, 5)) >= MIN_PART_SIGMA
 
 
 def test_a_budget_that_cannot_be_kept_is_refused() -> None:
     said = refusal(CalibratedMask(epsilon=1e-9, delta=1e-15))
-    assert said.startswith("protocol.noise.mask.epsilon = 1e-09 cannot be kept over 100 rounds")
+    assert said.startswith("privacy.mask.epsilon = 1e-09 cannot be kept over 100 rounds")
 
 
 @pytest.mark.parametrize(("least_updates", "corrupt"), [(2, 0), (2, 1), (35, 0), (35, 10)])
@@ -178,7 +180,7 @@ def test_parts_that_are_left_keep_the_ledgers_budget(least_updates: int, corrupt
 
 def test_a_sum_without_an_honest_part_is_refused() -> None:
     with pytest.raises(
-        CharterError, match=r"protocol\.ledger_noise\.corrupt = 2 leaves no honest part"
+        CharterError, match=r"privacy\.ledger_noise\.corrupt = 2 leaves no honest part"
     ):
         part_of(LedgerNoise(epsilon=2.0, delta=DELTA, corrupt=2))
 
@@ -187,7 +189,7 @@ def test_parts_that_commitments_have_no_room_for_are_refused() -> None:
     ledger = LedgerNoise(epsilon=2.0, delta=DELTA)
     fits = FixedPoint(1.0, 19)
     assert fits.bound + 12 * part_of(ledger, fixed=fits) <= MAX_BOUND
-    with pytest.raises(CharterError, match=r"protocol\.ledger_noise\.epsilon = 2\.0 .* room for"):
+    with pytest.raises(CharterError, match=r"privacy\.ledger_noise\.epsilon = 2\.0 .* room for"):
         part_of(ledger, fixed=FixedPoint(1.0, 23))
 
 
@@ -216,11 +218,10 @@ def test_drawn_parts_of_the_fewest_honest_contributors_sum_to_the_ledgers_noise(
 def released(
     mask: MaskSpec, ledger: LedgerNoise | None, masked: int, contributed: int, **kwargs: object
 ) -> PartyPrivacy:
-    protocol = Biscotti(
-        fraction_bits=14, noise=Noise(mask=mask), ledger_noise=ledger, least_updates=10, **kwargs
-    )  # type: ignore[arg-type]  # any of its own
+    privacy = MaskedPrivacy(mask=mask, ledger_noise=ledger)
+    charter = agreed(privacy, TRAINING, fraction_bits=14, least_updates=10, **kwargs)
     return released_privacy(
-        protocol, TRAINING, PARTY, dimension=CREDIT, masked=masked, contributed=contributed
+        charter, PARTY, dimension=CREDIT, masked=masked, contributed=contributed
     )
 
 
@@ -276,13 +277,9 @@ def test_unmasked_updates_have_their_own_part_only_and_so_has_who_sees_both() ->
 
 
 def test_both_releases_cost_more_than_each_and_less_than_the_two_composed() -> None:
-    protocol = Biscotti(
-        fraction_bits=14,
-        noise=Noise(mask=GaussianMask(sigma=20.0)),
-        ledger_noise=LEDGER,
-        least_updates=10,
-    )
-    costs = round_costs(protocol, TRAINING, dimension=CREDIT)
+    privacy = MaskedPrivacy(mask=GaussianMask(sigma=20.0), ledger_noise=LEDGER)
+    charter = agreed(privacy, TRAINING, fraction_bits=14, least_updates=10)
+    costs = round_costs(charter, dimension=CREDIT)
     one, other, both = (
         spent({event: 100}, DELTA, "replace_one").epsilon
         for event in (costs.masked, costs.opened, costs.both)
@@ -303,36 +300,34 @@ def test_no_noise_and_no_release() -> None:
 
 
 def test_a_bare_release_is_said_to_be_one() -> None:
-    protocol = Biscotti(noise=Noise(mask=NoMask()))
-    costs = round_costs(protocol, TRAINING, dimension=CREDIT)
+    costs = round_costs(agreed(MaskedPrivacy(mask=NoMask()), TRAINING), dimension=CREDIT)
     assert isinstance(costs.masked, NonPrivateEvent)
     assert isinstance(costs.both, NonPrivateEvent)
 
 
 def test_only_noisers_that_must_answer_are_counted() -> None:
-    protocol = Biscotti(
-        fraction_bits=14, noise=Noise(mask=GaussianMask(sigma=0.5), noisers=5, needed=2)
-    )
-    event = round_costs(protocol, TRAINING, dimension=CREDIT).masked
+    privacy = MaskedPrivacy(mask=GaussianMask(sigma=0.5), noisers=5, needed=2)
+    event = round_costs(agreed(privacy, TRAINING, fraction_bits=14), dimension=CREDIT).masked
     assert isinstance(event, ConcentratedEvent)
     # rho = (2 C / sigma)^2 / 2, but for rounding.
     assert event.rho == pytest.approx((2.0 / 0.5) ** 2 / 2, rel=2e-3)
 
 
 def test_the_account_of_a_party_is_of_the_rounds_that_its_role_has_saved() -> None:
-    protocol = Biscotti(fraction_bits=14, noise=Noise(mask=CALIBRATED), ledger_noise=LEDGER,
-                        least_updates=10)  # fmt: skip
-    head: Head = None  # type: ignore[assignment]  # an account does not look at the chain
+    privacy = MaskedPrivacy(mask=CALIBRATED, ledger_noise=LEDGER)
+    charter = agreed(privacy, TRAINING, fraction_bits=14, least_updates=10)
+    stake = StakeTable.of({PARTY: 10})
+    head: Any = SimpleNamespace(state=SimpleNamespace(stake=stake))  # all that an account looks at
     saved = PeerState(head=head, begun=Round(9), branch=(), masked=7, contributed=4)
     for state, masked, contributed in ((saved, 7, 4), (None, 0, 0)):
-        account = own_account(
-            protocol,
+        account = account_of(
+            charter,
             PARTY,
             None,
             lambda type_, state=state: state if type_ is PeerState else None,
-            training=TRAINING,
-            dimension=CREDIT,
+            CREDIT,
         )
+        assert account.measures == ({} if state is None else {"stake": 10})
         assert account.privacy == released(CALIBRATED, LEDGER, masked, contributed)
         assert [release.releases for release in account.privacy.by_release] == [
             masked,

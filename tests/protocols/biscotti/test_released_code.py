@@ -11,6 +11,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from agreements import agreed
 
 from troth.ids import Round
 from troth.learning.training import Training
@@ -18,7 +19,7 @@ from troth.protocols.biscotti.hiding.dealing import DealShares, Dealt
 from troth.protocols.biscotti.hiding.masking import MaskedUpdate, MaskUpdate
 from troth.protocols.biscotti.hiding.views import explanation
 from troth.protocols.biscotti.messages import Shares
-from troth.protocols.biscotti.parameters import Biscotti, Noise, NoMask
+from troth.protocols.biscotti.parameters import MaskedPrivacy, NoMask
 from troth.protocols.biscotti.setting import Setting, setting_of
 from troth.wire import Float32s
 
@@ -26,10 +27,9 @@ DIMENSION = 20
 
 
 def setting(*, modelled: bool, aggregators: int = 3) -> Setting:
-    protocol = Biscotti(noise=Noise(mask=NoMask()), aggregators=aggregators)
+    training = Training(rounds=1, learning_rate=0.1)
     return setting_of(
-        protocol,
-        Training(rounds=1, learning_rate=0.1),
+        agreed(MaskedPrivacy(mask=NoMask()), training, aggregators=aggregators),
         charter=sha256(b"a charter").digest(),
         dimension=DIMENSION,
         modelled=modelled,

@@ -15,7 +15,6 @@ from troth.chain.audit import Audit, BadChainError
 from troth.chain.store import ChainFile
 from troth.charter.loading import charter_of
 from troth.errors import CharterError, VerificationError
-from troth.learning.training import Training
 from troth.protocols.biscotti.duties.aggregator import chosen
 from troth.protocols.biscotti.ledger.block import (
     OPENING,
@@ -32,13 +31,14 @@ from troth.protocols.biscotti.ledger.kind import audit_structure, open_chain
 from troth.protocols.biscotti.ledger.replay import BadSlot, Replayed, replay
 from troth.protocols.biscotti.ledger.stake import apply_changes, stake_changes
 from troth.protocols.biscotti.parameters import Biscotti
+from troth.protocols.protocol import Agreement
 
 
-def read_charter(data: bytes) -> tuple[Biscotti, Training]:
+def read_charter(data: bytes) -> Agreement[Biscotti]:
     charter = charter_of(data)
     if not isinstance(charter.protocol, Biscotti):
         raise CharterError("is of another protocol", key="protocol.name")
-    return charter.protocol, charter.training
+    return charter.agreement
 
 
 def replayed(path: Path) -> Audit[Replayed]:

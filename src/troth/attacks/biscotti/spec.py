@@ -14,6 +14,7 @@ from troth.attacks.own import OwnAttacks
 from troth.attacks.spec import Attack
 from troth.errors import CharterError
 from troth.protocols.biscotti.parameters import Biscotti, NoMask
+from troth.protocols.protocol import Agreement
 from troth.specification import Positive
 
 Withheld = Literal[
@@ -237,18 +238,18 @@ class BoastingPeer(LedgerAttack, tag="boasting_peer", frozen=True, kw_only=True)
     """What it sends to who asks for blocks of that chain."""
 
 
-def check(attack: LedgerAttack, protocol: Biscotti) -> None:
+def check(attack: LedgerAttack, agreement: Agreement[Biscotti]) -> None:
     """Refuses an attack on noise where updates carry none.
 
     Raises:
-      CharterError: `noise.mask` is `none`, and the attack needs a noiser.
+      CharterError: `privacy.mask` is `none`, and the attack needs a noiser.
     """
-    if isinstance(attack, NoiseAttack) and isinstance(protocol.noise.mask, NoMask):
+    if isinstance(attack, NoiseAttack) and isinstance(agreement.privacy.mask, NoMask):
         raise CharterError(
-            'has no effect: with noise.mask = "none" no peer gives noise',
+            'has no effect: with privacy.mask = "none" no peer gives noise',
             key="kind",
             value=str(attack.__struct_config__.tag),
-            hint="choose another noise.mask, or another attack",
+            hint="choose another privacy.mask, or another attack",
         )
 
 

@@ -79,7 +79,7 @@ def late(*kinds: type[Message], by_s: float = 0.01) -> Attack:
             return None
         assert malice.state is not None
         parameters = malice.context.parameters
-        due_s = malice.state.since_s + parameters.noise.window_s
+        due_s = malice.state.since_s + malice.context.privacy.window_s
         due_s += _STEPS[type(effect.message)] * parameters.phase_s
         wait_s = max(0.0, due_s + by_s - malice.now_s)
         malice.now_s += wait_s

@@ -17,18 +17,17 @@ from troth.specification import tag
 
 def _protocol_takes_the_training(charter: Charter) -> None:
     for rule in protocol_of(charter.protocol).charter_rules:
-        rule(charter.protocol, charter.training)
+        rule(charter.agreement)
 
 
 def _protocol_works_with_these_parties(scenario: Scenario) -> None:
     charter = scenario.charter
     circumstances = Circumstances(
-        training=charter.training,
         parties=tuple(admitted(scenario)),
         own_privacy=scenario.parties.privacy,
     )
     for rule in protocol_of(charter.protocol).rules:
-        rule(charter.protocol, circumstances)
+        rule(charter.agreement, circumstances)
 
 
 def _tables_mean_something(scenario: Scenario) -> None:

@@ -40,6 +40,7 @@ from troth.protocols.biscotti.messages import (
 )
 from troth.protocols.biscotti.parameters import Biscotti, NoMask
 from troth.protocols.biscotti.setting import OPTIMISTIC_FROM, points_of
+from troth.protocols.protocol import Agreement
 from troth.robustness.bounds import largest_byzantine
 from troth.wire import Codec, Message
 
@@ -49,7 +50,7 @@ _BLOCK_HEAD = 512
 
 
 def messages_per_round(
-    protocol: Biscotti, parties: int, dimension: int
+    agreement: Agreement[Biscotti], parties: int, dimension: int
 ) -> dict[str, tuple[int, int]]:
     """How many messages of each type such a round has, and how many bytes all of these have as the
     codec encodes them: by name of the type, (messages, bytes). As many updates are accepted as the
@@ -59,6 +60,7 @@ def messages_per_round(
       parties: how many peers there are.
       dimension: D.
     """
+    protocol, privacy = agreement.parameters, agreement.privacy
     codec = Codec(MESSAGES)
     one = Round(1)
     v, m = protocol.verifiers, protocol.aggregators
@@ -69,8 +71,8 @@ def messages_per_round(
     points = protocol.points or points_of(dimension, tau - t)
     scheme = SharingScheme(m, t, tau, points, crash=protocol.faults == "crash")
     layout = scheme.layout(dimension)
-    masked = not isinstance(protocol.noise.mask, NoMask)
-    noisers = protocol.noise.noisers if masked else 0
+    masked = not isinstance(privacy.mask, NoMask)
+    noisers = privacy.noisers if masked else 0
     optimistic = (
         dimension >= OPTIMISTIC_FROM if protocol.optimistic is None else protocol.optimistic
     )

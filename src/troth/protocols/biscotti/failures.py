@@ -19,8 +19,9 @@ from troth.protocols.biscotti.ledger.committees import (
     failure_probabilities,
 )
 from troth.protocols.biscotti.ledger.stake import StakeTable
-from troth.protocols.biscotti.parameters import Biscotti, NoMask, Property
+from troth.protocols.biscotti.parameters import Biscotti, MaskedPrivacy, NoMask, Property
 from troth.protocols.biscotti.setting import Setting
+from troth.protocols.protocol import Agreement
 
 PROPERTIES: tuple[Property, ...] = ("privacy", "integrity", "liveness", "unmasking")
 UNSERVED = 0.05
@@ -30,7 +31,7 @@ _LARGER_COMMITTEES = {
     "privacy": "raise aggregators, or tolerated with quorum",
     "integrity": "raise verifiers",
     "liveness": "lower quorum, or tolerated with it, or raise aggregators and verifiers",
-    "unmasking": "raise noise.noisers",
+    "unmasking": "raise privacy.noisers",
 }
 
 
@@ -44,21 +45,22 @@ class AdversarialReport:
     """How likely they fail in at least one of all rounds."""
 
 
-def adversarial_report(protocol: Biscotti, table: StakeTable, *, rounds: int) -> AdversarialReport:
+def adversarial_report(agreement: Agreement[Biscotti], table: StakeTable) -> AdversarialReport:
     """The failure probabilities of the committees of a charter.
 
     Args:
       table: the stake that they are drawn by. It is that of the genesis; rewards change it, and
         with it the probabilities of later rounds.
-      rounds: T.
 
     Raises:
       CharterError: there are too few peers with stake, or a property is likelier to fail in the
         training than `most_failures` allows and `accept_failures` does not name it.
     """
+    protocol, privacy = agreement.parameters, agreement.privacy
+    rounds = agreement.training.rounds
     sizes = CommitteeSizes(
         # Without a mask, no noiser has to be adversarial for a verifier to see an update.
-        noisers=0 if isinstance(protocol.noise.mask, NoMask) else protocol.noise.noisers,
+        noisers=0 if isinstance(privacy.mask, NoMask) else privacy.noisers,
         verifiers=protocol.verifiers,
         aggregators=protocol.aggregators,
         tolerated=protocol.resolved_tolerated,
@@ -84,15 +86,17 @@ def adversarial_report(protocol: Biscotti, table: StakeTable, *, rounds: int) ->
 
 
 def run_notes(
-    protocol: Biscotti, training: Training, parties: Sequence[NodeId], setting: Setting
+    agreement: Agreement[Biscotti], parties: Sequence[NodeId], setting: Setting
 ) -> tuple[str, ...]:
     """What a reader of a run of these parties must know of it, one sentence in each text.
 
     Raises:
       CharterError: as `adversarial_report`.
     """
+    protocol, training = agreement.parameters, agreement.training
+    privacy: MaskedPrivacy = agreement.privacy
     table = StakeTable.of(dict.fromkeys(parties, protocol.stake.initial))
-    report = adversarial_report(protocol, table, rounds=training.rounds)
+    report = adversarial_report(agreement, table)
     notes = [
         f"failure probabilities assume that peers with up to {_percent(protocol)} of the genesis' "
         "stake are adversarial and choose no seeds; honest peers that are away come on top"
@@ -100,15 +104,21 @@ def run_notes(
     for name in PROPERTIES:
         accepted = ", accepted by the charter" if name in protocol.accept_failures else ""
         notes.append(
-            f"{name} fails ({_meaning(protocol, name)}): {getattr(report.round, name):.2g} a "
-            f"round, {getattr(report.training, name):.2g} in {training.rounds} rounds{accepted}"
+            f"{name} fails ({_meaning(protocol, privacy, name)}): "
+            f"{getattr(report.round, name):.2g} a round, "
+            f"{getattr(report.training, name):.2g} in {training.rounds} rounds{accepted}"
         )
-    notes += [_faults(protocol), _sharing(setting), _ledger(protocol), _update(protocol, training)]
-    notes += _demand(protocol, len(parties))
+    notes += [
+        _faults(protocol),
+        _sharing(setting),
+        _ledger(protocol, privacy),
+        _update(protocol, training),
+    ]
+    notes += _demand(protocol, privacy, len(parties))
     return tuple(notes)
 
 
-def _meaning(protocol: Biscotti, name: Property) -> str:
+def _meaning(protocol: Biscotti, privacy: MaskedPrivacy, name: Property) -> str:
     m, verifiers = protocol.aggregators, protocol.verifiers
     match name:
         case "privacy":
@@ -127,10 +137,10 @@ def _meaning(protocol: Biscotti, name: Property) -> str:
                 f"or {verifiers // 2 + 1} of {verifiers} verifiers are left"
             )
         case "unmasking":
-            if isinstance(protocol.noise.mask, NoMask):
+            if isinstance(privacy.mask, NoMask):
                 return "a verifier is adversarial, and sees an update, which has no mask"
             return (
-                f"the noisers of one honest contributor, {protocol.noise.noisers}, are all "
+                f"the noisers of one honest contributor, {privacy.noisers}, are all "
                 "adversarial, and a verifier is, and sees its update"
             )
 
@@ -156,8 +166,8 @@ def _sharing(setting: Setting) -> str:
     return "sharing: with all commitments; bad shares are found out before anything is summed"
 
 
-def _ledger(protocol: Biscotti) -> str:
-    noise = protocol.ledger_noise
+def _ledger(protocol: Biscotti, privacy: MaskedPrivacy) -> str:
+    noise = privacy.ledger_noise
     if noise is None:
         return "ledger: what it shows, the sums and models, carries no differential privacy"
     return (
@@ -180,12 +190,12 @@ def _update(protocol: Biscotti, training: Training) -> str:
     )
 
 
-def _demand(protocol: Biscotti, peers: int) -> list[str]:
+def _demand(protocol: Biscotti, privacy: MaskedPrivacy, peers: int) -> list[str]:
     """A warning if peers are likely to be asked for more noise than they have slots."""
-    if isinstance(protocol.noise.mask, NoMask):
+    if isinstance(privacy.mask, NoMask):
         return []
-    noise, drawn = protocol.noise, protocol.contributors_drawn(peers)
-    slots, chance = noise.slots, min(1.0, noise.noisers / (peers - 1))
+    drawn, slots = protocol.contributors_drawn(peers), privacy.slots
+    chance = min(1.0, privacy.noisers / (peers - 1))
     asked = drawn * chance
     served = sum(
         min(count, slots) * comb(drawn, count) * chance**count * (1 - chance) ** (drawn - count)
@@ -196,7 +206,7 @@ def _demand(protocol: Biscotti, peers: int) -> list[str]:
         return []
     return [
         f"noise: a peer has {slots} slots a round and is asked for {asked:.1f} on average, so "
-        f"{unserved:.0%} of requests find none; raise [protocol.noise] slots"
+        f"{unserved:.0%} of requests find none; raise [privacy] slots"
     ]
 
 

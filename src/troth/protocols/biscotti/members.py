@@ -13,7 +13,6 @@ from troth.chain.ledger import MemoryLedgers
 from troth.crypto.noise_table import NoiseTable
 from troth.errors import UsageError
 from troth.ids import NodeId, PartyId
-from troth.learning.training import Training
 from troth.privacy.own import OwnPrivacy
 from troth.protocols.biscotti.failures import run_notes
 from troth.protocols.biscotti.hiding.released import released_privacy
@@ -31,7 +30,7 @@ from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.biscotti.roles import Plan, peer
 from troth.protocols.biscotti.setting import setting_of
 from troth.protocols.biscotti.state import PeerState
-from troth.protocols.protocol import Account, Agreed, Casting, Simulated
+from troth.protocols.protocol import Account, Agreed, Agreement, Casting, Simulated
 from troth.records import PrivacyRecord
 from troth.roles.node import Cast, Role
 
@@ -73,16 +72,15 @@ def simulated_members(agreed: Agreed[Biscotti], simulated: Simulated) -> Members
       CharterError: the protocol's numbers do not go together, or its committees fail more often
         than the charter bears.
     """
-    protocol, training, parties = agreed.parameters, agreed.training, agreed.parties
+    parties = agreed.parties
     setting = setting_of(
-        protocol,
-        training,
+        agreed,
         charter=bytes.fromhex(agreed.charter.removeprefix("sha256:")),
         dimension=len(agreed.initial_D),
         modelled=simulated.modelled,
     )
     # Refuses committees that fail too often before minutes are spent on noise.
-    run_notes(protocol, training, parties, setting)
+    run_notes(agreed, parties, setting)
     keys = {
         party: PeerKeys.from_seed(
             simulated.secret.child("node", party, "keys").digest(SEED_BYTES), agreed.charter
@@ -100,8 +98,8 @@ def simulated_members(agreed: Agreed[Biscotti], simulated: Simulated) -> Members
         entry_of(party, agreed.charter, keys[party], noise_root(party, tables[party]))
         for party in parties
     ]
-    genesis = make_genesis(protocol, training, setting, agreed.initial_D, agreed.charter, entries)
-    return Members(Rules(genesis, setting, protocol, training), keys, tables)
+    genesis = make_genesis(agreed, setting, agreed.initial_D, agreed.charter, entries)
+    return Members(Rules(genesis, setting, agreed.agreement), keys, tables)
 
 
 def make_cast(casting: Casting[Biscotti]) -> Cast:
@@ -118,11 +116,10 @@ def make_cast(casting: Casting[Biscotti]) -> Cast:
 
 
 def account_of(
-    protocol: Biscotti,
+    agreement: Agreement[Biscotti],
     party: PartyId,
     _: OwnPrivacy | None,
     load: Callable[[type[Any]], Any],
-    training: Training,
     dimension: int,
 ) -> Account:
     """What a peer knows of itself after a run, from its saved state: what its releases have cost,
@@ -130,8 +127,7 @@ def account_of(
     state = load(PeerState)
     return Account(
         released_privacy(
-            protocol,
-            training,
+            agreement,
             party,
             dimension=dimension,
             masked=0 if state is None else state.masked,
@@ -142,7 +138,7 @@ def account_of(
 
 
 def expected_privacy(
-    protocol: Biscotti, training: Training, party: PartyId, dimension: int
+    agreement: Agreement[Biscotti], party: PartyId, dimension: int
 ) -> PrivacyRecord:
     """What the releases of a peer cost that contributes in every round, which is the most that any
     peer can spend.
@@ -150,9 +146,9 @@ def expected_privacy(
     Args:
       dimension: D.
     """
-    rounds = training.rounds
+    rounds = agreement.training.rounds
     spent = released_privacy(
-        protocol, training, party, dimension=dimension, masked=rounds, contributed=rounds
+        agreement, party, dimension=dimension, masked=rounds, contributed=rounds
     )
     if spent.epsilon is None:
         note = (
@@ -170,7 +166,7 @@ def expected_privacy(
 
 
 def check_notes(
-    protocol: Biscotti, training: Training, parties: Sequence[PartyId], dimension: int, charter: str
+    agreement: Agreement[Biscotti], parties: Sequence[PartyId], dimension: int, charter: str
 ) -> Iterable[str]:
     """What a check of a scenario says of its ledger: how likely committees fail, and what a run
     rests on.
@@ -183,12 +179,11 @@ def check_notes(
       CharterError: they fail likelier than the charter allows, or noise does not fit the model.
     """
     setting = setting_of(
-        protocol,
-        training,
+        agreement,
         charter=bytes.fromhex(charter.removeprefix("sha256:")),
         dimension=dimension,
     )
-    return run_notes(protocol, training, parties, setting)
+    return run_notes(agreement, parties, setting)
 
 
 def simulation_notes(_: Agreed[Biscotti], members: Members, simulated: Simulated) -> list[str]:
@@ -196,7 +191,7 @@ def simulation_notes(_: Agreed[Biscotti], members: Members, simulated: Simulated
     rules = members.rules
     notes = [
         "peers' keys and noise follow from the seed: whoever has the scenario knows them",
-        *run_notes(rules.parameters, rules.training, sorted(members.keys), rules.setting),
+        *run_notes(rules.agreement, sorted(members.keys), rules.setting),
     ]
     if simulated.modelled:
         notes.append(

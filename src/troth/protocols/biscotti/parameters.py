@@ -1,9 +1,10 @@
-"""The `[protocol]` table of `biscotti` (Shayan et al. 2021, table 1)."""
+"""The `[protocol]` and `[privacy]` tables of `biscotti` (Shayan et al. 2021, table 1)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import ceil
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -66,8 +67,9 @@ class LedgerNoise(Table, frozen=True, kw_only=True):
     enough without."""
 
 
-class Noise(Table, frozen=True, kw_only=True):
-    """What hides an update from the verifiers."""
+class MaskedPrivacy(Table, tag_field="mechanism", tag="masked", frozen=True, kw_only=True):
+    """Noise of others hides each update from the verifiers, and noise of all contributors may stay
+    in the sums (`biscotti`)."""
 
     mask: MaskSpec = PaperMask()
     """How much noise hides an update."""
@@ -81,6 +83,9 @@ class Noise(Table, frozen=True, kw_only=True):
     that the round's seed draws open one of them for everybody to check."""
     window_s: NonNegative = 1.0
     """Seconds that a noiser waits for contributors before it divides its slots among them."""
+    ledger_noise: LedgerNoise | None = None
+    """Noise that stays in the sums. Absent: what the ledger shows carries no differential
+    privacy."""
 
     def check(self) -> None:
         if self.needed is not None and self.needed > self.noisers:
@@ -159,11 +164,7 @@ class Biscotti(Table, tag_field="name", tag="biscotti", frozen=True, kw_only=Tru
     wrong; absent: from 50,000 parameters on."""
     least_updates: Annotated[int, msgspec.Meta(ge=1, le=1024)] | None = None
     """No sum of fewer updates is opened: all its contributors but one, together, know the last
-    one's. Absent: a quarter of those drawn, and at least 2; `ledger_noise` needs a number."""
-    noise: Noise = Noise()
-    ledger_noise: LedgerNoise | None = None
-    """Noise that stays in the sums. Absent: what the ledger shows carries no differential
-    privacy."""
+    one's. Absent: a quarter of those drawn, and at least 2; noise in the sums needs a number."""
     stake: StakeSpec = StakeSpec()
     phase_s: Positive = 10.0
     """Seconds that each step of a round may take; whoever has not been heard by then is left
@@ -178,6 +179,11 @@ class Biscotti(Table, tag_field="name", tag="biscotti", frozen=True, kw_only=Tru
     """For each property, how likely it may be to fail in at least one round of the training."""
     accept_failures: list[Property] = msgspec.field(default_factory=list)
     """Properties for which a worse probability is accepted."""
+
+    moved: ClassVar[Mapping[str, str]] = {
+        "noise": "[privacy]: mask, noisers, needed, slots, window_s",
+        "ledger_noise": "[privacy.ledger_noise]",
+    }
 
     def check(self) -> None:
         if self.resolved_tolerated >= self.resolved_quorum:
@@ -201,12 +207,6 @@ class Biscotti(Table, tag_field="name", tag="biscotti", frozen=True, kw_only=Tru
                 key="quorum",
                 value=self.resolved_quorum,
                 hint='raise quorum, lower tolerated, or set faults = "crash"',
-            )
-        if self.ledger_noise is not None and self.least_updates is None:
-            raise CharterError(
-                "is missing, and ledger_noise is shared among so many",
-                key="least_updates",
-                hint="say how many updates a sum has at least",
             )
         for name in self.accept_failures:
             if name not in self.most_failures:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from troth.privacy.spec import NoPrivacy
 from troth.protocols.biscotti import rules
-from troth.protocols.biscotti.parameters import Biscotti
+from troth.protocols.biscotti.parameters import Biscotti, MaskedPrivacy
 from troth.protocols.protocol import Brings, Operation, Protocol, Waiting, everybody
 from troth.robustness.spec import AGGREGATION_SHORT_FORM
 from troth.specification import ShortForm
@@ -18,8 +17,8 @@ PROTOCOL = Protocol(
     package=__package__,
     parameters=Biscotti,
     short_forms={
-        "aggregation": AGGREGATION_SHORT_FORM,
-        "noise.mask": ShortForm("kind", 'mask = "paper"'),
+        "protocol.aggregation": AGGREGATION_SHORT_FORM,
+        "privacy.mask": ShortForm("kind", 'mask = "paper"'),
     },
     topology="mesh",
     coordinators=(),
@@ -33,10 +32,10 @@ PROTOCOL = Protocol(
         real="operation.starting:PeerBringing",
     ),
     keeps=None,
-    privacy=(NoPrivacy,),
+    privacy=(MaskedPrivacy,),
     own_privacy=(
         "in which all parties add the same noise",
-        "set [protocol.noise] mask and [protocol.ledger_noise], or remove [parties.privacy]",
+        "set [privacy] mask and [privacy.ledger_noise], or remove [parties.privacy]",
     ),
     reveals="verifiers see masked updates, and everybody sees sums",
     scenario_tables=("cryptography",),
@@ -52,7 +51,7 @@ PROTOCOL = Protocol(
         "check_opening",
         "verify_block",
     ),
-    charter_rules=(),
+    charter_rules=(rules.ledger_noise_is_shared_among_a_number,),
     rules=(rules.ledger_has_peers, rules.stake_draws_committees),
     asked=everybody,
     waits=_waits,
@@ -66,9 +65,7 @@ PROTOCOL = Protocol(
     simulation_notes="members:simulation_notes",
     operation=Operation(
         launch="operation.launching:launching",
-        verbs=("operation.verbs.genesis:genesis", "operation.verbs.chain:chain"),
         readings=("operation.stake_readings:StakeShare", "operation.stake_readings:HONEST_STAKE"),
-        chain=None,
         leaves="operation.chain_file:write_chain",
     ),
 )

@@ -196,7 +196,7 @@ class Peer:
         can deceive it: see docs/chain.md.
         """
         alone = self.head.anchor != self.head.hash
-        early = now_s < self.came_s + 2 * round_s(self.rules.parameters)
+        early = now_s < self.came_s + 2 * round_s(self.rules)
         return self.catching_up.is_behind() or alone or early
 
     async def _go_on(self, *, since_save: bool) -> None:
@@ -232,7 +232,7 @@ class Peer:
         linger_s = self.rules.parameters.linger_s
         if self.head.anchor == self.head.hash:
             return linger_s
-        return max(linger_s, round_s(self.rules.parameters))
+        return max(linger_s, round_s(self.rules))
 
     async def _take_up_duties(self, desk: Desk) -> None:
         """Begin everything that this peer has to do in a round, by its place in the committees."""

@@ -4,12 +4,12 @@ noisers and sums."""
 from __future__ import annotations
 
 from troth.errors import CharterError
-from troth.protocols.biscotti.parameters import Biscotti
-from troth.protocols.protocol import Circumstances
+from troth.protocols.biscotti.parameters import Biscotti, MaskedPrivacy
+from troth.protocols.protocol import Agreement, Circumstances
 from troth.robustness.spec import Krum, MultiKrum
 
 
-def check_peers(protocol: Biscotti, count: int) -> None:
+def check_peers(agreement: Agreement[Biscotti], count: int) -> None:
     """Refuse a ledger that cannot work with so many peers.
 
     Args:
@@ -18,27 +18,39 @@ def check_peers(protocol: Biscotti, count: int) -> None:
     Raises:
       CharterError: says which number they do not suffice for.
     """
-    _seats_are_filled(protocol, count)
+    protocol = agreement.parameters
+    _seats_are_filled(protocol, agreement.privacy, count)
     _sums_are_opened(protocol, count)
     _rule_works_with_those_drawn(protocol, count)
 
 
-def ledger_has_peers(protocol: Biscotti, circumstances: Circumstances) -> None:
+def ledger_noise_is_shared_among_a_number(agreement: Agreement[Biscotti]) -> None:
+    """Refuse noise in the sums where the charter does not say among how many it is shared."""
+    protocol, privacy = agreement.parameters, agreement.privacy
+    if privacy.ledger_noise is not None and protocol.least_updates is None:
+        raise CharterError(
+            "is missing, and privacy.ledger_noise is shared among so many",
+            key="protocol.least_updates",
+            hint="say how many updates a sum has at least",
+        )
+
+
+def ledger_has_peers(agreement: Agreement[Biscotti], circumstances: Circumstances) -> None:
     """Refuse a ledger that cannot work with so many parties.
 
     Raises:
       CharterError: as `check_peers`.
     """
-    check_peers(protocol, len(circumstances.parties))
+    check_peers(agreement, len(circumstances.parties))
 
 
-def stake_draws_committees(protocol: Biscotti, _: Circumstances) -> None:
+def stake_draws_committees(agreement: Agreement[Biscotti], _: Circumstances) -> None:
     """Refuse peers without stake, which every lottery draws by.
 
     Raises:
       CharterError: `stake.initial` is 0.
     """
-    if protocol.stake.initial == 0:
+    if agreement.parameters.stake.initial == 0:
         raise CharterError(
             "leaves nobody to draw committees from",
             key="protocol.stake.initial",
@@ -47,7 +59,7 @@ def stake_draws_committees(protocol: Biscotti, _: Circumstances) -> None:
         )
 
 
-def _seats_are_filled(protocol: Biscotti, count: int) -> None:
+def _seats_are_filled(protocol: Biscotti, privacy: MaskedPrivacy, count: int) -> None:
     # Imported here and below: these come with numerical code, and `troth --help` reads this module.
     from troth.protocols.biscotti.ledger.block import MAX_PEERS
 
@@ -69,11 +81,11 @@ def _seats_are_filled(protocol: Biscotti, count: int) -> None:
             value=count,
             hint="have more parties, or make committees smaller",
         )
-    if protocol.noise.noisers >= count:
+    if privacy.noisers >= count:
         raise CharterError(
             f"is not below {count}, the peers, of whom each draws others",
-            key="protocol.noise.noisers",
-            value=protocol.noise.noisers,
+            key="privacy.noisers",
+            value=privacy.noisers,
             hint="lower it, or have more parties",
         )
 

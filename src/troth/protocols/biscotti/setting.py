@@ -16,9 +16,9 @@ from troth.crypto.noise_table import TableShape
 from troth.crypto.sharing import SharingScheme
 from troth.errors import CharterError, LocalError
 from troth.ids import NodeId
-from troth.learning.training import Training
 from troth.protocols.biscotti.hiding.noising import ledger_sigma, slot_sigma
-from troth.protocols.biscotti.parameters import Biscotti
+from troth.protocols.biscotti.parameters import Biscotti, MaskedPrivacy
+from troth.protocols.protocol import Agreement
 
 MAX_COLUMNS = 2**14
 """The most coordinates of one row of an update where the charter does not say how many rows there
@@ -103,8 +103,7 @@ class Setting:
 
 
 def setting_of(
-    protocol: Biscotti,
-    training: Training,
+    agreement: Agreement[Biscotti],
     *,
     charter: bytes,
     dimension: int,
@@ -120,6 +119,8 @@ def setting_of(
     Raises:
       CharterError: the numbers do not go together, or noise does not fit the grid.
     """
+    protocol, training = agreement.parameters, agreement.training
+    privacy: MaskedPrivacy = agreement.privacy
     tau, t = protocol.resolved_quorum, protocol.resolved_tolerated
     try:
         fixed = FixedPoint(protocol.clip, protocol.fraction_bits)
@@ -136,9 +137,9 @@ def setting_of(
     except LocalError as error:
         raise CharterError(error.message, key="protocol", hint=error.hint) from None
     part = None
-    if protocol.ledger_noise is not None:
+    if privacy.ledger_noise is not None:
         part = ledger_sigma(
-            protocol.ledger_noise,
+            privacy.ledger_noise,
             fixed,
             training,
             dimension=dimension,
@@ -149,10 +150,10 @@ def setting_of(
         dimension=dimension,
         scheme=scheme,
         fixed=fixed,
-        table=TableShape(training.rounds, protocol.noise.slots),
-        noisers=protocol.noise.noisers,
-        needed=protocol.noise.enough,
-        sigma=slot_sigma(protocol.noise, fixed, training, dimension=dimension, part=part),
+        table=TableShape(training.rounds, privacy.slots),
+        noisers=privacy.noisers,
+        needed=privacy.enough,
+        sigma=slot_sigma(privacy, fixed, training, dimension=dimension, part=part),
         ledger_sigma=part,
         optimistic=dimension >= OPTIMISTIC_FROM
         if protocol.optimistic is None

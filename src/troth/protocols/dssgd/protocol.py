@@ -44,5 +44,5 @@ PROTOCOL = Protocol(
     expected_privacy=None,
     check_notes=None,
     simulation_notes=None,
-    operation=Operation(launch=None, verbs=(), readings=(), chain=None, leaves=None),
+    operation=Operation(launch=None, readings=(), leaves=None),
 )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from troth.errors import CharterError
-from troth.learning.training import Training
 from troth.protocols.dssgd.parameters import DSSGD
+from troth.protocols.protocol import Agreement
 
 
-def somebody_applies_the_gradient(_: DSSGD, training: Training) -> None:
+def somebody_applies_the_gradient(agreement: Agreement[DSSGD]) -> None:
     """Refuse `training.update = "gradient"`: parties upload changes of the model.
 
     Raises:
       CharterError: the training's updates are gradients.
     """
-    if training.update == "gradient":
+    if agreement.training.update == "gradient":
         raise CharterError(
             'does not go with protocol = "dssgd", whose parties upload changes of the model',
             key="training.update",
@@ -22,12 +22,13 @@ def somebody_applies_the_gradient(_: DSSGD, training: Training) -> None:
         )
 
 
-def threshold_belongs_to_random_selection(protocol: DSSGD, _: Training) -> None:
+def threshold_belongs_to_random_selection(agreement: Agreement[DSSGD]) -> None:
     """Refuse a threshold that nothing is compared with.
 
     Raises:
       CharterError: `threshold` is set, and `selection` is "largest".
     """
+    protocol = agreement.parameters
     if protocol.selection == "largest" and protocol.threshold != DSSGD().threshold:
         raise CharterError(
             'has no effect with selection = "largest"',

@@ -26,7 +26,7 @@ def _waits(protocol: Federated, parties: int) -> Waiting:
 PROTOCOL = Protocol(
     package=__package__,
     parameters=Federated,
-    short_forms={"aggregation": AGGREGATION_SHORT_FORM},
+    short_forms={"protocol.aggregation": AGGREGATION_SHORT_FORM},
     topology="star",
     coordinators=(NodeId("server"),),
     parties_are_nodes=True,
@@ -51,5 +51,5 @@ PROTOCOL = Protocol(
     expected_privacy=None,
     check_notes=None,
     simulation_notes=None,
-    operation=Operation(launch=None, verbs=(), readings=(), chain=None, leaves=None),
+    operation=Operation(launch=None, readings=(), leaves=None),
 )

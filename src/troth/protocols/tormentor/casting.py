@@ -7,9 +7,8 @@ from functools import partial
 from typing import Any
 
 from troth.ids import NodeId, PartyId
-from troth.learning.training import Training
 from troth.privacy.own import OwnPrivacy, party_privacy
-from troth.protocols.protocol import Account, Agreed, Casting, Simulated
+from troth.protocols.protocol import Account, Agreed, Agreement, Casting, Simulated
 from troth.protocols.tormentor.messages import MESSAGES
 from troth.protocols.tormentor.parameters import Tormentor
 from troth.protocols.tormentor.roles import broker, curator, provider
@@ -40,12 +39,11 @@ def make_cast(casting: Casting[Tormentor]) -> Cast:
 
 
 def account_of(
-    _: Tormentor,
+    _: Agreement[Tormentor],
     party: PartyId,
     privacy: OwnPrivacy | None,
     load: Callable[[type[Any]], Any],
-    __: Training,
-    ___: int,
+    __: int,
 ) -> Account:
     """What a provider knows of itself after a run, from its saved state: what its privacy has cost,
     why the broker refused it the last time, and why it stopped."""

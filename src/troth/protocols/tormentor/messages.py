@@ -30,7 +30,7 @@ import numpy as np
 from troth.crypto.digest import Digest
 from troth.crypto.puzzles import Puzzle, Solution
 from troth.crypto.signatures import SIGNATURE_BYTES
-from troth.ids import MAX_MODEL_ID, ModelId, Round
+from troth.ids import Round
 from troth.roles.messages import (
     MAX_CHARTER_BYTES,
     Answer,
@@ -38,6 +38,7 @@ from troth.roles.messages import (
     Question,
     protocol_messages,
 )
+from troth.specification import MAX_MODEL_ID, ModelId
 from troth.wire import Float32s
 
 MAX_REASON = 300

@@ -21,7 +21,7 @@ def _waits(protocol: Tormentor, _: int) -> Waiting:
 PROTOCOL = Protocol(
     package=__package__,
     parameters=Tormentor,
-    short_forms={"puzzle": ShortForm("kind", 'puzzle = "argon2"')},
+    short_forms={"protocol.puzzle": ShortForm("kind", 'puzzle = "argon2"')},
     topology="brokered",
     coordinators=(BROKER, CURATOR),
     parties_are_nodes=True,
@@ -48,14 +48,7 @@ PROTOCOL = Protocol(
     simulation_notes="casting:simulation_notes",
     operation=Operation(
         launch="operation.launching:launching",
-        verbs=(
-            "operation.verbs.broker:broker",
-            "operation.verbs.curate:curate",
-            "operation.verbs.join:join",
-            "operation.verbs.status:status",
-        ),
         readings=(),
-        chain=None,
         leaves=None,
     ),
 )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from troth.errors import CharterError
 from troth.privacy.spec import NoPrivacy
-from troth.protocols.protocol import Circumstances
+from troth.protocols.protocol import Agreement, Circumstances
 from troth.protocols.tormentor.parameters import Tormentor
 
 
-def run_ends_when_budgets_are_spent(protocol: Tormentor, circumstances: Circumstances) -> None:
+def run_ends_when_budgets_are_spent(
+    agreement: Agreement[Tormentor], circumstances: Circumstances
+) -> None:
     """Refuse a training without an end: providers leave when their budget is spent, and without a
     deadline the broker waits for others for ever.
 
@@ -16,7 +18,7 @@ def run_ends_when_budgets_are_spent(protocol: Tormentor, circumstances: Circumst
       CharterError: parties have a privacy of their own, and neither `deadline_s` nor `time_s` is
         set.
     """
-    privacy = circumstances.own_privacy
+    protocol, privacy = agreement.parameters, circumstances.own_privacy
     if isinstance(privacy, NoPrivacy):
         return
     if protocol.deadline_s is None and protocol.time_s is None:
@@ -29,13 +31,13 @@ def run_ends_when_budgets_are_spent(protocol: Tormentor, circumstances: Circumst
         )
 
 
-def somebody_may_join(protocol: Tormentor, circumstances: Circumstances) -> None:
+def somebody_may_join(agreement: Agreement[Tormentor], circumstances: Circumstances) -> None:
     """Refuse a curator's least epsilon that no party is willing to spend.
 
     Raises:
       CharterError: `minimum_epsilon` is above the largest epsilon of any party.
     """
-    privacy, minimum = circumstances.own_privacy, protocol.minimum_epsilon
+    privacy, minimum = circumstances.own_privacy, agreement.parameters.minimum_epsilon
     if isinstance(privacy, NoPrivacy) or minimum is None:
         return
     largest = max(privacy.epsilon_of(party) for party in circumstances.parties)

@@ -168,6 +168,7 @@ def prepare_node(
         check_brought(protocol, id, brings=brought is not None)
         agreed = Agreed(
             parameters=charter.protocol,
+            privacy=charter.privacy,
             training=charter.training,
             parties=admitted,
             initial_D=initial_D,

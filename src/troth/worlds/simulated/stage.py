@@ -105,6 +105,7 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
     engine = make_engine(scenario.engine, bench, bench_maker)
     agreed = Agreed(
         parameters=charter.protocol,
+        privacy=charter.privacy,
         training=charter.training,
         parties=parties,
         initial_D=initial_D,

@@ -16,7 +16,6 @@ from troth.protocols.biscotti.ledger.block import Evidence
 from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.ledger.head import Head, Rules
 from troth.protocols.biscotti.messages import Accusation
-from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.biscotti.setting import Setting
 from troth.roles.messages import RoundMessage
 from troth.roles.node import Node
@@ -27,9 +26,9 @@ over: noise, masked updates, verdicts, shares, acknowledgements, sums of shares,
 that optimistic sharing left out, endorsements, the block."""
 
 
-def round_s(parameters: Biscotti) -> float:
+def round_s(rules: Rules) -> float:
     """The longest that a round lasts, in seconds."""
-    return parameters.noise.window_s + SPREAD * parameters.phase_s
+    return rules.privacy.window_s + SPREAD * rules.parameters.phase_s
 
 
 @dataclass
@@ -77,8 +76,8 @@ class Desk:
         step waits until then."""
         # Biscotti, section 4.7: "In Biscotti, each verification and aggregation step occurs only
         # for a specified duration."
-        parameters = self.rules.parameters
-        return self.started_s + parameters.noise.window_s + step * parameters.phase_s
+        rules = self.rules
+        return self.started_s + rules.privacy.window_s + step * rules.parameters.phase_s
 
     def secret(self, purpose: str) -> bytes:
         """32 secret bytes of this peer for one purpose in this round; the same if asked again."""

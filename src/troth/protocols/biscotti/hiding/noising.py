@@ -26,8 +26,8 @@ from troth.protocols.biscotti.parameters import (
     CalibratedMask,
     GaussianMask,
     LedgerNoise,
+    MaskedPrivacy,
     MaskSpec,
-    Noise,
     NoMask,
     PaperMask,
 )
@@ -46,7 +46,7 @@ def sensitivity(fixed: FixedPoint, dimension: int) -> float:
 
 
 def slot_sigma(
-    noise: Noise,
+    noise: MaskedPrivacy,
     fixed: FixedPoint,
     training: Training,
     *,
@@ -88,7 +88,7 @@ def slot_sigma(
         case CalibratedMask(epsilon=epsilon, delta=delta):
             distance = sensitivity(fixed, dimension)
             slot = part_sigma(
-                _least(distance, training.rounds, epsilon, delta, "protocol.noise.mask.epsilon"),
+                _least(distance, training.rounds, epsilon, delta, "privacy.mask.epsilon"),
                 noise.enough,
             )
     largest = fixed.bound + _bound(part or 0) + noise.noisers * _bound(slot)
@@ -126,7 +126,7 @@ def ledger_sigma(
     if unknown < 1:
         raise CharterError(
             f"leaves no honest part in a sum of {least_updates} updates",
-            key="protocol.ledger_noise.corrupt",
+            key="privacy.ledger_noise.corrupt",
             value=ledger.corrupt,
             hint="raise least_updates, or lower corrupt",
         )
@@ -135,11 +135,11 @@ def ledger_sigma(
         training.rounds,
         ledger.epsilon,
         ledger.delta,
-        "protocol.ledger_noise.epsilon",
+        "privacy.ledger_noise.epsilon",
     )
     part = part_sigma(sigma, unknown)
     full = (fixed.bound + _bound(part)) / MAX_BOUND
-    _check_size(part, full, fixed, "protocol.ledger_noise.epsilon", ledger.epsilon)
+    _check_size(part, full, fixed, "privacy.ledger_noise.epsilon", ledger.epsilon)
     return part
 
 
@@ -150,11 +150,11 @@ def _bound(sigma: int) -> int:
 def _paper_sigma(mask: PaperMask, training: Training) -> float:
     if training.batch_size == "all":
         raise CharterError(
-            'does not go with noise.mask.kind = "paper", which divides by it: how many rows a '
+            'does not go with privacy.mask.kind = "paper", which divides by it: how many rows a '
             "party has is its own affair, and one slot has to suit them all",
             key="training.batch_size",
             value=training.batch_size,
-            hint='give a number, or take noise.mask.kind = "gaussian"',
+            hint='give a number, or take privacy.mask.kind = "gaussian"',
         )
     return sqrt(2.0 * log(1.25 / mask.delta)) / mask.epsilon / sqrt(training.batch_size)
 
@@ -173,9 +173,9 @@ def _least(distance: float, rounds: int, epsilon: float, delta: float, key: str)
 
 def _size_key(mask: MaskSpec) -> tuple[str, float]:
     if isinstance(mask, GaussianMask):
-        return "protocol.noise.mask.sigma", mask.sigma
+        return "privacy.mask.sigma", mask.sigma
     assert not isinstance(mask, NoMask)
-    return "protocol.noise.mask.epsilon", mask.epsilon
+    return "privacy.mask.epsilon", mask.epsilon
 
 
 def _check_size(sigma: int, full: float, fixed: FixedPoint, key: str, value: float) -> None:

@@ -22,13 +22,19 @@ import msgspec
 
 from troth.crypto.fixed_point import FixedPoint
 from troth.ids import PartyId
-from troth.learning.training import Training
 from troth.privacy.accounting import Spent, canonical, spent
 from troth.privacy.distributed import shared_variance, sum_event
 from troth.privacy.events import Event
 from troth.privacy.ledger import Entry
 from troth.protocols.biscotti.hiding.noising import ledger_sigma, sensitivity, slot_sigma
-from troth.protocols.biscotti.parameters import Biscotti, CalibratedMask, NoMask, PaperMask
+from troth.protocols.biscotti.parameters import (
+    Biscotti,
+    CalibratedMask,
+    MaskedPrivacy,
+    NoMask,
+    PaperMask,
+)
+from troth.protocols.protocol import Agreement
 from troth.records import PartyPrivacy, ReleasePrivacy
 
 DELTA = 1e-5
@@ -50,7 +56,7 @@ class RoundCosts:
     """The cost towards somebody who sees both, and so which updates were accepted."""
 
 
-def round_costs(protocol: Biscotti, training: Training, *, dimension: int) -> RoundCosts:
+def round_costs(agreement: Agreement[Biscotti], *, dimension: int) -> RoundCosts:
     """What one round costs with the noise of this charter, for exchanging all data of a party.
 
     Args:
@@ -59,19 +65,21 @@ def round_costs(protocol: Biscotti, training: Training, *, dimension: int) -> Ro
     Raises:
       CharterError: as `slot_sigma` and `ledger_sigma`.
     """
+    protocol, training = agreement.parameters, agreement.training
+    privacy: MaskedPrivacy = agreement.privacy
     fixed = FixedPoint(protocol.clip, protocol.fraction_bits)
     part, parts = None, 1
-    if protocol.ledger_noise is not None:
-        parts = protocol.fewest(0) - protocol.ledger_noise.corrupt
+    if privacy.ledger_noise is not None:
+        parts = protocol.fewest(0) - privacy.ledger_noise.corrupt
         part = ledger_sigma(
-            protocol.ledger_noise,
+            privacy.ledger_noise,
             fixed,
             training,
             dimension=dimension,
             least_updates=protocol.fewest(0),
         )
-    slot = slot_sigma(protocol.noise, fixed, training, dimension=dimension, part=part)
-    of_part, of_mask = (part or 0) ** 2, protocol.noise.enough * (slot or 0) ** 2
+    slot = slot_sigma(privacy, fixed, training, dimension=dimension, part=part)
+    of_part, of_mask = (part or 0) ** 2, privacy.enough * (slot or 0) ** 2
     distance = sensitivity(fixed, dimension)
     return RoundCosts(
         masked=sum_event(of_part + of_mask, distance, "updates as they are"),
@@ -81,8 +89,7 @@ def round_costs(protocol: Biscotti, training: Training, *, dimension: int) -> Ro
 
 
 def released_privacy(
-    protocol: Biscotti,
-    training: Training,
+    agreement: Agreement[Biscotti],
     party: PartyId,
     *,
     dimension: int,
@@ -99,10 +106,11 @@ def released_privacy(
       masked: rounds in which verifiers were sent a masked update of the party.
       contributed: of these, the rounds in which a sum with it was opened.
     """
-    mask, ledger = protocol.noise.mask, protocol.ledger_noise
+    privacy: MaskedPrivacy = agreement.privacy
+    mask, ledger = privacy.mask, privacy.ledger_noise
     if isinstance(mask, NoMask) and ledger is None:
         return PartyPrivacy(party=party, mechanism="none")
-    costs = round_costs(protocol, training, dimension=dimension)
+    costs = round_costs(agreement, dimension=dimension)
     of_mask = mask.delta if isinstance(mask, PaperMask | CalibratedMask) else DELTA
     of_ledger = of_mask if ledger is None else ledger.delta
     entries = [

@@ -18,7 +18,7 @@ from troth.protocols.biscotti.ledger.lottery import (
     verified_noisers,
 )
 from troth.protocols.biscotti.ledger.stake import StakeTable
-from troth.protocols.biscotti.parameters import Biscotti
+from troth.protocols.biscotti.parameters import Biscotti, MaskedPrivacy
 
 MAX_AUDITED = 8
 """The most peers that have to open a slot of noise in a round."""
@@ -33,6 +33,7 @@ class RoundContext:
     entries: Mapping[NodeId, PublicEntry]
     """Every peer's public keys, from the genesis."""
     parameters: Biscotti
+    privacy: MaskedPrivacy
     below: ChainState
     """What the chain says before the round."""
     optimistic: bool
@@ -126,7 +127,7 @@ class RoundContext:
         one of them with probability b / J.
         """
         digest = sha512(b"troth-audited-slot\0" + self.below.seed + noiser.encode()).digest()
-        return int.from_bytes(digest) % self.parameters.noise.slots
+        return int.from_bytes(digest) % self.privacy.slots
 
     @property
     def noiser_alpha(self) -> bytes:
@@ -143,16 +144,14 @@ class RoundContext:
             self.stake,
             self.entries[contributor].vrf,
             proof,
-            self.parameters.noise.noisers,
+            self.privacy.noisers,
             alpha=self.noiser_alpha,
             contributor=contributor,
         )
 
     def noisers_of(self, contributor: NodeId, output: bytes) -> tuple[NodeId, ...]:
         """A contributor's noisers, in the order drawn, from the output of its VRF."""
-        return draw_noisers(
-            self.stake, output, self.parameters.noise.noisers, contributor=contributor
-        )
+        return draw_noisers(self.stake, output, self.privacy.noisers, contributor=contributor)
 
     def _shuffled(self, role: bytes, peers: Sequence[NodeId]) -> list[NodeId]:
         prefix = sha512(b"troth-drawn\0" + role + b"\0" + self.below.seed)

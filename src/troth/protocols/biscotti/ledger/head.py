@@ -18,8 +18,9 @@ from troth.protocols.biscotti.ledger.block import Block, CertifiedBlock
 from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.ledger.genesis import CheckedGenesis, read_genesis
 from troth.protocols.biscotti.ledger.link import ChainState, first_state, state_after
-from troth.protocols.biscotti.parameters import Biscotti
+from troth.protocols.biscotti.parameters import Biscotti, MaskedPrivacy
 from troth.protocols.biscotti.setting import Setting
+from troth.protocols.protocol import Agreement
 from troth.wire import Float32s, Int64s
 
 EVIDENCE_ROUNDS = 8
@@ -79,13 +80,27 @@ class Rules:
 
     genesis: CheckedGenesis
     setting: Setting
-    parameters: Biscotti
-    training: Training
+    agreement: Agreement[Biscotti]
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Points do not travel to other processes; the genesis' bytes do.
-        data = self.genesis.record.data
-        return _rules, (data, self.setting, self.parameters, self.training)
+        return _rules, (self.genesis.record.data, self.setting, self.agreement)
+
+    @property
+    def parameters(self) -> Biscotti:
+        """The charter's `[protocol]` table."""
+        return self.agreement.parameters
+
+    @property
+    def training(self) -> Training:
+        """The charter's `[training]` table."""
+        return self.agreement.training
+
+    @property
+    def privacy(self) -> MaskedPrivacy:
+        """The charter's `[privacy]` table."""
+        privacy: MaskedPrivacy = self.agreement.privacy
+        return privacy
 
     def context(self, before: Before) -> RoundContext:
         """Who does what in the round on top of `before`."""
@@ -93,6 +108,7 @@ class Rules:
             self.genesis.id,
             self.genesis.by_name,
             self.parameters,
+            self.privacy,
             before.state,
             self.setting.optimistic and not before.doubted,
         )
@@ -180,5 +196,5 @@ def _genesis(data: bytes) -> CheckedGenesis:
     return read_genesis(data, source=NodeId("genesis"))
 
 
-def _rules(data: bytes, setting: Setting, parameters: Biscotti, training: Training) -> Rules:
-    return Rules(_genesis(data), setting, parameters, training)
+def _rules(data: bytes, setting: Setting, agreement: Agreement[Biscotti]) -> Rules:
+    return Rules(_genesis(data), setting, agreement)

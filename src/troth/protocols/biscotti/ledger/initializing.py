@@ -19,7 +19,6 @@ from troth.crypto.group import POINT_BYTES
 from troth.crypto.noise_table import NoiseTable, Seeds
 from troth.errors import VerificationError
 from troth.ids import NodeId, Round
-from troth.learning.training import Training
 from troth.protocols.biscotti.keys import PeerKeys
 from troth.protocols.biscotti.ledger.genesis import (
     CheckedGenesis,
@@ -31,6 +30,7 @@ from troth.protocols.biscotti.ledger.genesis import (
 from troth.protocols.biscotti.ledger.head import model_digest
 from troth.protocols.biscotti.parameters import Biscotti, StakeSpec
 from troth.protocols.biscotti.setting import Setting
+from troth.protocols.protocol import Agreement
 from troth.wire import Float32s
 
 SLOTS_PER_REQUEST = 16
@@ -169,8 +169,7 @@ class _Agreed(TypedDict):
 
 
 def make_genesis(
-    protocol: Biscotti,
-    training: Training,
+    agreement: Agreement[Biscotti],
     setting: Setting,
     initial_D: Float32s,
     charter_digest: str,
@@ -185,18 +184,17 @@ def make_genesis(
     Raises:
       GenesisError: an entry is wrong; says which field, and whose.
     """
-    peers = tuple(entries)
+    peers, initial = tuple(entries), agreement.parameters.stake.initial
     return build_genesis(
-        **_agreed(protocol, training, setting, initial_D, charter_digest),
+        **_agreed(agreement, setting, initial_D, charter_digest),
         entries=peers,
-        stake={entry.peer: protocol.stake.initial for entry in peers},
+        stake=dict.fromkeys((entry.peer for entry in peers), initial),
     )
 
 
 def check_genesis_of(
     genesis: CheckedGenesis,
-    protocol: Biscotti,
-    training: Training,
+    agreement: Agreement[Biscotti],
     setting: Setting,
     initial_D: Float32s,
     charter_digest: str,
@@ -215,37 +213,34 @@ def check_genesis_of(
     Raises:
       GenesisError: names the first field that differs, and whose stake or entry it is.
     """
-    found = genesis.content
-    agreed = _agreed(protocol, training, setting, initial_D, charter_digest)
+    found, initial = genesis.content, agreement.parameters.stake.initial
+    agreed = _agreed(agreement, setting, initial_D, charter_digest)
     for name, expected in agreed.items():
         value = getattr(found, name)
         if value != expected:
             raise GenesisError(name, f"is {_shown(value)}, and should be {_shown(expected)}")
     for peer, stake in genesis.stake().items():
-        if stake != protocol.stake.initial:
-            raise GenesisError(
-                "stake", f"of {peer} is {stake}, and should be {protocol.stake.initial}"
-            )
+        if stake != initial:
+            raise GenesisError("stake", f"of {peer} is {stake}, and should be {initial}")
     if own is not None:
         _check_own(genesis, own)
 
 
 def _agreed(
-    protocol: Biscotti,
-    training: Training,
+    agreement: Agreement[Biscotti],
     setting: Setting,
     initial_D: Float32s,
     charter_digest: str,
 ) -> _Agreed:
     return {
         "charter": charter_digest,
-        "rounds": Round(training.rounds),
+        "rounds": Round(agreement.training.rounds),
         "dimension": setting.dimension,
         "model": model_digest(initial_D),
         "generators": setting.key.generators.digest(),
         "fraction_bits": setting.fixed.fraction_bits,
         "bound": setting.bound,
-        "stake_update": stake_update(protocol.stake),
+        "stake_update": stake_update(agreement.parameters.stake),
     }
 
 

@@ -19,7 +19,6 @@ from troth.chain.errors import GenesisError
 from troth.chain.store import ChainFile, Facts
 from troth.errors import CharterError, PeerError, RoundFailedError
 from troth.ids import NodeId, Round
-from troth.learning.training import Training
 from troth.protocols.biscotti.blaming.auditing import CheckOpening
 from troth.protocols.biscotti.ledger.block import CertifiedBlock, NoiseOpening
 from troth.protocols.biscotti.ledger.genesis import CheckedGenesis
@@ -29,9 +28,10 @@ from troth.protocols.biscotti.ledger.kind import KIND
 from troth.protocols.biscotti.ledger.verifying import accept, verify
 from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.biscotti.setting import setting_of
+from troth.protocols.protocol import Agreement
 from troth.wire import Float32s
 
-ReadCharter = Callable[[bytes], tuple[Biscotti, Training]]
+ReadCharter = Callable[[bytes], Agreement[Biscotti]]
 """A function that gives what a charter in canonical JSON says, or raises `CharterError`."""
 
 
@@ -153,10 +153,8 @@ def _rules(
     """What blocks are held against, and w_0, of a genesis whose charter and model lie beside it."""
     content = genesis.content
     try:
-        protocol, training = read_charter(facts.charter)
-        setting = setting_of(
-            protocol, training, charter=content.generator_id, dimension=content.dimension
-        )
+        agreement = read_charter(facts.charter)
+        setting = setting_of(agreement, charter=content.generator_id, dimension=content.dimension)
     except CharterError as error:
         raise BadChainError(path, 0, "charter", f"cannot be replayed: {error.message}") from None
     if len(facts.model) != 4 * content.dimension:
@@ -169,10 +167,10 @@ def _rules(
         )
     model_D = np.frombuffer(facts.model, dtype="<f4").astype(np.float32)
     try:
-        check_genesis_of(genesis, protocol, training, setting, model_D, content.charter, own=None)
+        check_genesis_of(genesis, agreement, setting, model_D, content.charter, own=None)
     except GenesisError as error:
         raise BadChainError(path, 0, error.field, error.problem) from None
-    return Rules(genesis, setting, protocol, training), model_D
+    return Rules(genesis, setting, agreement), model_D
 
 
 def _opens(rules: Rules, round: Round, opening: NoiseOpening) -> bool:

@@ -28,7 +28,6 @@ from troth.crypto.noise_table import NoiseTable
 from troth.crypto.secret_file import read_secret, write_secret
 from troth.errors import CharterError, UsageError, VerificationError, reason_of
 from troth.ids import NodeId, PartyId
-from troth.learning.training import Training
 from troth.protocols.biscotti.failures import run_notes
 from troth.protocols.biscotti.keys import SEED_BYTES, PeerKeys
 from troth.protocols.biscotti.ledger.genesis import (
@@ -49,6 +48,7 @@ from troth.protocols.biscotti.ledger.initializing import (
 from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.biscotti.rules import check_peers
 from troth.protocols.biscotti.setting import Setting, setting_of
+from troth.protocols.protocol import Agreement
 from troth.report.atomic import replace_file
 from troth.specification import tag
 from troth.wire import Float32s, shown
@@ -64,8 +64,7 @@ class Terms:
 
     file: Path
     """The scenario's file, for error messages."""
-    protocol: Biscotti
-    training: Training
+    agreement: Agreement[Biscotti]
     setting: Setting
     initial_D: Float32s
     """w_0, the model before the first round, shape (D,)."""
@@ -131,15 +130,14 @@ def terms_of(loaded: LoadedScenario, initial_D: Float32s | None = None) -> Terms
         if initial_D is None:
             initial_D = initial_model(scenario, base=loaded.base)
         setting = setting_of(
-            protocol,
-            charter.training,
+            charter.agreement,
             charter=bytes.fromhex(digest.removeprefix("sha256:")),
             dimension=len(initial_D),
         )
     except CharterError as error:
         raise error if error.file is not None else error.in_file(loaded.path) from None
     parties = tuple(admitted(scenario))
-    return Terms(loaded.path, protocol, charter.training, setting, initial_D, digest, parties)
+    return Terms(loaded.path, charter.agreement, setting, initial_D, digest, parties)
 
 
 def make_own(
@@ -237,9 +235,7 @@ def build(terms: Terms, entries: Iterable[PublicEntry]) -> CheckedGenesis:
     # publicly distributing the genesis block out of band to all peers in the system."
     # Differs from the paper: anybody may put it together, and every peer checks it and compares its
     # id with the others', because then nobody has to be trusted for it.
-    genesis = make_genesis(
-        terms.protocol, terms.training, terms.setting, terms.initial_D, terms.charter, entries
-    )
+    genesis = make_genesis(terms.agreement, terms.setting, terms.initial_D, terms.charter, entries)
     _check_peers(terms, genesis)
     return genesis
 
@@ -257,8 +253,7 @@ def check(terms: Terms, genesis: CheckedGenesis, own: PublicEntry | None) -> Non
     """
     check_genesis_of(
         genesis,
-        terms.protocol,
-        terms.training,
+        terms.agreement,
         terms.setting,
         terms.initial_D,
         terms.charter,
@@ -273,7 +268,7 @@ def notes_of(terms: Terms, genesis: CheckedGenesis) -> tuple[str, ...]:
     Raises:
       CharterError: as `troth.protocols.biscotti.failures.adversarial_report`.
     """
-    return run_notes(terms.protocol, terms.training, genesis.content.names(), terms.setting)
+    return run_notes(terms.agreement, genesis.content.names(), terms.setting)
 
 
 def missing(terms: Terms, genesis: CheckedGenesis) -> tuple[PartyId, ...]:
@@ -307,7 +302,7 @@ def _check_peers(terms: Terms, genesis: CheckedGenesis) -> None:
         if peer not in terms.parties:
             raise GenesisError("peers", f"{peer} is no party of the scenario")
     try:
-        check_peers(terms.protocol, len(names))
+        check_peers(terms.agreement, len(names))
         notes_of(terms, genesis)
     except CharterError as error:
         raise error.in_file(terms.file) from None

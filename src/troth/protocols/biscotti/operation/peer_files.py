@@ -71,7 +71,7 @@ def read_peer(
     return LedgerPeer(
         id,
         Members(
-            Rules(genesis, terms.setting, terms.protocol, terms.training),
+            Rules(genesis, terms.setting, terms.agreement),
             {party: own.keys},
             {party: own.table},
         ),

@@ -14,10 +14,10 @@ from troth.cli.columns import columns
 from troth.cli.verb import FILE, Format, Verbs, format_option, talk
 
 if TYPE_CHECKING:
-    from troth.learning.training import Training
     from troth.protocols.biscotti.ledger.block import CertifiedBlock
     from troth.protocols.biscotti.ledger.genesis import CheckedGenesis
     from troth.protocols.biscotti.parameters import Biscotti
+    from troth.protocols.protocol import Agreement
 
 
 @click.group(cls=Verbs)
@@ -164,7 +164,7 @@ def _summary(genesis: CheckedGenesis, certified: CertifiedBlock) -> dict[str, ob
     }
 
 
-def _read_charter(data: bytes) -> tuple[Biscotti, Training]:
+def _read_charter(data: bytes) -> Agreement[Biscotti]:
     from troth.charter.loading import charter_of
     from troth.errors import CharterError
     from troth.protocols.biscotti.parameters import Biscotti
@@ -176,4 +176,4 @@ def _read_charter(data: bytes) -> tuple[Biscotti, Training]:
             key="protocol.name",
             value=str(charter.protocol.__struct_config__.tag),
         )
-    return charter.protocol, charter.training
+    return charter.agreement
