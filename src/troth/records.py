@@ -136,7 +136,7 @@ class PartyPrivacy(Record, frozen=True, kw_only=True):
     pld: float | None = None
     """By privacy loss distributions; None where they cannot count the events."""
     rdp: float | None = None
-    """By Renyi divergences."""
+    """Spent, as the accountant counts it that adds up Renyi divergences."""
     releases: int = 0
     """Updates that were charged, whatever became of them."""
     views: list[str] = []
@@ -163,7 +163,7 @@ class PrivacyRecord(Record, frozen=True, kw_only=True):
 
 
 class Summary(Record, frozen=True, kw_only=True):
-    """`summary.json`."""
+    """How a run began, what it came to and how it ended: the file `summary.json` of its folder."""
 
     schema_version: int = SCHEMA_VERSION
     status: Status
@@ -178,7 +178,7 @@ class Summary(Record, frozen=True, kw_only=True):
     charter_digest: str
     trace_digest: str | None = None
     rounds: int = 0
-    """Rounds completed."""
+    """How many rounds were completed."""
     rounds_planned: int = 0
     """Rounds the charter asks for; 0 where the protocol sets no number."""
     dimension: int = 0

@@ -27,7 +27,7 @@ from troth.protocols.lookup import protocol_of
 from troth.records import Metrics, RoundRecord, Status, Summary
 from troth.report.folder import PARAMS, RunFolder
 from troth.report.privacy import simulated_privacy_record
-from troth.report.progress import Progress, QuietProgress, live_progress
+from troth.report.progress import Display, QuietProgress, live_progress
 from troth.runs.life import Life, Models, write_outcome
 from troth.runs.recorder import Recorder
 from troth.runs.summary import (
@@ -113,7 +113,7 @@ def simulate(
     scenario: Path | str | Scenario | LoadedScenario,
     *,
     into: Path | str | None = None,
-    progress: Progress | bool = True,
+    progress: Display | bool = True,
     **overrides: Any,
 ) -> Result:
     """Run a scenario in a simulated world.
@@ -138,7 +138,7 @@ def simulate(
     return _Run(loaded, _display(progress), Path(into) if into is not None else None).start()
 
 
-def resume(folder: Path | str, *, progress: Progress | bool = True) -> Result:
+def resume(folder: Path | str, *, progress: Display | bool = True) -> Result:
     """Go on with a run that was killed or interrupted, to the same final model.
 
     Raises:
@@ -167,7 +167,7 @@ class _Saved(msgspec.Struct):
     world: bytes | None
 
 
-def _display(progress: Progress | bool) -> Progress:
+def _display(progress: Display | bool) -> Display:
     if isinstance(progress, bool):
         return live_progress() if progress else QuietProgress()
     return progress
@@ -201,7 +201,7 @@ def _load(scenario: Path | str | Scenario | LoadedScenario, overrides: list[str]
 class _Run:
     """One run, from its scenario to its result."""
 
-    def __init__(self, loaded: LoadedScenario, progress: Progress, into: Path | None) -> None:
+    def __init__(self, loaded: LoadedScenario, progress: Display, into: Path | None) -> None:
         self._loaded = loaded
         self._scenario = loaded.scenario
         self._progress = progress

@@ -11,12 +11,12 @@ from rich.console import Console
 
 from troth.ids import NodeId
 from troth.records import Rejection, RoundRecord, Summary
-from troth.report.progress import BarProgress, LineProgress, Progress, QuietProgress, live_progress
+from troth.report.progress import BarProgress, Display, LineProgress, QuietProgress, live_progress
 
 MakeRecord = Callable[[int], RoundRecord]
 
 
-def play(progress: Progress, summary: Summary, records: list[RoundRecord]) -> None:
+def play(progress: Display, summary: Summary, records: list[RoundRecord]) -> None:
     progress.start(summary)
     for record in records:
         progress.round(record)

@@ -95,14 +95,14 @@ class SignFlip(Attack, tag_field="kind", tag="sign_flip", frozen=True, kw_only=T
     """Sends -scale times its honest update."""
 
     scale: Positive = 1.0
-    """Factor."""
+    """The factor by which the honest update is multiplied, before its sign is changed."""
 
 
 class Scaled(Attack, tag_field="kind", tag="scaled", frozen=True, kw_only=True):
     """Sends `scale` times its honest update (model replacement)."""
 
     scale: Positive = 10.0
-    """Factor."""
+    """The factor by which the honest update is multiplied."""
 
 
 class ALIE(Attack, tag_field="kind", tag="alie", frozen=True, kw_only=True):
@@ -118,7 +118,7 @@ class InnerProduct(Attack, tag_field="kind", tag="inner_product", frozen=True, k
     mean of their own updates."""
 
     epsilon: Positive = 0.1
-    """Factor."""
+    """The factor by which the mean is multiplied, before its sign is changed."""
 
 
 class CallableAttack(Attack, tag_field="kind", tag="callable", frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ class SealedBlock:
     index: bytes
     """The lengths and digests of the fields of its record (`troth.chain.sealed`)."""
     data: bytes
-    """Its record."""
+    """The block's record, as bytes."""
     certificate: bytes | None
     """Signatures under its hash, in the protocol's encoding. They are no part of the record, as
     several certificates may certify one block."""

@@ -26,7 +26,7 @@ class AnyBlock(Protocol):
 
     @property
     def block(self) -> Sealed[Message]:
-        """Its record."""
+        """The record that the block seals: its content and hash."""
 
     @property
     def certificate(self) -> Message | None:

@@ -43,7 +43,7 @@ class KeepBlock(StoreRequest[Ledger, None]):
 
 @dataclass(frozen=True, slots=True)
 class ReadBranch(StoreRequest[Ledger, tuple[SealedBlock, ...]]):
-    """What `Ledger.branch` gives."""
+    """Asks a node's ledger for a part of the chain that ends in `tip`; see `Ledger.branch`."""
 
     tip: bytes
     above: int
@@ -66,17 +66,17 @@ class MemoryLedger:
         """Of the blocks that this node has."""
 
     def keep(self, block: VerifiedBlock) -> None:
-        """See `Ledger`."""
+        """Keeps a block of this node; keeping it twice changes nothing."""
         self._shelf.setdefault(block.hash, block)
         self.hashes.add(block.hash)
 
     def blocks(self) -> list[SealedBlock]:
-        """All of this node's, each after the one below it."""
+        """All blocks of this node, each after the one below it."""
         kept = [self._shelf[block_hash] for block_hash in self.hashes]
         return sorted(kept, key=lambda block: (block.height, block.hash))
 
     def branch(self, tip: bytes, *, above: int, most_bytes: int) -> tuple[SealedBlock, ...]:
-        """See `Ledger`."""
+        """The blocks above a height that end in `tip`; see `Ledger.branch`."""
         found: list[SealedBlock] = []
         while tip in self.hashes and self._shelf[tip].height > above:
             found.append(self._shelf[tip])
@@ -89,7 +89,7 @@ class _Contents(msgspec.Struct):
 
     shelf: list[SealedBlock]
     kept: dict[NodeId, list[bytes]]
-    """Each node's hashes."""
+    """The hashes of the blocks that each node has kept."""
 
 
 class MemoryLedgers:
@@ -106,12 +106,12 @@ class MemoryLedgers:
         return self._ledgers.setdefault(node, MemoryLedger(self.shelf))
 
     def contents(self) -> object:
-        """See `Stores`."""
+        """What a snapshot has to hold so that `restore` makes these ledgers again."""
         kept = {node: sorted(ledger.hashes) for node, ledger in self._ledgers.items()}
         return _Contents(list(self.shelf.values()), kept)
 
     def restore(self, contents: object) -> None:
-        """See `Stores`."""
+        """Makes the ledgers again from what `contents` gave to a snapshot."""
         found = msgspec.convert(contents, _Contents)
         self.shelf.update({block.hash: block for block in found.shelf})
         for node, hashes in found.kept.items():

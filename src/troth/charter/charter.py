@@ -32,7 +32,7 @@ class Task(Table, frozen=True, kw_only=True):
     data: DataSpec
     """The rows to train on and to test on."""
     model: ModelSpec
-    """What is trained."""
+    """The model that is trained, one of the kinds that Troth builds or a class of your own."""
     loss: LossName | None = None
     """Absent: cross entropy for classification, squared error for regression."""
 
@@ -43,7 +43,7 @@ class Admission(Table, frozen=True, kw_only=True):
     policy: Literal["open", "allow_list"] = "open"
     """`allow_list` admits only the parties in `allow`."""
     allow: list[str] = msgspec.field(default_factory=list)
-    """Names of parties."""
+    """With `allow_list`: the names of the parties that may take part."""
     minimum_examples: Count = 1
     """A party with fewer examples is not admitted."""
 
@@ -66,7 +66,7 @@ class Extension(Table, frozen=True, kw_only=True):
     distribution: str
     """The name by which the code is installed."""
     version: str
-    """Of that distribution."""
+    """The version of that distribution."""
     digest: Annotated[str, msgspec.Meta(pattern=DIGEST_PATTERN)]
     """Of all Python files of the protocol's package."""
 

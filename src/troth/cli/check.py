@@ -1,4 +1,4 @@
-"""`troth check`."""
+"""`troth check` says what a scenario would do, without running it."""
 
 from __future__ import annotations
 

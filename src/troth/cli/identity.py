@@ -1,4 +1,4 @@
-"""`troth identity`."""
+"""`troth identity` makes the keys of a node, and shows them."""
 
 from __future__ import annotations
 

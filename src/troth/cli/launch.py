@@ -1,4 +1,4 @@
-"""`troth launch`."""
+"""`troth launch` runs each node of a scenario as a process of this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`troth new`."""
+"""`troth new` writes the files of a first scenario."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`troth node`."""
+"""`troth node` runs one node of a real run."""
 
 from __future__ import annotations
 

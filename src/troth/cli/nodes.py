@@ -17,7 +17,7 @@ from troth.errors import UsageError
 
 if TYPE_CHECKING:
     from troth.deployment.events import EventProgress
-    from troth.report.progress import Progress
+    from troth.report.progress import Display
     from troth.worlds.real.node import Listen
     from troth.worlds.real.reach import Reach
 
@@ -153,7 +153,7 @@ def parse_listen(text: str) -> Listen:
 
 
 def parse_host(text: str) -> tuple[str, int | None]:
-    """HOST or HOST:PORT."""
+    """Reads HOST or HOST:PORT; the port is None where the text has none."""
     host, port = _host_and_port(text)
     return (text, None) if port is None else (host, port)
 
@@ -167,7 +167,7 @@ def _host_and_port(text: str) -> tuple[str, int | None]:
     return host, int(port)
 
 
-def progress_of(format: Format, quiet: bool) -> tuple[Progress, EventProgress | None]:
+def progress_of(format: Format, quiet: bool) -> tuple[Display, EventProgress | None]:
     """What shows the progress; with `--format json`, as events, one a line."""
     from troth.deployment.events import EventProgress
     from troth.report.progress import QuietProgress, live_progress
@@ -179,7 +179,7 @@ def progress_of(format: Format, quiet: bool) -> tuple[Progress, EventProgress | 
 
 
 def show(folder: Path) -> None:
-    """The node's result."""
+    """Prints the result of a node whose run is kept in `folder`."""
     from troth.report.read import load_run
     from troth.report.table import summary_table
 

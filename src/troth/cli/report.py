@@ -1,4 +1,4 @@
-"""`troth report`."""
+"""`troth report` shows runs, and compares them."""
 
 from __future__ import annotations
 

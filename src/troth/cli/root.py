@@ -56,7 +56,7 @@ for brought in verbs_of_protocols():
 
 
 def main() -> NoReturn:
-    """The `troth` command."""
+    """Runs the `troth` command and ends the process with its exit code."""
     sys.exit(run())
 
 

@@ -1,4 +1,4 @@
-"""`troth schema`."""
+"""`troth schema` prints the JSON schema of scenario files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`troth simulate`."""
+"""`troth simulate` runs a scenario in one process, in simulated time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from troth.cli.verb import FILE, Format, Verb, format_option, set_option, talk
 from troth.errors import CharterError, LocalError, UsageError
 
 if TYPE_CHECKING:
-    from troth.report.progress import Progress
+    from troth.report.progress import Display
     from troth.simulation import Result
 
 
@@ -102,7 +102,7 @@ def _next(result: Result, file: Path | None) -> list[str] | None:
     return ["troth", "simulate", str(file), "--set", f"seed={result.summary.seed + 1}"]
 
 
-def _begin(file: Path, changes: tuple[str, ...], into: Path | None, progress: Progress) -> Result:
+def _begin(file: Path, changes: tuple[str, ...], into: Path | None, progress: Display) -> Result:
     from troth import simulation
     from troth.charter.loading import load_scenario
 
@@ -114,7 +114,7 @@ def _begin(file: Path, changes: tuple[str, ...], into: Path | None, progress: Pr
         raise _interrupted(stop, folder) from None
 
 
-def _go_on(folder: Path, progress: Progress) -> Result:
+def _go_on(folder: Path, progress: Display) -> Result:
     from troth import simulation
 
     try:

@@ -20,7 +20,7 @@ class Verb(click.Command):
     """A command that ends in its result, or in a `Failure` and its exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it."""
+        """Runs the command; an error ends it with a message and the documented exit code."""
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
@@ -41,7 +41,7 @@ class Verbs(click.Group):
     group_class = type
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Their names."""
+        """The names of the commands, in the order they were added in."""
         return list(self.commands)
 
 
@@ -50,7 +50,7 @@ FILE = click.Path(path_type=Path)
 
 
 def format_option(command: C) -> C:
-    """`--format text|json`."""
+    """Gives a command the option `--format`, which is `text` or `json`."""
     return click.option(
         "--format",
         type=click.Choice(["text", "json"]),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from troth.protocols.protocol import Brought
-from troth.report.progress import Progress
+from troth.report.progress import Display
 from troth.wire import Float32s
 from troth.worlds.real.journal import Journal
 
@@ -45,7 +45,7 @@ class Bringing(Protocol):
           LocalError: they cannot be read, or do not belong to this node and scenario.
         """
 
-    def check(self, opened: ExitStack, progress: Progress) -> None:
+    def check(self, opened: ExitStack, progress: Display) -> None:
         """Check whatever takes time, before there is a folder: nothing is written if it fails.
 
         Args:

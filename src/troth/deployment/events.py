@@ -20,7 +20,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     round: RoundRecord | None = None
     """A round is over."""
     message: str | None = None
-    """Something to read."""
+    """A line for whoever watches the node."""
     summary: Summary | None = None
     """The node has ended, whichever way; nothing follows."""
 
@@ -29,13 +29,13 @@ _encoder = msgspec.json.Encoder()
 
 
 class EventProgress:
-    """Writes events instead of a display; a `troth.report.progress.Progress`."""
+    """Writes events instead of a display; a `troth.report.progress.Display`."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, event: Event) -> None:
-        """One line, at once."""
+        """Writes an event as one line of JSON, and sends it off at once."""
         self._stream.write(_encoder.encode(event).decode() + "\n")
         self._stream.flush()
 
@@ -43,15 +43,15 @@ class EventProgress:
         """The beginning is told by `listening`."""
 
     def round(self, record: RoundRecord) -> None:
-        """A round is over."""
+        """Writes the record of a round that is over."""
         self.write(Event(round=record))
 
     def finish(self, summary: Summary) -> None:
-        """The node has ended."""
+        """Writes how the node has ended."""
         self.write(Event(summary=summary))
 
     def message(self, text: str) -> None:
-        """Something to read."""
+        """Writes a line for whoever watches the node."""
         self.write(Event(message=text))
 
 

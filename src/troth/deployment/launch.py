@@ -24,7 +24,7 @@ from troth.ids import Bytes
 from troth.protocols.lookup import protocol_of
 from troth.records import Status, Summary
 from troth.report.folder import RunFolder
-from troth.report.progress import Progress
+from troth.report.progress import Display
 from troth.runs.life import Life, Models
 from troth.runs.summary import mean_metrics, summary_of
 from troth.worlds.real.honest import check_honest
@@ -50,7 +50,7 @@ class Launch:
     loaded: LoadedScenario
     file: Path
     changes: Sequence[str]
-    progress: Progress
+    progress: Display
     tor: ThroughTor | None = None
 
     def run(self, into: Path) -> Path:

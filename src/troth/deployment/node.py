@@ -23,7 +23,7 @@ from troth.errors import CharterError
 from troth.ids import NodeId
 from troth.protocols.lookup import protocol_of
 from troth.protocols.registry import PROTOCOLS
-from troth.report.progress import Progress
+from troth.report.progress import Display
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.node import Connect, Listen, run_node
 from troth.worlds.real.stage import prepare_node
@@ -37,7 +37,7 @@ def play(
     where: Listen | Connect,
     *,
     into: Path,
-    progress: Progress,
+    progress: Display,
     addresses: Mapping[NodeId, str] | None = None,
     files: NodeFiles | None = None,
     limits: Limits | None = None,

@@ -17,7 +17,7 @@ from troth.protocols.protocol import Account
 from troth.records import Metrics, PartyPrivacy, PrivacyRecord, Status, Summary
 from troth.report.folder import PARAMS, RunFolder
 from troth.report.privacy import UNKNOWN_PRIVACY, own_privacy_record
-from troth.report.progress import Progress
+from troth.report.progress import Display
 from troth.roles.effects import Report
 from troth.runs.life import Life
 from troth.runs.recorder import Recorder
@@ -77,9 +77,7 @@ class Play:
       UsageError, VerificationError: as `Journal`.
     """
 
-    def __init__(
-        self, stage: NodeStage, folder: RunFolder, progress: Progress, *, run: str
-    ) -> None:
+    def __init__(self, stage: NodeStage, folder: RunFolder, progress: Display, *, run: str) -> None:
         self.stage = stage
         self.journal = Journal(folder.path / JOURNAL, node=stage.id, run=run)
         self._folder = folder
@@ -107,12 +105,12 @@ class Play:
         self.stage.engine.close()
 
     def report(self, report: Report, tally: Tally) -> None:
-        """As `troth.worlds.real.host.Observer`."""
+        """Records what the role reports and the traffic so far (`host.Observer`)."""
         self._traffic = _total(tally)
         self._recorder.report(self.stage.id, report, SimulatedSeconds(0.0))
 
     def refused(self, error: PeerError) -> None:
-        """As `troth.worlds.real.host.Observer`."""
+        """Records that a message of a peer was refused (`host.Observer`)."""
         self._recorder.refused(self.stage.id, error)
 
     def finish(self, outcome: Outcome) -> NodeResult:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from troth.crypto.identity import PublicId
 from troth.deployment.events import Event, EventProgress
-from troth.report.progress import Progress
+from troth.report.progress import Display
 from troth.worlds.real.api.address import Address
 from troth.worlds.real.tor.authorisation import ClientPublicKey
 from troth.worlds.real.tor.onion import VIRTUAL_PORT
@@ -63,19 +63,19 @@ def as_onion(
 class Told:
     """Says where a broker is: to whoever reads, or as events to a program that has started it."""
 
-    def __init__(self, progress: Progress, events: EventProgress | None) -> None:
+    def __init__(self, progress: Display, events: EventProgress | None) -> None:
         self._progress = progress
         self._events = events
 
     def listening(self, address: Address) -> None:
-        """Curators can ask it."""
+        """Says by which address curators can ask the broker now."""
         if self._events is not None:
             self._events.write(Event(listening=str(address)))
         else:
             self._progress.message(f"the broker is at {address}")
 
     def deployed(self, address: Address) -> None:
-        """Providers can join."""
+        """Says by which address providers can join now."""
         if self._events is not None:
             self._events.write(Event(deployed=str(address)))
         else:

@@ -21,7 +21,7 @@ REFRESH_S = 0.1
 """Seconds between two redraws of the bar on a terminal, however quick the rounds are."""
 
 
-class Progress(Protocol):
+class Display(Protocol):
     """What a run tells whoever watches it.
 
     `finish` is called however the run ends, once, if `start` was called; a display that is not
@@ -42,7 +42,7 @@ class Progress(Protocol):
 
 
 class QuietProgress:
-    """Shows nothing."""
+    """A display that shows nothing."""
 
     def start(self, summary: Summary) -> None:
         """Nothing to show."""
@@ -57,7 +57,7 @@ class QuietProgress:
         """Nothing to show."""
 
 
-def live_progress(stream: TextIO | None = None) -> Progress:
+def live_progress(stream: TextIO | None = None) -> Display:
     """The display that fits `stream` (absent: standard error).
 
     On a terminal, and in a notebook that has ipywidgets, lines scroll above a bar. Anywhere else

@@ -29,7 +29,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class PartyRow:
-    """One party."""
+    """A party as a row of the table."""
 
     name: str
     attacker: str

@@ -56,7 +56,7 @@ MAX_NOTES = 100
 
 @dataclass(frozen=True)
 class Card:
-    """A key figure."""
+    """A key figure at the head of the report."""
 
     label: str
     value: str

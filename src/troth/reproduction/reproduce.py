@@ -11,7 +11,7 @@ import msgspec
 from troth.errors import UsageError
 from troth.report.atomic import replace_file
 from troth.report.page import COMPARISON, write_report
-from troth.report.progress import Progress
+from troth.report.progress import Display
 from troth.report.read import Run, load_run
 from troth.reproduction.computing import Computation, Computed, check_names, load_computed
 from troth.reproduction.loading import LoadedExperiment
@@ -42,7 +42,7 @@ def reproduce(
     only: Collection[str] = (),
     again: bool = False,
     jobs: int = 1,
-    progress: Progress,
+    progress: Display,
 ) -> Reproduction:
     """Run an experiment's variants and write `results.json`, the plot and the page into `into`.
 

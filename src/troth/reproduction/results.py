@@ -24,7 +24,7 @@ class Pair(Record, frozen=True, kw_only=True):
 
 
 class Column(Record, frozen=True, kw_only=True):
-    """A reading."""
+    """A reading as a column of the table: the same number for each variant."""
 
     name: str
     label: str

@@ -13,7 +13,7 @@ from pathlib import Path
 from troth.charter.loading import LoadedScenario
 from troth.learning.parallel import use_cores
 from troth.report.page import write_report
-from troth.report.progress import Progress, QuietProgress
+from troth.report.progress import Display, QuietProgress
 from troth.report.read import SUMMARY, load_run
 from troth.report.text import duration
 from troth.reproduction.computing import VARIANT, Computation, carry_out, load_computed
@@ -54,7 +54,7 @@ def run_variants(
     into: Path,
     *,
     jobs: int,
-    progress: Progress,
+    progress: Display,
 ) -> dict[str, Path]:
     """Carry out all work, by name, and give the folder of each.
 
@@ -91,7 +91,7 @@ def run_variants(
     return folders
 
 
-def _run(work: Work, folder: Path, progress: Progress) -> Path:
+def _run(work: Work, folder: Path, progress: Display) -> Path:
     if isinstance(work, Computation):
         kept = carry_out(work, folder)
         progress.message(f"{work.call.variant}: {duration(load_computed(kept).measured_s)}")

@@ -31,7 +31,7 @@ class Variant(Table, frozen=True, kw_only=True):
     """One run of the experiment's scenario, or one call of its computation."""
 
     name: Name
-    """Of its folder."""
+    """The name of the folder that its run is kept in."""
     label: Line
     """What it is called in tables and plots."""
     set: list[str] = []
@@ -105,7 +105,7 @@ Plot = Curves | Points | Bars | Lines
 
 
 class Experiment(Table, frozen=True, kw_only=True):
-    """The whole file."""
+    """An experiment file: what is run, what is read off, and how page and plot show it."""
 
     title: Line
     source: Line

@@ -111,7 +111,7 @@ class Collect(Effect[Collected[R]]):
 
 @dataclass(frozen=True, slots=True)
 class Sleep(Effect[None]):
-    """Nothing for `seconds`."""
+    """The node does nothing for `seconds`."""
 
     seconds: float
 

@@ -104,7 +104,7 @@ class Node:
         return effects.Collect(type, round, frozenset(expected), enough, deadline_s)
 
     def sleep(self, seconds: float) -> Effect[None]:
-        """Wait."""
+        """Waits so many seconds, of simulated or of real time, and does nothing meanwhile."""
         return effects.Sleep(seconds)
 
     def now(self) -> Effect[float]:

@@ -17,7 +17,7 @@ from troth.errors import LocalError
 from troth.ids import NodeId
 from troth.records import RoundRecord, Status, Summary
 from troth.report.folder import RunFolder
-from troth.report.progress import Progress
+from troth.report.progress import Display
 from troth.wire import Float32s
 
 Models = Mapping[str, Float32s] | Mapping[NodeId, Float32s]
@@ -35,7 +35,7 @@ class Life:
     """
 
     summary: Callable[[Status], Summary]
-    progress: Progress
+    progress: Display
     folder: RunFolder | None
     problem: Callable[[LocalError], str] = str
 

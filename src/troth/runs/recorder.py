@@ -86,7 +86,7 @@ class Recorder:
         return MeasuredSeconds(self._open.measured_s + time.perf_counter() - self._began_s)
 
     def state(self) -> bytes:
-        """For a snapshot."""
+        """What a snapshot has to hold so that the recorder can go on from it."""
         rounds = self.rounds[-1].round if self.rounds else 0
         return encode_state(
             msgspec.structs.replace(self._open, rounds=rounds, measured_s=self.measured_s)

@@ -49,7 +49,7 @@ async def _silent(node: Node) -> Float32s | None:
 
 
 def silent(_: Attacker) -> Role:
-    """Never says anything."""
+    """Takes part in silence: sends none of its messages."""
     return _silent
 
 

@@ -88,7 +88,7 @@ class NoiseUse(Part, frozen=True):
     slot: Slot
     """Which of the noiser's slots of this round it is."""
     rows: Rows
-    """The slot's commitments."""
+    """The commitments to the slot's noise, one for each row of coordinates."""
     path: Path
     """The Merkle path from the slot's leaf to the noiser's root in the genesis."""
     seeds: Digest

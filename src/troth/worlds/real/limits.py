@@ -71,7 +71,7 @@ class Limits:
     unreachable_s: float = 60.0
     """How long a role waits for peers that are not heard of at all."""
     patience: float = 4.0
-    """See `troth.worlds.real.deadline`."""
+    """How many deviations above the mean a wait may last (`troth.worlds.real.deadline`)."""
 
     @property
     def poll_s(self) -> float:

@@ -82,7 +82,7 @@ class _Snapshot(msgspec.Struct):
     events: list[_Event]
     nodes: dict[NodeId, _NodeState]
     stores: Any
-    """What `Stores.contents` gave."""
+    """What `Stores.contents` gave when the snapshot was taken."""
     uplink_free_s: dict[NodeId, float]
     downlink_free_s: dict[NodeId, float]
     last_arrival_s: list[tuple[NodeId, NodeId, float]]

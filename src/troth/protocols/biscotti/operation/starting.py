@@ -30,7 +30,7 @@ from troth.protocols.biscotti.ledger.replay import replay_own
 from troth.protocols.biscotti.members import Members
 from troth.protocols.biscotti.operation.peer_files import LedgerPeer, read_peer
 from troth.protocols.biscotti.state import PeerState
-from troth.report.progress import Progress
+from troth.report.progress import Display
 from troth.wire import Float32s
 from troth.worlds.real.journal import Journal
 from troth.worlds.states import decode_state, encode_state
@@ -65,12 +65,12 @@ class PeerBringing:
         self._brought: Brought | None = None
 
     def read(self, initial_D: Float32s) -> Members:
-        """Raises: as `read_peer`."""
+        """Reads the peer's keys, noise and genesis; errors are those of `read_peer`."""
         self._peer = read_peer(self._loaded, self._id, self._files, initial_D)
         return self._peer.members
 
-    def check(self, opened: ExitStack, progress: Progress) -> None:
-        """Raises: as `checked_file`."""
+    def check(self, opened: ExitStack, progress: Display) -> None:
+        """Checks the chain that the peer brings, if any; errors are those of `checked_file`."""
         if self._files.chain is not None:
             progress.message(f"checks {self._files.chain}")
             checked = checked_file(self._peer, self._files.chain, self._files.trusted)

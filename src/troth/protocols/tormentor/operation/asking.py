@@ -36,7 +36,7 @@ from troth.protocols.tormentor.operation.terms import (
 from troth.protocols.tormentor.roles import curator, provider
 from troth.protocols.tormentor.state import BROKER, CURATOR
 from troth.report.folder import RunFolder
-from troth.report.progress import Progress
+from troth.report.progress import Display
 from troth.worlds.real.api.address import Address
 from troth.worlds.real.api.caller import Caller
 from troth.worlds.real.api.fetch import fetch_charter
@@ -61,7 +61,7 @@ def run_curator(
     *,
     base: Path,
     into: Path,
-    progress: Progress,
+    progress: Display,
     limits: Limits | None = None,
     reach: Reach = straight,
 ) -> NodeResult:
@@ -120,7 +120,7 @@ def run_provider(
     rows_of: Callable[[Charter], Rows],
     options: ProviderOptions,
     *,
-    progress: Progress,
+    progress: Display,
     limits: Limits | None = None,
     reach: Reach = straight,
 ) -> NodeResult:
@@ -185,7 +185,7 @@ async def _play(
     broker: Address,
     socks: Socks | None,
     into: Path,
-    progress: Progress,
+    progress: Display,
     limits: Limits,
 ) -> NodeResult:
     folder = open_folder(stage, scenario_text(stage.scenario), into)

@@ -29,7 +29,7 @@ from troth.protocols.tormentor.roles import broker
 from troth.protocols.tormentor.state import BROKER
 from troth.report.atomic import replace_file
 from troth.report.folder import RunFolder
-from troth.report.progress import Progress
+from troth.report.progress import Display
 from troth.wire import Codec
 from troth.worlds.real.api.address import Address
 from troth.worlds.real.api.server import BrokerServer, Deployed
@@ -70,7 +70,7 @@ def run_broker(
     publish: Publish,
     *,
     told: Told,
-    progress: Progress,
+    progress: Display,
     limits: Limits | None = None,
 ) -> NodeResult:
     """Serve one model from its curation to its delivery. Started again, it goes on.
@@ -102,7 +102,7 @@ class _Broker:
         identity: Identity,
         options: BrokerOptions,
         told: Told,
-        progress: Progress,
+        progress: Display,
         limits: Limits,
     ) -> None:
         self._identity = identity

@@ -1,4 +1,4 @@
-"""`troth broker`."""
+"""`troth broker` starts a broker that curators deploy models to and providers join."""
 
 from __future__ import annotations
 

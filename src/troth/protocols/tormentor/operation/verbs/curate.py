@@ -1,4 +1,4 @@
-"""`troth curate`."""
+"""`troth curate` deploys a model at a broker and watches it."""
 
 from __future__ import annotations
 

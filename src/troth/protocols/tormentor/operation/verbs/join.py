@@ -1,4 +1,4 @@
-"""`troth join`."""
+"""`troth join` takes part in the training of a model at a broker."""
 
 from __future__ import annotations
 

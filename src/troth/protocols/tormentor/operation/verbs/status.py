@@ -1,4 +1,4 @@
-"""`troth status`."""
+"""`troth status` asks a broker how a model is doing."""
 
 from __future__ import annotations
 
