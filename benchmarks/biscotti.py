@@ -111,7 +111,9 @@ def whole(name: str, size: Size, target_min: float) -> list[Row]:
 def sent_row(case: str, size: Size, traffic: dict[str, tuple[int, int]]) -> Row:
     """Bytes by peer and round, beside what `troth check` says."""
     loaded = load_text(size.scenario(), path=Path("scenario.toml"), base=HERE)
-    formula = messages_per_round(loaded.scenario.charter.agreement, size.parties, size.dimension)
+    formula = messages_per_round(
+        loaded.scenario.charter.charter_tables, size.parties, size.dimension
+    )
     sent = sum(count for _, count in traffic.values()) / size.rounds
     expected = sum(count for _, count in formula.values())
     what = f"{case}: sent by a peer in a round, beside the formula"

@@ -323,7 +323,7 @@ def _summary(stage: Stage, world: SimulatedWorld, recorder: Recorder, status: St
         # A party without a role of its own has no node.
         node = world.nodes.get(party)
         account = protocol_of(scenario.charter.protocol).account_of(
-            scenario.charter.agreement,
+            scenario.charter.charter_tables,
             party,
             stage.privacy.get(party),
             partial(_saved_state, node),

@@ -13,7 +13,7 @@ from troth.ids import NodeId, PartyId, Round
 from troth.learning.requests import LocalResult
 from troth.learning.training import Training
 from troth.privacy.spec import NoPrivacy
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 from troth.protocols.tormentor import joining, provider, rounds, steps, verification
 from troth.protocols.tormentor.cost import messages_per_round
 from troth.protocols.tormentor.messages import (
@@ -456,10 +456,10 @@ def test_the_cost_of_a_round_is_what_the_codec_makes_of_it():
     codec = Codec(MESSAGES)
     update = codec.encode(table.update(A, 1.0, solution=bytes(8)))
     agreed = table.plan
-    agreement = Agreement(
+    charter_tables = CharterTables(
         parameters=agreed.parameters, privacy=NoPrivacy(), training=agreed.training
     )
-    cost = messages_per_round(agreement, 2, D)
+    cost = messages_per_round(charter_tables, 2, D)
     # The model id of a real charter is 71 characters; this one's is shorter.
     assert cost["GradientUpdate"][0] == 2
     longer = 71 - len(table.plan.model_id) + 1

@@ -462,7 +462,7 @@ def test_a_calm_round_sends_what_was_counted(
     setup = case.calm[name]
     run = simulated(setup.write(tmp_path, case.name)).go()
     counted = case.record.messages_per_round(
-        run.stage.scenario.charter.agreement,
+        run.stage.scenario.charter.charter_tables,
         len(run.stage.parties),
         run.stage.bench.model.dimension,
     )

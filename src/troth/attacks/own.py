@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from troth.attacks.spec import Attack
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 from troth.specification import Table
 
 
-def anything_goes(_attack: Attack, _agreement: Agreement[Any]) -> None:
+def anything_goes(_attack: Attack, _agreement: CharterTables[Any]) -> None:
     """A protocol's attacks have an effect whatever the charter says."""
 
 
@@ -38,6 +38,6 @@ class OwnAttacks:
     brings: str | None = None
     """`(brought, attackers, initial_D) -> brought`: what the parties bring to a simulated run
     (keys, a genesis), with what attackers bring in place of their own; None: the same."""
-    check: Callable[[Any, Agreement[Any]], None] = anything_goes
+    check: Callable[[Any, CharterTables[Any]], None] = anything_goes
     """Given an attack and what is agreed, raises a `CharterError` where the attack would have
     no effect; its `key` is relative to the attack's table."""

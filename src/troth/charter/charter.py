@@ -12,7 +12,7 @@ from troth.learning.spec import LossName, ModelSpec, TaskKind
 from troth.learning.training import Training
 from troth.privacy.spec import NoPrivacy
 from troth.protocols.lookup import PRIVACY_TABLES, TABLES
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 from troth.specification import DIGEST_PATTERN, NAME_PATTERN, Count, Table
 
 if TYPE_CHECKING:
@@ -90,6 +90,6 @@ class Charter(Table, frozen=True, kw_only=True):
     added: ClassVar[frozenset[str]] = frozenset({"extension"})
 
     @property
-    def agreement(self) -> Agreement[Any]:
+    def charter_tables(self) -> CharterTables[Any]:
         """What the protocol has to know of the charter."""
-        return Agreement(parameters=self.protocol, privacy=self.privacy, training=self.training)
+        return CharterTables(parameters=self.protocol, privacy=self.privacy, training=self.training)

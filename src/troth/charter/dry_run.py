@@ -77,7 +77,9 @@ def dry_run(loaded: LoadedScenario) -> DryRun:
             "away when the data are dealt"
         )
     protocol = protocol_of(charter.protocol)
-    notes += protocol.notes_of_check(charter.agreement, parties, dimension, charter_digest(charter))
+    notes += protocol.notes_of_check(
+        charter.charter_tables, parties, dimension, charter_digest(charter)
+    )
     return DryRun(
         name=charter.name,
         protocol=tag(charter.protocol),
@@ -112,7 +114,9 @@ def _attacks(scenario: Scenario) -> list[Attackers]:
 
 
 def _traffic(charter: Charter, parties: int, dimension: int) -> dict[str, Traffic]:
-    sent = protocol_of(charter.protocol).messages_per_round(charter.agreement, parties, dimension)
+    sent = protocol_of(charter.protocol).messages_per_round(
+        charter.charter_tables, parties, dimension
+    )
     return {
         name: Traffic(messages=messages, bytes=Bytes(size))
         for name, (messages, size) in sent.items()
@@ -122,7 +126,7 @@ def _traffic(charter: Charter, parties: int, dimension: int) -> dict[str, Traffi
 def _privacy(scenario: Scenario, dimension: int) -> PrivacyRecord:
     charter, own = scenario.charter, scenario.parties.privacy
     protocol = protocol_of(charter.protocol)
-    expected = protocol.privacy_expected(charter.agreement, admitted(scenario)[0], dimension)
+    expected = protocol.privacy_expected(charter.charter_tables, admitted(scenario)[0], dimension)
     if expected is not None:
         return expected
     if not isinstance(own, NoPrivacy):

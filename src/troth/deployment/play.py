@@ -206,7 +206,7 @@ def _account(stage: NodeStage, saved: bytes | None) -> Account:
 
     charter = stage.scenario.charter
     return protocol_of(charter.protocol).account_of(
-        charter.agreement, id, stage.privacy, load, stage.bench.model.dimension
+        charter.charter_tables, id, stage.privacy, load, stage.bench.model.dimension
     )
 
 

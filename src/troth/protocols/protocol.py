@@ -67,7 +67,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Agreement(Generic[P]):
+class CharterTables(Generic[P]):
     """What a charter says, as far as its protocol has to know.
 
     Args:
@@ -95,7 +95,7 @@ class Circumstances:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Agreed(Agreement[P]):
+class Agreed(CharterTables[P]):
     """What all nodes of a run agree on before it begins.
 
     Args:
@@ -111,9 +111,11 @@ class Agreed(Agreement[P]):
     base: Path | None
 
     @property
-    def agreement(self) -> Agreement[P]:
+    def charter_tables(self) -> CharterTables[P]:
         """What the charter says, without the rest."""
-        return Agreement(parameters=self.parameters, privacy=self.privacy, training=self.training)
+        return CharterTables(
+            parameters=self.parameters, privacy=self.privacy, training=self.training
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -260,14 +262,14 @@ class Protocol(Generic[P]):
       waits: how a round waits; None where it waits for nobody.
       cast: (Casting) -> Cast.
       messages: every type that its nodes send; None where nothing is sent.
-      traffic: (Agreement, parties, D) -> messages and bytes of one fault-free round by message
+      traffic: (CharterTables, parties, D) -> messages and bytes of one fault-free round by message
         type.
       extra_message_bytes: room for a message beyond two numbers for each parameter of the model.
-      account: (Agreement, party, own privacy, load, D) -> what a party knows of itself after a run,
-        an `Account`; `load` gives what its role last saved, as a type.
-      expected_privacy: (Agreement, party, D) -> the privacy record that `troth check`
+      account: (CharterTables, party, own privacy, load, D) -> what a party knows of itself after a
+        run, an `Account`; `load` gives what its role last saved, as a type.
+      expected_privacy: (CharterTables, party, D) -> the privacy record that `troth check`
         shows; None: no noise is the charter's.
-      check_notes: (Agreement, parties, D, charter digest) -> what `troth check` says besides.
+      check_notes: (CharterTables, parties, D, charter digest) -> what `troth check` says besides.
       simulation_notes: (Agreed, brought, Simulated) -> what a reader of a simulated run must know
         about what stands in for what.
       operation: what stands on higher floors.
@@ -288,8 +290,8 @@ class Protocol(Generic[P]):
     reveals: str
     scenario_tables: tuple[str, ...]
     labels: tuple[str, ...]
-    charter_rules: tuple[Callable[[Agreement[P]], None], ...]
-    rules: tuple[Callable[[Agreement[P], Circumstances], None], ...]
+    charter_rules: tuple[Callable[[CharterTables[P]], None], ...]
+    rules: tuple[Callable[[CharterTables[P], Circumstances], None], ...]
     asked: Callable[[P, int], int]
     waits: Callable[[P, int], Waiting | None]
     cast: Reference
@@ -335,12 +337,14 @@ class Protocol(Generic[P]):
         return protocol_messages(*self.find(self.messages)) if self.messages else ()
 
     def messages_per_round(
-        self, agreement: Agreement[P], parties: int, dimension: int
+        self, charter_tables: CharterTables[P], parties: int, dimension: int
     ) -> dict[str, tuple[int, int]]:
         """Messages and bytes by message type that one fault-free round takes."""
         if self.traffic is None:
             return {}
-        counted: dict[str, tuple[int, int]] = self.find(self.traffic)(agreement, parties, dimension)
+        counted: dict[str, tuple[int, int]] = self.find(self.traffic)(
+            charter_tables, parties, dimension
+        )
         return counted
 
     def largest_extra_bytes(self) -> int:
@@ -349,7 +353,7 @@ class Protocol(Generic[P]):
 
     def account_of(
         self,
-        agreement: Agreement[P],
+        charter_tables: CharterTables[P],
         party: PartyId,
         privacy: OwnPrivacy | None,
         load: Callable[[type[Any]], Any],
@@ -358,20 +362,24 @@ class Protocol(Generic[P]):
         """What `party` knows of itself after a run."""
         if self.account is None:
             return Account(PartyPrivacy(party=party, mechanism="none"))
-        found: Account = self.find(self.account)(agreement, party, privacy, load, dimension)
+        found: Account = self.find(self.account)(charter_tables, party, privacy, load, dimension)
         return found
 
     def privacy_expected(
-        self, agreement: Agreement[P], party: PartyId, dimension: int
+        self, charter_tables: CharterTables[P], party: PartyId, dimension: int
     ) -> PrivacyRecord | None:
         """What the charter's noise comes to for a party that contributes in every round."""
         if self.expected_privacy is None:
             return None
-        record: PrivacyRecord = self.find(self.expected_privacy)(agreement, party, dimension)
+        record: PrivacyRecord = self.find(self.expected_privacy)(charter_tables, party, dimension)
         return record
 
     def notes_of_check(
-        self, agreement: Agreement[P], parties: Sequence[PartyId], dimension: int, charter: str
+        self,
+        charter_tables: CharterTables[P],
+        parties: Sequence[PartyId],
+        dimension: int,
+        charter: str,
     ) -> Iterable[str]:
         """What `troth check` says besides.
 
@@ -380,7 +388,9 @@ class Protocol(Generic[P]):
         """
         if self.check_notes is None:
             return ()
-        notes: Iterable[str] = self.find(self.check_notes)(agreement, parties, dimension, charter)
+        notes: Iterable[str] = self.find(self.check_notes)(
+            charter_tables, parties, dimension, charter
+        )
         return notes
 
     def notes_of_simulation(

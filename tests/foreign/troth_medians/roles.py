@@ -113,7 +113,7 @@ def make_cast(casting):
     return Cast(roles | {SERVER: partial(server, agreed=agreed)}, (SERVER,), MESSAGES)
 
 
-def traffic(parameters, parties, dimension):
+def traffic(charter_tables, parties, dimension):
     """Messages and bytes of a round by type: each party is asked, and answers."""
     said = [kind(Round(1), np.zeros(dimension, np.float32)) for kind in (Ask, Answer)]
     sizes = {type(each).__name__: len(Codec(MESSAGES).encode(each)) for each in said}

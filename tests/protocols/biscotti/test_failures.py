@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import comb
 
 import pytest
-from agreements import agreed
+from biscotti_tables import agreed
 
 from troth.errors import CharterError
 from troth.ids import NodeId
@@ -25,7 +25,7 @@ from troth.protocols.biscotti.parameters import (
     Property,
 )
 from troth.protocols.biscotti.setting import setting_of
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 
 GAUSSIAN = GaussianMask(sigma=0.1)
 
@@ -39,9 +39,9 @@ def hypergeometric(bad: int, count: int, drawn: int, least: int) -> float:
     return ways / comb(count, drawn)
 
 
-def notes(agreement: Agreement[Biscotti], count: int = 20) -> str:
-    setting = setting_of(agreement, charter=bytes(32), dimension=40)
-    return "\n".join(run_notes(agreement, peers(count).peers, setting))
+def notes(charter_tables: CharterTables[Biscotti], count: int = 20) -> str:
+    setting = setting_of(charter_tables, charter=bytes(32), dimension=40)
+    return "\n".join(run_notes(charter_tables, peers(count).peers, setting))
 
 
 def rounds(number: int) -> Training:

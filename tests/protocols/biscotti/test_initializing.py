@@ -9,7 +9,7 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
-from agreements import agreed
+from biscotti_tables import agreed
 
 from troth.chain.errors import GenesisError
 from troth.crypto.noise_table import check_seeds
@@ -38,7 +38,7 @@ from troth.protocols.biscotti.parameters import (
     StakeSpec,
 )
 from troth.protocols.biscotti.setting import Setting, setting_of
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 
 PEERS = tuple(NodeId(f"party-{index}") for index in range(3))
 CHARTER = "sha256:" + sha256(b"a charter").hexdigest()
@@ -50,7 +50,7 @@ BARE = agreed(MaskedPrivacy(mask=NoMask()), TRAINING)
 INITIAL_D = np.linspace(-1, 1, DIMENSION, dtype=np.float32)
 
 
-def setting(charter: Agreement[Biscotti] = MASKED) -> Setting:
+def setting(charter: CharterTables[Biscotti] = MASKED) -> Setting:
     digest = bytes.fromhex(CHARTER.removeprefix("sha256:"))
     return setting_of(charter, charter=digest, dimension=DIMENSION)
 
@@ -64,13 +64,13 @@ def entry(peer: NodeId) -> PublicEntry:
     return entry_of(peer, CHARTER, keys(peer), sha256(b"root" + peer.encode()).digest())
 
 
-def genesis(charter: Agreement[Biscotti] = MASKED) -> CheckedGenesis:
+def genesis(charter: CharterTables[Biscotti] = MASKED) -> CheckedGenesis:
     return make_genesis(charter, setting(), INITIAL_D, CHARTER, map(entry, PEERS))
 
 
 def check(found: CheckedGenesis, **changes: object) -> None:
     arguments: dict[str, object] = {
-        "agreement": MASKED,
+        "charter_tables": MASKED,
         "setting": setting(),
         "initial_D": INITIAL_D,
         "charter_digest": CHARTER,
@@ -158,7 +158,7 @@ def test_the_genesis_says_what_the_charter_says() -> None:
     update = content.stake_update
     assert (update.contributed, update.verified, update.aggregated) == (1, 2, 3)
     assert update.penalty == 4
-    check(found, agreement=charter)
+    check(found, charter_tables=charter)
 
 
 def test_everybody_makes_the_same_genesis() -> None:
@@ -179,16 +179,16 @@ def other_setting(**changes: object) -> Setting:
     ("changes", "field"),
     [
         ({"charter_digest": "sha256:" + "0" * 64}, "charter"),
-        ({"agreement": agreed(MASK, Training(rounds=4, learning_rate=0.1))}, "rounds"),
+        ({"charter_tables": agreed(MASK, Training(rounds=4, learning_rate=0.1))}, "rounds"),
         ({"initial_D": np.nextafter(INITIAL_D, np.float32(2))}, "model"),
         ({"setting": other_setting(fraction_bits=18)}, "fraction_bits"),
         ({"setting": other_setting(clip=2.0)}, "bound"),
         ({"setting": other_setting(points=2)}, "generators"),
         (
-            {"agreement": agreed(MASK, TRAINING, stake=StakeSpec(penalty=6))},
+            {"charter_tables": agreed(MASK, TRAINING, stake=StakeSpec(penalty=6))},
             "stake_update",
         ),
-        ({"agreement": agreed(MASK, TRAINING, stake=StakeSpec(initial=9))}, "stake"),
+        ({"charter_tables": agreed(MASK, TRAINING, stake=StakeSpec(initial=9))}, "stake"),
         (
             {"own": entry_of(NodeId("party-9"), CHARTER, keys(NodeId("party-9")), bytes(32))},
             "peers",
@@ -205,7 +205,7 @@ def test_what_a_peer_makes_itself_is_compared(changes: dict[str, object], field:
 def test_a_stake_of_somebody_that_is_not_the_charters_names_it() -> None:
     other = agreed(MASK, TRAINING, stake=StakeSpec(initial=9))
     with pytest.raises(GenesisError, match="of party-0 is 10, and should be 9"):
-        check(genesis(), agreement=other)
+        check(genesis(), charter_tables=other)
 
 
 def test_ones_own_entry_that_was_replaced_names_the_field() -> None:

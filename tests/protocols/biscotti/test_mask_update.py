@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
-from agreements import agreed
+from biscotti_tables import agreed
 
 from troth.crypto.commitments import Opening, OpeningClaim, add_commitments, check_openings
 from troth.crypto.field import parse_elements

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agreements import agreed
+from biscotti_tables import agreed
 
 from troth.crypto.fixed_point import MAX_BOUND, FixedPoint
 from troth.crypto.seeded_bits import SeededBits

@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from agreements import agreed
+from biscotti_tables import agreed
 
 from troth.ids import Round
 from troth.learning.training import Training

@@ -31,14 +31,14 @@ from troth.protocols.biscotti.ledger.kind import audit_structure, open_chain
 from troth.protocols.biscotti.ledger.replay import BadSlot, Replayed, replay
 from troth.protocols.biscotti.ledger.stake import apply_changes, stake_changes
 from troth.protocols.biscotti.parameters import Biscotti
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 
 
-def read_charter(data: bytes) -> Agreement[Biscotti]:
+def read_charter(data: bytes) -> CharterTables[Biscotti]:
     charter = charter_of(data)
     if not isinstance(charter.protocol, Biscotti):
         raise CharterError("is of another protocol", key="protocol.name")
-    return charter.agreement
+    return charter.charter_tables
 
 
 def replayed(path: Path) -> Audit[Replayed]:

@@ -14,7 +14,7 @@ from troth.attacks.own import OwnAttacks
 from troth.attacks.spec import Attack
 from troth.errors import CharterError
 from troth.protocols.biscotti.parameters import Biscotti, NoMask
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 from troth.specification import Positive
 
 Withheld = Literal[
@@ -238,13 +238,13 @@ class BoastingPeer(LedgerAttack, tag="boasting_peer", frozen=True, kw_only=True)
     """What it sends to who asks for blocks of that chain."""
 
 
-def check(attack: LedgerAttack, agreement: Agreement[Biscotti]) -> None:
+def check(attack: LedgerAttack, charter_tables: CharterTables[Biscotti]) -> None:
     """Refuses an attack on noise where updates carry none.
 
     Raises:
       CharterError: `privacy.mask` is `none`, and the attack needs a noiser.
     """
-    if isinstance(attack, NoiseAttack) and isinstance(agreement.privacy.mask, NoMask):
+    if isinstance(attack, NoiseAttack) and isinstance(charter_tables.privacy.mask, NoMask):
         raise CharterError(
             'has no effect: with privacy.mask = "none" no peer gives noise',
             key="kind",

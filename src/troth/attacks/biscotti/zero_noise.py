@@ -72,7 +72,7 @@ def with_tables(
         entry_of(party, charter, members.keys[party], noise_root(party, table))
         for party, table in together.items()
     ]
-    genesis = make_genesis(rules.agreement, rules.setting, initial_D, charter, entries)
+    genesis = make_genesis(rules.charter_tables, rules.setting, initial_D, charter, entries)
     return replace(members, rules=replace(rules, genesis=genesis), tables=together)
 
 

@@ -107,7 +107,7 @@ def _attack_is_for_this_protocol(scenario: Scenario) -> None:
                 hint=f'{own.instead}, or protocol = "{own.parameters.__struct_config__.tag}"',
             )
         try:
-            own.check(attack, scenario.charter.agreement)
+            own.check(attack, scenario.charter.charter_tables)
         except CharterError as error:
             raise _in_table(error, index) from None
 

@@ -17,7 +17,7 @@ from troth.specification import tag
 
 def _protocol_takes_the_training(charter: Charter) -> None:
     for rule in protocol_of(charter.protocol).charter_rules:
-        rule(charter.agreement)
+        rule(charter.charter_tables)
 
 
 def _protocol_works_with_these_parties(scenario: Scenario) -> None:
@@ -27,7 +27,7 @@ def _protocol_works_with_these_parties(scenario: Scenario) -> None:
         own_privacy=scenario.parties.privacy,
     )
     for rule in protocol_of(charter.protocol).rules:
-        rule(charter.agreement, circumstances)
+        rule(charter.charter_tables, circumstances)
 
 
 def _tables_mean_something(scenario: Scenario) -> None:

@@ -40,7 +40,7 @@ from troth.protocols.biscotti.messages import (
 )
 from troth.protocols.biscotti.parameters import Biscotti, NoMask
 from troth.protocols.biscotti.setting import OPTIMISTIC_FROM, points_of
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 from troth.robustness.bounds import largest_byzantine
 from troth.wire import Codec, Message
 
@@ -50,7 +50,7 @@ _BLOCK_HEAD = 512
 
 
 def messages_per_round(
-    agreement: Agreement[Biscotti], parties: int, dimension: int
+    charter_tables: CharterTables[Biscotti], parties: int, dimension: int
 ) -> dict[str, tuple[int, int]]:
     """How many messages of each type such a round has, and how many bytes all of these have as the
     codec encodes them: by name of the type, (messages, bytes). As many updates are accepted as the
@@ -60,7 +60,7 @@ def messages_per_round(
       parties: how many peers there are.
       dimension: D.
     """
-    protocol, privacy = agreement.parameters, agreement.privacy
+    protocol, privacy = charter_tables.parameters, charter_tables.privacy
     codec = Codec(MESSAGES)
     one = Round(1)
     v, m = protocol.verifiers, protocol.aggregators

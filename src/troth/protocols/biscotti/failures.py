@@ -21,7 +21,7 @@ from troth.protocols.biscotti.ledger.committees import (
 from troth.protocols.biscotti.ledger.stake import StakeTable
 from troth.protocols.biscotti.parameters import Biscotti, MaskedPrivacy, NoMask, Property
 from troth.protocols.biscotti.setting import Setting
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 
 PROPERTIES: tuple[Property, ...] = ("privacy", "integrity", "liveness", "unmasking")
 UNSERVED = 0.05
@@ -45,7 +45,9 @@ class AdversarialReport:
     """How likely they fail in at least one of all rounds."""
 
 
-def adversarial_report(agreement: Agreement[Biscotti], table: StakeTable) -> AdversarialReport:
+def adversarial_report(
+    charter_tables: CharterTables[Biscotti], table: StakeTable
+) -> AdversarialReport:
     """The failure probabilities of the committees of a charter.
 
     Args:
@@ -56,8 +58,8 @@ def adversarial_report(agreement: Agreement[Biscotti], table: StakeTable) -> Adv
       CharterError: there are too few peers with stake, or a property is likelier to fail in the
         training than `most_failures` allows and `accept_failures` does not name it.
     """
-    protocol, privacy = agreement.parameters, agreement.privacy
-    rounds = agreement.training.rounds
+    protocol, privacy = charter_tables.parameters, charter_tables.privacy
+    rounds = charter_tables.training.rounds
     sizes = CommitteeSizes(
         # Without a mask, no noiser has to be adversarial for a verifier to see an update.
         noisers=0 if isinstance(privacy.mask, NoMask) else privacy.noisers,
@@ -86,17 +88,17 @@ def adversarial_report(agreement: Agreement[Biscotti], table: StakeTable) -> Adv
 
 
 def run_notes(
-    agreement: Agreement[Biscotti], parties: Sequence[NodeId], setting: Setting
+    charter_tables: CharterTables[Biscotti], parties: Sequence[NodeId], setting: Setting
 ) -> tuple[str, ...]:
     """What a reader of a run of these parties must know of it, one sentence in each text.
 
     Raises:
       CharterError: as `adversarial_report`.
     """
-    protocol, training = agreement.parameters, agreement.training
-    privacy: MaskedPrivacy = agreement.privacy
+    protocol, training = charter_tables.parameters, charter_tables.training
+    privacy: MaskedPrivacy = charter_tables.privacy
     table = StakeTable.of(dict.fromkeys(parties, protocol.stake.initial))
-    report = adversarial_report(agreement, table)
+    report = adversarial_report(charter_tables, table)
     notes = [
         f"failure probabilities assume that peers with up to {_percent(protocol)} of the genesis' "
         "stake are adversarial and choose no seeds; honest peers that are away come on top"

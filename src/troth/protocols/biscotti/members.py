@@ -30,7 +30,7 @@ from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.biscotti.roles import Plan, peer
 from troth.protocols.biscotti.setting import setting_of
 from troth.protocols.biscotti.state import PeerState
-from troth.protocols.protocol import Account, Agreed, Agreement, Casting, Simulated
+from troth.protocols.protocol import Account, Agreed, Casting, CharterTables, Simulated
 from troth.records import PrivacyRecord
 from troth.roles.node import Cast, Role
 
@@ -99,7 +99,7 @@ def simulated_members(agreed: Agreed[Biscotti], simulated: Simulated) -> Members
         for party in parties
     ]
     genesis = make_genesis(agreed, setting, agreed.initial_D, agreed.charter, entries)
-    return Members(Rules(genesis, setting, agreed.agreement), keys, tables)
+    return Members(Rules(genesis, setting, agreed.charter_tables), keys, tables)
 
 
 def make_cast(casting: Casting[Biscotti]) -> Cast:
@@ -116,7 +116,7 @@ def make_cast(casting: Casting[Biscotti]) -> Cast:
 
 
 def account_of(
-    agreement: Agreement[Biscotti],
+    charter_tables: CharterTables[Biscotti],
     party: PartyId,
     _: OwnPrivacy | None,
     load: Callable[[type[Any]], Any],
@@ -127,7 +127,7 @@ def account_of(
     state = load(PeerState)
     return Account(
         released_privacy(
-            agreement,
+            charter_tables,
             party,
             dimension=dimension,
             masked=0 if state is None else state.masked,
@@ -138,7 +138,7 @@ def account_of(
 
 
 def expected_privacy(
-    agreement: Agreement[Biscotti], party: PartyId, dimension: int
+    charter_tables: CharterTables[Biscotti], party: PartyId, dimension: int
 ) -> PrivacyRecord:
     """What the releases of a peer cost that contributes in every round, which is the most that any
     peer can spend.
@@ -146,9 +146,9 @@ def expected_privacy(
     Args:
       dimension: D.
     """
-    rounds = agreement.training.rounds
+    rounds = charter_tables.training.rounds
     spent = released_privacy(
-        agreement, party, dimension=dimension, masked=rounds, contributed=rounds
+        charter_tables, party, dimension=dimension, masked=rounds, contributed=rounds
     )
     if spent.epsilon is None:
         note = (
@@ -166,7 +166,10 @@ def expected_privacy(
 
 
 def check_notes(
-    agreement: Agreement[Biscotti], parties: Sequence[PartyId], dimension: int, charter: str
+    charter_tables: CharterTables[Biscotti],
+    parties: Sequence[PartyId],
+    dimension: int,
+    charter: str,
 ) -> Iterable[str]:
     """What a check of a scenario says of its ledger: how likely committees fail, and what a run
     rests on.
@@ -179,11 +182,11 @@ def check_notes(
       CharterError: they fail likelier than the charter allows, or noise does not fit the model.
     """
     setting = setting_of(
-        agreement,
+        charter_tables,
         charter=bytes.fromhex(charter.removeprefix("sha256:")),
         dimension=dimension,
     )
-    return run_notes(agreement, parties, setting)
+    return run_notes(charter_tables, parties, setting)
 
 
 def simulation_notes(_: Agreed[Biscotti], members: Members, simulated: Simulated) -> list[str]:
@@ -191,7 +194,7 @@ def simulation_notes(_: Agreed[Biscotti], members: Members, simulated: Simulated
     rules = members.rules
     notes = [
         "peers' keys and noise follow from the seed: whoever has the scenario knows them",
-        *run_notes(rules.agreement, sorted(members.keys), rules.setting),
+        *run_notes(rules.charter_tables, sorted(members.keys), rules.setting),
     ]
     if simulated.modelled:
         notes.append(

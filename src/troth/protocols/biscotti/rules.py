@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from troth.errors import CharterError
 from troth.protocols.biscotti.parameters import Biscotti, MaskedPrivacy
-from troth.protocols.protocol import Agreement, Circumstances
+from troth.protocols.protocol import CharterTables, Circumstances
 from troth.robustness.spec import Krum, MultiKrum
 
 
-def check_peers(agreement: Agreement[Biscotti], count: int) -> None:
+def check_peers(charter_tables: CharterTables[Biscotti], count: int) -> None:
     """Refuse a ledger that cannot work with so many peers.
 
     Args:
@@ -18,15 +18,15 @@ def check_peers(agreement: Agreement[Biscotti], count: int) -> None:
     Raises:
       CharterError: says which number they do not suffice for.
     """
-    protocol = agreement.parameters
-    _seats_are_filled(protocol, agreement.privacy, count)
+    protocol = charter_tables.parameters
+    _seats_are_filled(protocol, charter_tables.privacy, count)
     _sums_are_opened(protocol, count)
     _rule_works_with_those_drawn(protocol, count)
 
 
-def ledger_noise_is_shared_among_a_number(agreement: Agreement[Biscotti]) -> None:
+def ledger_noise_is_shared_among_a_number(charter_tables: CharterTables[Biscotti]) -> None:
     """Refuse noise in the sums where the charter does not say among how many it is shared."""
-    protocol, privacy = agreement.parameters, agreement.privacy
+    protocol, privacy = charter_tables.parameters, charter_tables.privacy
     if privacy.ledger_noise is not None and protocol.least_updates is None:
         raise CharterError(
             "is missing, and privacy.ledger_noise is shared among so many",
@@ -35,22 +35,22 @@ def ledger_noise_is_shared_among_a_number(agreement: Agreement[Biscotti]) -> Non
         )
 
 
-def ledger_has_peers(agreement: Agreement[Biscotti], circumstances: Circumstances) -> None:
+def ledger_has_peers(charter_tables: CharterTables[Biscotti], circumstances: Circumstances) -> None:
     """Refuse a ledger that cannot work with so many parties.
 
     Raises:
       CharterError: as `check_peers`.
     """
-    check_peers(agreement, len(circumstances.parties))
+    check_peers(charter_tables, len(circumstances.parties))
 
 
-def stake_draws_committees(agreement: Agreement[Biscotti], _: Circumstances) -> None:
+def stake_draws_committees(charter_tables: CharterTables[Biscotti], _: Circumstances) -> None:
     """Refuse peers without stake, which every lottery draws by.
 
     Raises:
       CharterError: `stake.initial` is 0.
     """
-    if agreement.parameters.stake.initial == 0:
+    if charter_tables.parameters.stake.initial == 0:
         raise CharterError(
             "leaves nobody to draw committees from",
             key="protocol.stake.initial",

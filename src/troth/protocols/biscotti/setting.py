@@ -18,7 +18,7 @@ from troth.errors import CharterError, LocalError
 from troth.ids import NodeId
 from troth.protocols.biscotti.hiding.noising import ledger_sigma, slot_sigma
 from troth.protocols.biscotti.parameters import Biscotti, MaskedPrivacy
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 
 MAX_COLUMNS = 2**14
 """The most coordinates of one row of an update where the charter does not say how many rows there
@@ -103,7 +103,7 @@ class Setting:
 
 
 def setting_of(
-    agreement: Agreement[Biscotti],
+    charter_tables: CharterTables[Biscotti],
     *,
     charter: bytes,
     dimension: int,
@@ -119,8 +119,8 @@ def setting_of(
     Raises:
       CharterError: the numbers do not go together, or noise does not fit the grid.
     """
-    protocol, training = agreement.parameters, agreement.training
-    privacy: MaskedPrivacy = agreement.privacy
+    protocol, training = charter_tables.parameters, charter_tables.training
+    privacy: MaskedPrivacy = charter_tables.privacy
     tau, t = protocol.resolved_quorum, protocol.resolved_tolerated
     try:
         fixed = FixedPoint(protocol.clip, protocol.fraction_bits)

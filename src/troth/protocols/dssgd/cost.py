@@ -8,12 +8,12 @@ from troth.ids import Round
 from troth.protocols.dssgd.messages import MESSAGES, Acknowledged, Download, Parameters, Upload
 from troth.protocols.dssgd.parameters import DSSGD
 from troth.protocols.dssgd.steps import share
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 from troth.wire import Codec
 
 
 def messages_per_round(
-    agreement: Agreement[DSSGD], parties: int, dimension: int
+    charter_tables: CharterTables[DSSGD], parties: int, dimension: int
 ) -> dict[str, tuple[int, int]]:
     """How many messages of each type such a round has, and how many bytes all of these have as the
     codec encodes them: by name of the type, (messages, bytes).
@@ -22,7 +22,7 @@ def messages_per_round(
       parties: how many parties the scenario has.
       dimension: D.
     """
-    parameters = agreement.parameters
+    parameters = charter_tables.parameters
     codec = Codec(MESSAGES)
     down, up = share(parameters.download, dimension), share(parameters.upload, dimension)
     indices = np.zeros(0 if down == dimension else down, np.uint32)

@@ -7,12 +7,12 @@ import numpy as np
 from troth.ids import Round
 from troth.protocols.federated.messages import MESSAGES, TrainRequest, Update
 from troth.protocols.federated.parameters import Federated
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 from troth.wire import Codec
 
 
 def messages_per_round(
-    agreement: Agreement[Federated], parties: int, dimension: int
+    charter_tables: CharterTables[Federated], parties: int, dimension: int
 ) -> dict[str, tuple[int, int]]:
     """How many messages of each type such a round has, and how many bytes all of these have as the
     codec encodes them: by name of the type, (messages, bytes).
@@ -21,7 +21,7 @@ def messages_per_round(
       parties: how many parties the scenario has.
       dimension: D.
     """
-    parameters = agreement.parameters
+    parameters = charter_tables.parameters
     codec = Codec(MESSAGES)
     asked = parameters.asked(parties)
     vector_D = np.zeros(dimension, np.float32)

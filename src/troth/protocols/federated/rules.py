@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from troth.errors import CharterError
 from troth.protocols.federated.parameters import Federated
-from troth.protocols.protocol import Agreement, Circumstances
+from troth.protocols.protocol import CharterTables, Circumstances
 from troth.robustness.spec import Mean
 
 
-def somebody_is_asked(agreement: Agreement[Federated], circumstances: Circumstances) -> None:
+def somebody_is_asked(
+    charter_tables: CharterTables[Federated], circumstances: Circumstances
+) -> None:
     """Refuse a share of the parties that is less than one party.
 
     Raises:
       CharterError: `participation` times the number of parties is below 1.
     """
-    protocol = agreement.parameters
+    protocol = charter_tables.parameters
     count = len(circumstances.parties)
     if protocol.participation * count < 1:
         raise CharterError(
@@ -25,13 +27,15 @@ def somebody_is_asked(agreement: Agreement[Federated], circumstances: Circumstan
         )
 
 
-def enough_can_answer(agreement: Agreement[Federated], circumstances: Circumstances) -> None:
+def enough_can_answer(
+    charter_tables: CharterTables[Federated], circumstances: Circumstances
+) -> None:
     """Refuse to wait for more updates than there are parties asked.
 
     Raises:
       CharterError: `at_least` is above the number of parties asked in a round.
     """
-    protocol = agreement.parameters
+    protocol = charter_tables.parameters
     most = protocol.asked(len(circumstances.parties))
     if protocol.at_least is not None and protocol.at_least > most:
         raise CharterError(
@@ -42,14 +46,16 @@ def enough_can_answer(agreement: Agreement[Federated], circumstances: Circumstan
         )
 
 
-def rule_works_with_so_many(agreement: Agreement[Federated], circumstances: Circumstances) -> None:
+def rule_works_with_so_many(
+    charter_tables: CharterTables[Federated], circumstances: Circumstances
+) -> None:
     """Refuse an aggregation rule that needs more updates than a round may end with.
 
     Raises:
       CharterError: the rule does not work with all parties that are asked, or not with the fewest
         updates that end a round.
     """
-    protocol = agreement.parameters
+    protocol = charter_tables.parameters
     # Imported here: it comes with numerical code, and `troth --help` reads this module.
     from troth.robustness.bounds import check_aggregation
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from troth.ids import NodeId, PartyId
 from troth.privacy.own import OwnPrivacy, party_privacy
-from troth.protocols.protocol import Account, Agreed, Agreement, Casting, Simulated
+from troth.protocols.protocol import Account, Agreed, Casting, CharterTables, Simulated
 from troth.protocols.tormentor.messages import MESSAGES
 from troth.protocols.tormentor.parameters import Tormentor
 from troth.protocols.tormentor.roles import broker, curator, provider
@@ -39,7 +39,7 @@ def make_cast(casting: Casting[Tormentor]) -> Cast:
 
 
 def account_of(
-    _: Agreement[Tormentor],
+    _: CharterTables[Tormentor],
     party: PartyId,
     privacy: OwnPrivacy | None,
     load: Callable[[type[Any]], Any],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from troth.crypto.puzzles import Puzzle
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 from troth.protocols.tormentor.messages import MESSAGES, GradientUpdate, Next
 from troth.protocols.tormentor.parameters import Tormentor
 from troth.wire import Codec
@@ -15,7 +15,7 @@ _MODEL_ID = "sha256:" + "0" * 64
 
 
 def messages_per_round(
-    agreement: Agreement[Tormentor], parties: int, dimension: int
+    charter_tables: CharterTables[Tormentor], parties: int, dimension: int
 ) -> dict[str, tuple[int, int]]:
     """How many messages of each type such a round has, and how many bytes all of these have as the
     codec encodes them: by name of the type, (messages, bytes).
@@ -24,7 +24,7 @@ def messages_per_round(
       parties: how many providers send one accepted update each.
       dimension: D.
     """
-    parameters = agreement.parameters
+    parameters = charter_tables.parameters
     codec = Codec(MESSAGES)
     vector_D = np.zeros(dimension, np.float32)
     puzzle = Puzzle(_MODEL_ID, _DIGEST, 1, _DIGEST, parameters.difficulty, _DIGEST)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from troth.errors import CharterError
 from troth.privacy.spec import NoPrivacy
-from troth.protocols.protocol import Agreement, Circumstances
+from troth.protocols.protocol import CharterTables, Circumstances
 from troth.protocols.tormentor.parameters import Tormentor
 
 
 def run_ends_when_budgets_are_spent(
-    agreement: Agreement[Tormentor], circumstances: Circumstances
+    charter_tables: CharterTables[Tormentor], circumstances: Circumstances
 ) -> None:
     """Refuse a training without an end: providers leave when their budget is spent, and without a
     deadline the broker waits for others for ever.
@@ -18,7 +18,7 @@ def run_ends_when_budgets_are_spent(
       CharterError: parties have a privacy of their own, and neither `deadline_s` nor `time_s` is
         set.
     """
-    protocol, privacy = agreement.parameters, circumstances.own_privacy
+    protocol, privacy = charter_tables.parameters, circumstances.own_privacy
     if isinstance(privacy, NoPrivacy):
         return
     if protocol.deadline_s is None and protocol.time_s is None:
@@ -31,13 +31,15 @@ def run_ends_when_budgets_are_spent(
         )
 
 
-def somebody_may_join(agreement: Agreement[Tormentor], circumstances: Circumstances) -> None:
+def somebody_may_join(
+    charter_tables: CharterTables[Tormentor], circumstances: Circumstances
+) -> None:
     """Refuse a curator's least epsilon that no party is willing to spend.
 
     Raises:
       CharterError: `minimum_epsilon` is above the largest epsilon of any party.
     """
-    privacy, minimum = circumstances.own_privacy, agreement.parameters.minimum_epsilon
+    privacy, minimum = circumstances.own_privacy, charter_tables.parameters.minimum_epsilon
     if isinstance(privacy, NoPrivacy) or minimum is None:
         return
     largest = max(privacy.epsilon_of(party) for party in circumstances.parties)

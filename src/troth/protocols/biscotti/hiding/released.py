@@ -34,7 +34,7 @@ from troth.protocols.biscotti.parameters import (
     NoMask,
     PaperMask,
 )
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 from troth.records import PartyPrivacy, ReleasePrivacy
 
 DELTA = 1e-5
@@ -56,7 +56,7 @@ class RoundCosts:
     """The cost towards somebody who sees both, and so which updates were accepted."""
 
 
-def round_costs(agreement: Agreement[Biscotti], *, dimension: int) -> RoundCosts:
+def round_costs(charter_tables: CharterTables[Biscotti], *, dimension: int) -> RoundCosts:
     """What one round costs with the noise of this charter, for exchanging all data of a party.
 
     Args:
@@ -65,8 +65,8 @@ def round_costs(agreement: Agreement[Biscotti], *, dimension: int) -> RoundCosts
     Raises:
       CharterError: as `slot_sigma` and `ledger_sigma`.
     """
-    protocol, training = agreement.parameters, agreement.training
-    privacy: MaskedPrivacy = agreement.privacy
+    protocol, training = charter_tables.parameters, charter_tables.training
+    privacy: MaskedPrivacy = charter_tables.privacy
     fixed = FixedPoint(protocol.clip, protocol.fraction_bits)
     part, parts = None, 1
     if privacy.ledger_noise is not None:
@@ -89,7 +89,7 @@ def round_costs(agreement: Agreement[Biscotti], *, dimension: int) -> RoundCosts
 
 
 def released_privacy(
-    agreement: Agreement[Biscotti],
+    charter_tables: CharterTables[Biscotti],
     party: PartyId,
     *,
     dimension: int,
@@ -106,11 +106,11 @@ def released_privacy(
       masked: rounds in which verifiers were sent a masked update of the party.
       contributed: of these, the rounds in which a sum with it was opened.
     """
-    privacy: MaskedPrivacy = agreement.privacy
+    privacy: MaskedPrivacy = charter_tables.privacy
     mask, ledger = privacy.mask, privacy.ledger_noise
     if isinstance(mask, NoMask) and ledger is None:
         return PartyPrivacy(party=party, mechanism="none")
-    costs = round_costs(agreement, dimension=dimension)
+    costs = round_costs(charter_tables, dimension=dimension)
     of_mask = mask.delta if isinstance(mask, PaperMask | CalibratedMask) else DELTA
     of_ledger = of_mask if ledger is None else ledger.delta
     entries = [

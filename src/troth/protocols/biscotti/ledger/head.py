@@ -20,7 +20,7 @@ from troth.protocols.biscotti.ledger.genesis import CheckedGenesis, read_genesis
 from troth.protocols.biscotti.ledger.link import ChainState, first_state, state_after
 from troth.protocols.biscotti.parameters import Biscotti, MaskedPrivacy
 from troth.protocols.biscotti.setting import Setting
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 from troth.wire import Float32s, Int64s
 
 EVIDENCE_ROUNDS = 8
@@ -80,26 +80,26 @@ class Rules:
 
     genesis: CheckedGenesis
     setting: Setting
-    agreement: Agreement[Biscotti]
+    charter_tables: CharterTables[Biscotti]
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Points do not travel to other processes; the genesis' bytes do.
-        return _rules, (self.genesis.record.data, self.setting, self.agreement)
+        return _rules, (self.genesis.record.data, self.setting, self.charter_tables)
 
     @property
     def parameters(self) -> Biscotti:
         """The charter's `[protocol]` table."""
-        return self.agreement.parameters
+        return self.charter_tables.parameters
 
     @property
     def training(self) -> Training:
         """The charter's `[training]` table."""
-        return self.agreement.training
+        return self.charter_tables.training
 
     @property
     def privacy(self) -> MaskedPrivacy:
         """The charter's `[privacy]` table."""
-        privacy: MaskedPrivacy = self.agreement.privacy
+        privacy: MaskedPrivacy = self.charter_tables.privacy
         return privacy
 
     def context(self, before: Before) -> RoundContext:
@@ -196,5 +196,5 @@ def _genesis(data: bytes) -> CheckedGenesis:
     return read_genesis(data, source=NodeId("genesis"))
 
 
-def _rules(data: bytes, setting: Setting, agreement: Agreement[Biscotti]) -> Rules:
-    return Rules(_genesis(data), setting, agreement)
+def _rules(data: bytes, setting: Setting, charter_tables: CharterTables[Biscotti]) -> Rules:
+    return Rules(_genesis(data), setting, charter_tables)

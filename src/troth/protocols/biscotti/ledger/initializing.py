@@ -30,7 +30,7 @@ from troth.protocols.biscotti.ledger.genesis import (
 from troth.protocols.biscotti.ledger.head import model_digest
 from troth.protocols.biscotti.parameters import Biscotti, StakeSpec
 from troth.protocols.biscotti.setting import Setting
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 from troth.wire import Float32s
 
 SLOTS_PER_REQUEST = 16
@@ -169,7 +169,7 @@ class _Agreed(TypedDict):
 
 
 def make_genesis(
-    agreement: Agreement[Biscotti],
+    charter_tables: CharterTables[Biscotti],
     setting: Setting,
     initial_D: Float32s,
     charter_digest: str,
@@ -184,9 +184,9 @@ def make_genesis(
     Raises:
       GenesisError: an entry is wrong; says which field, and whose.
     """
-    peers, initial = tuple(entries), agreement.parameters.stake.initial
+    peers, initial = tuple(entries), charter_tables.parameters.stake.initial
     return build_genesis(
-        **_agreed(agreement, setting, initial_D, charter_digest),
+        **_agreed(charter_tables, setting, initial_D, charter_digest),
         entries=peers,
         stake=dict.fromkeys((entry.peer for entry in peers), initial),
     )
@@ -194,7 +194,7 @@ def make_genesis(
 
 def check_genesis_of(
     genesis: CheckedGenesis,
-    agreement: Agreement[Biscotti],
+    charter_tables: CharterTables[Biscotti],
     setting: Setting,
     initial_D: Float32s,
     charter_digest: str,
@@ -213,8 +213,8 @@ def check_genesis_of(
     Raises:
       GenesisError: names the first field that differs, and whose stake or entry it is.
     """
-    found, initial = genesis.content, agreement.parameters.stake.initial
-    agreed = _agreed(agreement, setting, initial_D, charter_digest)
+    found, initial = genesis.content, charter_tables.parameters.stake.initial
+    agreed = _agreed(charter_tables, setting, initial_D, charter_digest)
     for name, expected in agreed.items():
         value = getattr(found, name)
         if value != expected:
@@ -227,20 +227,20 @@ def check_genesis_of(
 
 
 def _agreed(
-    agreement: Agreement[Biscotti],
+    charter_tables: CharterTables[Biscotti],
     setting: Setting,
     initial_D: Float32s,
     charter_digest: str,
 ) -> _Agreed:
     return {
         "charter": charter_digest,
-        "rounds": Round(agreement.training.rounds),
+        "rounds": Round(charter_tables.training.rounds),
         "dimension": setting.dimension,
         "model": model_digest(initial_D),
         "generators": setting.key.generators.digest(),
         "fraction_bits": setting.fixed.fraction_bits,
         "bound": setting.bound,
-        "stake_update": stake_update(agreement.parameters.stake),
+        "stake_update": stake_update(charter_tables.parameters.stake),
     }
 
 

@@ -28,10 +28,10 @@ from troth.protocols.biscotti.ledger.kind import KIND
 from troth.protocols.biscotti.ledger.verifying import accept, verify
 from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.biscotti.setting import setting_of
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 from troth.wire import Float32s
 
-ReadCharter = Callable[[bytes], Agreement[Biscotti]]
+ReadCharter = Callable[[bytes], CharterTables[Biscotti]]
 """A function that gives what a charter in canonical JSON says, or raises `CharterError`."""
 
 
@@ -153,8 +153,10 @@ def _rules(
     """What blocks are held against, and w_0, of a genesis whose charter and model lie beside it."""
     content = genesis.content
     try:
-        agreement = read_charter(facts.charter)
-        setting = setting_of(agreement, charter=content.generator_id, dimension=content.dimension)
+        charter_tables = read_charter(facts.charter)
+        setting = setting_of(
+            charter_tables, charter=content.generator_id, dimension=content.dimension
+        )
     except CharterError as error:
         raise BadChainError(path, 0, "charter", f"cannot be replayed: {error.message}") from None
     if len(facts.model) != 4 * content.dimension:
@@ -167,10 +169,10 @@ def _rules(
         )
     model_D = np.frombuffer(facts.model, dtype="<f4").astype(np.float32)
     try:
-        check_genesis_of(genesis, agreement, setting, model_D, content.charter, own=None)
+        check_genesis_of(genesis, charter_tables, setting, model_D, content.charter, own=None)
     except GenesisError as error:
         raise BadChainError(path, 0, error.field, error.problem) from None
-    return Rules(genesis, setting, agreement), model_D
+    return Rules(genesis, setting, charter_tables), model_D
 
 
 def _opens(rules: Rules, round: Round, opening: NoiseOpening) -> bool:

@@ -48,7 +48,7 @@ from troth.protocols.biscotti.ledger.initializing import (
 from troth.protocols.biscotti.parameters import Biscotti
 from troth.protocols.biscotti.rules import check_peers
 from troth.protocols.biscotti.setting import Setting, setting_of
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 from troth.report.atomic import replace_file
 from troth.specification import tag
 from troth.wire import Float32s, shown
@@ -64,7 +64,7 @@ class Terms:
 
     file: Path
     """The scenario's file, for error messages."""
-    agreement: Agreement[Biscotti]
+    charter_tables: CharterTables[Biscotti]
     setting: Setting
     initial_D: Float32s
     """w_0, the model before the first round, shape (D,)."""
@@ -130,14 +130,14 @@ def terms_of(loaded: LoadedScenario, initial_D: Float32s | None = None) -> Terms
         if initial_D is None:
             initial_D = initial_model(scenario, base=loaded.base)
         setting = setting_of(
-            charter.agreement,
+            charter.charter_tables,
             charter=bytes.fromhex(digest.removeprefix("sha256:")),
             dimension=len(initial_D),
         )
     except CharterError as error:
         raise error if error.file is not None else error.in_file(loaded.path) from None
     parties = tuple(admitted(scenario))
-    return Terms(loaded.path, charter.agreement, setting, initial_D, digest, parties)
+    return Terms(loaded.path, charter.charter_tables, setting, initial_D, digest, parties)
 
 
 def make_own(
@@ -235,7 +235,9 @@ def build(terms: Terms, entries: Iterable[PublicEntry]) -> CheckedGenesis:
     # publicly distributing the genesis block out of band to all peers in the system."
     # Differs from the paper: anybody may put it together, and every peer checks it and compares its
     # id with the others', because then nobody has to be trusted for it.
-    genesis = make_genesis(terms.agreement, terms.setting, terms.initial_D, terms.charter, entries)
+    genesis = make_genesis(
+        terms.charter_tables, terms.setting, terms.initial_D, terms.charter, entries
+    )
     _check_peers(terms, genesis)
     return genesis
 
@@ -253,7 +255,7 @@ def check(terms: Terms, genesis: CheckedGenesis, own: PublicEntry | None) -> Non
     """
     check_genesis_of(
         genesis,
-        terms.agreement,
+        terms.charter_tables,
         terms.setting,
         terms.initial_D,
         terms.charter,
@@ -268,7 +270,7 @@ def notes_of(terms: Terms, genesis: CheckedGenesis) -> tuple[str, ...]:
     Raises:
       CharterError: as `troth.protocols.biscotti.failures.adversarial_report`.
     """
-    return run_notes(terms.agreement, genesis.content.names(), terms.setting)
+    return run_notes(terms.charter_tables, genesis.content.names(), terms.setting)
 
 
 def missing(terms: Terms, genesis: CheckedGenesis) -> tuple[PartyId, ...]:
@@ -302,7 +304,7 @@ def _check_peers(terms: Terms, genesis: CheckedGenesis) -> None:
         if peer not in terms.parties:
             raise GenesisError("peers", f"{peer} is no party of the scenario")
     try:
-        check_peers(terms.agreement, len(names))
+        check_peers(terms.charter_tables, len(names))
         notes_of(terms, genesis)
     except CharterError as error:
         raise error.in_file(terms.file) from None

@@ -71,7 +71,7 @@ def read_peer(
     return LedgerPeer(
         id,
         Members(
-            Rules(genesis, terms.setting, terms.agreement),
+            Rules(genesis, terms.setting, terms.charter_tables),
             {party: own.keys},
             {party: own.table},
         ),

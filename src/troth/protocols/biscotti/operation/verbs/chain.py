@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from troth.protocols.biscotti.ledger.block import CertifiedBlock
     from troth.protocols.biscotti.ledger.genesis import CheckedGenesis
     from troth.protocols.biscotti.parameters import Biscotti
-    from troth.protocols.protocol import Agreement
+    from troth.protocols.protocol import CharterTables
 
 
 @click.group(cls=Verbs)
@@ -164,7 +164,7 @@ def _summary(genesis: CheckedGenesis, certified: CertifiedBlock) -> dict[str, ob
     }
 
 
-def _read_charter(data: bytes) -> Agreement[Biscotti]:
+def _read_charter(data: bytes) -> CharterTables[Biscotti]:
     from troth.charter.loading import charter_of
     from troth.errors import CharterError
     from troth.protocols.biscotti.parameters import Biscotti
@@ -176,4 +176,4 @@ def _read_charter(data: bytes) -> Agreement[Biscotti]:
             key="protocol.name",
             value=str(charter.protocol.__struct_config__.tag),
         )
-    return charter.agreement
+    return charter.charter_tables

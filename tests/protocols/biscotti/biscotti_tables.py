@@ -6,7 +6,7 @@ from typing import Any
 
 from troth.learning.training import Training
 from troth.protocols.biscotti.parameters import Biscotti, MaskedPrivacy
-from troth.protocols.protocol import Agreement
+from troth.protocols.protocol import CharterTables
 
 TRAINING = Training(rounds=5, learning_rate=0.1)
 MASKED = MaskedPrivacy()
@@ -14,6 +14,6 @@ MASKED = MaskedPrivacy()
 
 def agreed(
     privacy: MaskedPrivacy = MASKED, training: Training = TRAINING, **protocol: Any
-) -> Agreement[Biscotti]:
+) -> CharterTables[Biscotti]:
     """A charter whose `[protocol]` table has these keys."""
-    return Agreement(parameters=Biscotti(**protocol), privacy=privacy, training=training)
+    return CharterTables(parameters=Biscotti(**protocol), privacy=privacy, training=training)
