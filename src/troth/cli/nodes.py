@@ -52,7 +52,7 @@ def _stop_at_end_of_input() -> None:
 
 
 def give_up_option(command: C) -> C:
-    """`--give-up-after`."""
+    """Gives a command the option `--give-up-after`: how long peers may stay unreachable."""
     return click.option(
         "--give-up-after",
         type=click.FloatRange(min=1.0),
@@ -70,7 +70,7 @@ def patience_s(give_up_after: float | None, *, by_tor: bool = False) -> float:
 
 
 def tor_options(command: C) -> C:
-    """`--tor`, `--tor-config`."""
+    """Gives a command the options `--tor` and `--tor-config`."""
     command = click.option(
         "--tor-config",
         type=FILE,

@@ -109,11 +109,11 @@ class RunFolder:
         replace_file(self.path / ROUNDS, lines)
 
     def write_summary(self, summary: Summary) -> None:
-        """Replace `summary.json`."""
+        """Replaces the file `summary.json` of the folder as a whole."""
         replace_file(self.path / SUMMARY, _json(summary))
 
     def write_privacy(self, privacy: PrivacyRecord) -> None:
-        """Replace `privacy.json`."""
+        """Replaces the file `privacy.json` of the folder as a whole."""
         replace_file(self.path / PRIVACY, _json(privacy))
 
     def write_model(

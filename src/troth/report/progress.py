@@ -164,7 +164,7 @@ class LineProgress:
         self._write(closing(summary))
 
     def message(self, text: str) -> None:
-        """Write `text`."""
+        """Writes `text` as a line of its own."""
         self._write(plain(text))
 
     def _write(self, line: str) -> None:
