@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 
 import numpy as np
 
@@ -169,8 +169,8 @@ class NodeProcess:
         log = self.said if self._log.exists() else ""
         lines += [f"logged: {line[:MAX_SHOWN]}" for line in log.splitlines()[-LAST:]]
         done: deque[Done] = deque(maxlen=LAST)
-        # It may have nothing done yet, or be writing just now.
-        with suppress(FileNotFoundError, EOFError, pickle.UnpicklingError):
+        # It may have done nothing yet.
+        with suppress(FileNotFoundError):
             done.extend(done_in(self._traced))
         lines += [
             f"did: {kind} {what if isinstance(what, str) else type(what).__name__}"
@@ -381,10 +381,47 @@ def _prepare(crash: Crash) -> None:
 Done = tuple[str, Any]
 """What a role did: `started`, `asked`, `told`, `computing`, `saving`, `saved`, and what."""
 
+LENGTH_BYTES = 8
+"""What stands before each record of a trace: how many bytes it has."""
+
+
+class Trace:
+    """The file to which a process writes what its role does, before and after it does it.
+
+    A process that is killed in the middle of a record leaves a part of it. Whoever opens the trace
+    next cuts that off, so that every record after it can be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab+", buffering=0)
+        self._file.seek(0)
+        whole = 0
+        while _whole_record(self._file) is not None:
+            whole = self._file.tell()
+        self._file.truncate(whole)
+
+    def write(self, kind: str, what: object) -> None:
+        record = pickle.dumps((kind, what))
+        self._file.write(len(record).to_bytes(LENGTH_BYTES) + record)
+
+    def __enter__(self) -> Trace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _whole_record(trace: BinaryIO) -> bytes | None:
+    """The next record of a trace; None where it ends, be it in the middle of a record."""
+    length = trace.read(LENGTH_BYTES)
+    size = int.from_bytes(length)
+    record = trace.read(size)
+    return record if len(length) == LENGTH_BYTES and len(record) == size else None
+
 
 def _traced(role: Callable[..., Any], path: Path) -> Callable[..., Any]:
     async def traced(node: Node, *arguments: Any, **keys: Any) -> Any:
-        with path.open("ab", buffering=0) as trace:
+        with Trace(path) as trace:
             inner, value = role(node, *arguments, **keys), None
             while True:
                 try:
@@ -392,18 +429,18 @@ def _traced(role: Callable[..., Any], path: Path) -> Callable[..., Any]:
                 except StopIteration as stop:
                     return stop.value
                 if isinstance(effect, Save):
-                    trace.write(pickle.dumps(("saving", effect.state)))
+                    trace.write("saving", effect.state)
                 elif isinstance(effect, Send):
-                    trace.write(pickle.dumps(("told", effect.message)))
+                    trace.write("told", effect.message)
                 elif isinstance(effect, Perform):
-                    trace.write(pickle.dumps(("computing", _named(effect.request))))
+                    trace.write("computing", _named(effect.request))
                 value = await effect
                 if isinstance(effect, Save):
-                    trace.write(pickle.dumps(("saved", effect.state)))
+                    trace.write("saved", effect.state)
                 elif isinstance(effect, Load):
-                    trace.write(pickle.dumps(("started", value)))
+                    trace.write("started", value)
                 elif isinstance(value, Received):
-                    trace.write(pickle.dumps(("asked", value.message)))
+                    trace.write("asked", value.message)
 
     return traced
 
@@ -420,8 +457,8 @@ def _named(request: Compute[Any, Any]) -> str:
 def done_in(path: Path) -> Iterator[Done]:
     """What a role did, over all its starts, in order."""
     with path.open("rb") as trace:
-        while trace.peek(1):
-            yield pickle.load(trace)
+        while (record := _whole_record(trace)) is not None:
+            yield pickle.loads(record)
 
 
 def starts(path: Path) -> list[list[Done]]:

@@ -18,7 +18,9 @@ from brokered_nodes import (
     SHORT_LINGER,
     Brokered,
     Crash,
+    Trace,
     brokered,
+    done_in,
     replayed,
     starts,
     write_tumours,
@@ -123,6 +125,23 @@ def test_a_broker_that_has_handed_over_and_is_killed_does_not_wait_for_ever(
         nodes.end()
     np.testing.assert_array_equal(nodes.model(BROKER), nodes.model())
     assert load_run(tmp_path / BROKER).summary.status == "finished"
+
+
+@pytest.mark.parametrize("left", range(0, 40, 3))
+def test_a_trace_is_read_though_its_writer_was_killed_in_a_record(
+    tmp_path: Path, left: int
+) -> None:
+    path = tmp_path / "trace"
+    with Trace(path) as trace:
+        trace.write("told", "one")
+    whole = path.read_bytes()
+    with Trace(path) as trace:
+        trace.write("told", "a record of which the process has written a part")
+    path.write_bytes(path.read_bytes()[: len(whole) + left])
+    assert list(done_in(path)) == [("told", "one")]
+    with Trace(path) as trace:
+        trace.write("started", None)
+    assert list(done_in(path)) == [("told", "one"), ("started", None)]
 
 
 @pytest.mark.parametrize("wrong", ["lost", "twice"])

@@ -152,6 +152,23 @@ def test_a_killed_curator_gets_its_model(tmp_path: Path, crash: Crash) -> None:
     np.testing.assert_allclose(nodes.model(), simulated.parameters, atol=1e-6, rtol=0)
 
 
+def test_a_curator_that_comes_back_when_all_is_over_gets_its_model(tmp_path: Path) -> None:
+    """It is killed before it knows that its broker runs, and asks for that again after the last
+    round: it is told, and not that the training is over, which answers nothing that it asked."""
+    with brokered(write_tumours(tmp_path, BULK, rounds=1), tmp_path) as nodes:
+        broker = nodes.start_broker()
+        nodes.start(CURATOR, Crash(1, "before"))
+        broker.event("deployed")
+        nodes.nodes[CURATOR].died()
+        for name in nodes.providers:
+            nodes.start(name)
+        for name in nodes.providers:
+            nodes.nodes[name].end()
+        nodes.start(CURATOR)
+        nodes.end()
+    np.testing.assert_array_equal(nodes.model(), nodes.model(BROKER))
+
+
 @pytest.mark.parametrize("synchrony", ["asynchronous", "bulk_synchronous"])
 def test_one_that_never_comes_back_does_not_hold_up_the_others(
     tmp_path: Path, synchrony: str

@@ -12,7 +12,7 @@ import numpy as np
 from troth.crypto.puzzles import Solved, SolvePuzzle
 from troth.crypto.signatures import SEED_BYTES, SigningKey
 from troth.errors import PeerError, RoundFailedError
-from troth.ids import Round
+from troth.ids import NodeId, Round
 from troth.learning.requests import Evaluate
 from troth.privacy.ledger import BudgetExhaustedError
 from troth.privacy.own import OwnPrivacy
@@ -208,6 +208,18 @@ async def _curated(node: Node, plan: Plan) -> Received[Curate]:
         return received
 
 
+def _curated_already(plan: Plan, state: BrokerState, asked: Curate, *, sender: NodeId) -> Curated:
+    """The answer to a curator that asks again, because it has not heard that its broker runs.
+
+    Raises:
+      PeerError: the charter may not be deployed. FinalError: somebody else has curated the model.
+    """
+    joining.check_deployment(plan, asked, sender=sender)
+    if asked.curator != state.curator:
+        raise joining.FinalError("is curated by somebody else", culprits=(sender,))
+    return Curated(plan.model_id, plan.address)
+
+
 async def _serve(
     node: Node, plan: Plan, state: BrokerState, most: int, *, wait: bool = True
 ) -> BrokerState:
@@ -277,10 +289,7 @@ async def _handle(
         # TorMentor, table 2, curate: "TorMentor returns a hidden service address for a newly
         # specified broker."
         case Curate():
-            joining.check_deployment(plan, question, sender=sender)
-            if question.curator != state.curator:
-                raise joining.FinalError("is curated by somebody else", culprits=(sender,))
-            return Curated(plan.model_id, plan.address)
+            return _curated_already(plan, state, question, sender=sender)
         case Fetch():
             joining.check_curator(state, question, sender=sender)
             return msgspec.structs.replace(state, fetched_by=sender)
@@ -374,11 +383,15 @@ async def _hand_over(node: Node, plan: Plan, state: BrokerState, *, again: bool)
             await node.send(fetched_by, model)
         while not delivered and (received := await node.receive(Question, deadline_s=wait_s)):
             question, sender = received.message, received.sender
-            if not isinstance(question, Fetch | Delivery):
+            if not isinstance(question, Curate | Fetch | Delivery):
                 await node.send(sender, over)
                 untold.discard(getattr(question, "token", b""))
                 continue
             try:
+                if isinstance(question, Curate):
+                    # The training was over before the curator heard that it had begun.
+                    await node.send(sender, _curated_already(plan, state, question, sender=sender))
+                    continue
                 joining.check_curator(state, question, sender=sender)
             except PeerError as error:
                 await node.send(sender, _refusal(question, error))
