@@ -114,7 +114,7 @@ def test_the_status_of_an_answer_is_one_that_its_questions_name() -> None:
     made: list[tuple[Message, AnswerStatus]] = [
         (Refused(b"t", "no"), AnswerStatus.UNPROCESSABLE),
         (Refused(b"t", "no", final=True), AnswerStatus.FOR_GOOD),
-        (Refused(b"t", "no", puzzle=puzzle), AnswerStatus.REJECTED),
+        (Refused(b"t", "no", params_D=nothing, puzzle=puzzle), AnswerStatus.REJECTED),
         (Finished("m", 1, nothing), AnswerStatus.OVER),
         (Said("yes"), AnswerStatus.ANSWERED),
     ]

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from troth import streams
 from troth.crypto.puzzles import SolvePuzzle, check_issued, model_digest
 from troth.crypto.signatures import SigningKey
 from troth.errors import CharterError, PeerError
@@ -36,7 +37,10 @@ from troth.protocols.tormentor.parameters import (
     ShapleyValue,
     Tormentor,
 )
-from troth.protocols.tormentor.state import CURATOR, Deposit, Plan, ProviderState, Secret
+from troth.protocols.tormentor.roles import provider as provider_role
+from troth.protocols.tormentor.state import BROKER, CURATOR, Deposit, Plan, ProviderState, Secret
+from troth.roles.effects import Receive, Received, Send
+from troth.roles.node import Node
 from troth.streams import Stream
 from troth.wire import Codec
 from troth.worlds.states import decode_state, encode_state
@@ -464,3 +468,34 @@ def test_the_cost_of_a_round_is_what_the_codec_makes_of_it():
     assert cost["GradientUpdate"][0] == 2
     longer = 71 - len(table.plan.model_id) + 1
     assert cost["GradientUpdate"][1] == 2 * (len(update) + longer)
+
+
+def test_a_refusal_with_a_puzzle_and_without_its_model_is_no_message():
+    table = Table(plan())
+    asked = Join(table.plan.model_id, table.key(A).public)
+    puzzle = joining.admission(table.state, table.plan, asked, sender=A).puzzle
+    refused = Refused(b"t", "no", params_D=table.state.params_D, puzzle=puzzle)
+    codec = Codec(MESSAGES)
+    whole = codec.encode(refused)
+    assert codec.encode(codec.decode(whole, sender=BROKER)) == whole
+    fields = msgspec.msgpack.decode(whole[1:])
+    assert len(fields) == 7
+    fields[-2] = None
+    with pytest.raises(PeerError, match="a puzzle and a model, or neither") as caught:
+        codec.decode(whole[:1] + msgspec.msgpack.encode(fields), sender=BROKER)
+    assert caught.value.culprits == (BROKER,)
+
+
+def test_a_broker_that_lets_a_provider_go_on_before_it_has_joined_is_blamed():
+    mine = plan()
+    stream = streams.secret(0)
+    role = provider_role(Node(A, stream, stream), mine)
+    joins = role.send(None)
+    while not isinstance(joins, Send):
+        joins = role.send(None)
+    puzzle = joining.admission(Table(mine).state, mine, joins.message, sender=A).puzzle
+    refused = Refused(joins.message.provider, "no", params_D=np.zeros(D, np.float32), puzzle=puzzle)
+    assert isinstance(role.send(None), Receive)
+    with pytest.raises(PeerError, match="lets a provider go on") as caught:
+        role.send(Received(BROKER, refused))
+    assert caught.value.culprits == (BROKER,)

@@ -114,6 +114,11 @@ class Refused(Answer, frozen=True):
     params_D: Float32s | None = None
     puzzle: Puzzle | None = None
 
+    def __post_init__(self) -> None:
+        # Raised while it is decoded, this becomes the sender's error.
+        if (self.puzzle is None) != (self.params_D is None):
+            raise ValueError("a refusal brings a puzzle and a model, or neither")
+
     @property
     def status(self) -> AnswerStatus:
         """What this comes to: rejected where the next puzzle comes with it; otherwise refused, for

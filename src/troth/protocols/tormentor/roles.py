@@ -484,7 +484,12 @@ async def _next(
         return provider_steps.outside(state)
     if isinstance(reply, Admission):
         return provider_steps.at_the_door(state, reply.puzzle, await _solved(node, plan, reply))
-    token = reply.token if isinstance(reply, Joined) else _token(state)
+    if isinstance(reply, Joined):
+        token = reply.token
+    elif state.pending is not None:
+        token = state.pending.token
+    else:
+        raise PeerError("lets a provider go on that has sent no update", culprits=(BROKER,))
     try:
         state = provider_steps.charged(state, privacy)
     except BudgetExhaustedError as error:
@@ -504,11 +509,6 @@ async def _solved(node: Node, plan: Plan, reply: Admission | Joined | Next | Ref
     request = SolvePuzzle(plan.parameters.puzzle, reply.puzzle, plan.ground_up_to)
     solved: Solved = await node.compute(request)
     return solved
-
-
-def _token(state: ProviderState) -> bytes:
-    assert state.pending is not None
-    return state.pending.token
 
 
 async def _ask(node: Node, plan: Plan, asked: Asked) -> Reply | Finished:
