@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from troth.compute import Compute
 from troth.ids import NodeId, Round
 from troth.learning.requests import LocalUpdate
@@ -81,6 +83,11 @@ def _ideal(
             for id in group:
                 pending = parties[id].pending
                 assert pending is not None
-                server = steps.apply_upload(server, pending, id)
+                # Written out, so that a fault in the server's own step makes another model.
+                params_D, stat_D = server.params_D.copy(), server.stat_D.copy()
+                params_D[pending.indices] += pending.values
+                stat_D[pending.indices] += 1
+                turns = server.turns | {id: pending.round}
+                server = replace(server, params_D=params_D, stat_D=stat_D, turns=turns)
         models.append(server.params_D)
     return models

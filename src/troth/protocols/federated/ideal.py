@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from troth.compute import Compute
 from troth.ids import NodeId, Round
 from troth.learning.requests import LocalUpdate
@@ -26,7 +28,7 @@ def ideal(
       learning: the run's `learning` stream.
     """
     stream = learning.child("node", SERVER)
-    state = steps.begin(plan.initial_D)
+    params_D, velocity_D = plan.initial_D, np.zeros_like(plan.initial_D)
     velocities: dict[NodeId, Float32s | None] = {}
     models = []
     for number in range(1, plan.training.rounds + 1):
@@ -34,7 +36,7 @@ def ideal(
         asked = steps.choose_parties(plan.parties, plan.parameters.participation, round, stream)
         results = compute(
             [
-                LocalUpdate(party, round, state.params_D, plan.training, velocities.get(party))
+                LocalUpdate(party, round, params_D, plan.training, velocities.get(party))
                 for party in asked
             ]
         )
@@ -52,6 +54,11 @@ def ideal(
                 )
             ]
         )
-        state = steps.apply(state, aggregate.update_D, plan.training, plan.parameters)
-        models.append(state.params_D)
+        # Written out, so that a fault in the server's own step makes another model than this one.
+        update_D = np.float32(plan.parameters.server_learning_rate) * aggregate.update_D
+        if plan.training.update == "gradient":
+            velocity_D = np.float32(plan.training.momentum) * velocity_D + update_D
+            update_D = -np.float32(plan.training.rate(round)) * velocity_D
+        params_D = params_D + update_D
+        models.append(params_D)
     return models
