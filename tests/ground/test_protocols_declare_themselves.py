@@ -1,8 +1,8 @@
 """Nobody but a protocol's own package, its attackers and the two registries names a protocol.
 
-A file names one if it imports from its package, if its code has the name of its table, or if a
-string of its code has the protocol's name as a word. Docstrings and comments may cite papers by
-their names; what a charter calls a protocol stands in none of them.
+A file names one if it imports from its package, if its code has the name of its table, as a name
+or as a string, or if it has the protocol's name as a word. Docstrings and comments may cite papers
+by their names; what a charter calls a protocol stands in none of them.
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ def named_in(file: Path, text: str) -> Iterator[str]:
                 modules = []
                 if id in TABLES:
                     yield f"{file}:{node.lineno}: {id}"
+            case ast.Constant(value=str(value)):
+                modules = []
+                if value in TABLES:
+                    yield f"{file}:{node.lineno}: {value!r}"
             case _:
                 continue
         for module in modules:
@@ -86,6 +90,7 @@ def test_no_file_outside_names_a_protocol() -> None:
         "def f(p):\n    return isinstance(p, DSSGD)\n",
         "def f(p):\n    match p:\n        case parameters.Tormentor():\n            return 1\n",
         'name = "standalone"\n',
+        'def f(p):\n    return type(p).__name__ == "Biscotti"\n',
         "x = 1  # as in `federated`\n",
     ],
 )
