@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 import numpy as np
@@ -264,6 +264,44 @@ def attack(run: Run, attacker: NodeId, made: HostileBytes) -> None:
         return await intercept(honest, node, before=before, after=after)
 
     run.world.nodes[attacker].role = role
+
+
+def holds_floats(kind: type[Message]) -> bool:
+    return any(hint == Float32s for hint in get_type_hints(kind).values())
+
+
+def send_spoilt(run: Run, attacker: NodeId, value: float) -> list[Message]:
+    """`attacker` does its part, but `value` stands somewhere in each array of numbers that it
+    sends. What it spoils is added to the list as it does."""
+    spoilt: list[Message] = []
+    honest = run.world.nodes[attacker].role
+
+    def spoil(effect: Effect[Any]) -> Effect[Any]:
+        if not isinstance(effect, Send):
+            return effect
+        changed = {}
+        for name in effect.message.__struct_fields__:
+            array = getattr(effect.message, name)
+            if isinstance(array, np.ndarray) and array.dtype == np.float32 and len(array):
+                changed[name] = array = array.copy()
+                array[len(spoilt) % len(array)] = value
+        if not changed:
+            return effect
+        spoilt.append(effect.message)
+        return Send(effect.to, msgspec.structs.replace(effect.message, **changed))
+
+    async def role(node: Node) -> Float32s | None:
+        inner, value = honest(node), None
+        while True:
+            try:
+                effect = inner.send(value)
+            except StopIteration as stop:
+                result: Float32s | None = stop.value
+                return result
+            value = await spoil(effect)
+
+    run.world.nodes[attacker].role = role
+    return spoilt
 
 
 @contextmanager

@@ -22,12 +22,14 @@ from conformance import (
     assert_same_models,
     attack,
     encoded,
+    holds_floats,
     keys_of,
     labels_seen,
     listen,
     references_of,
     refusals,
     results,
+    send_spoilt,
     story,
 )
 from conformance_cases import CASES, with_foreign
@@ -173,8 +175,9 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str],
 def test_other_processes_and_hash_seeds_give_the_same_run(
     case: Case, name: str, elsewhere: dict[tuple[str, str], set[str]]
 ) -> None:
-    (said,) = elsewhere[case.name, name]
-    trace, _ = json.loads(said)
+    runs = elsewhere[case.name, name]
+    assert len(runs) == 1, "processes with other hash seeds run otherwise"
+    trace, _ = json.loads(next(iter(runs)))
     assert trace.startswith("blake2b:")
 
 
@@ -270,6 +273,30 @@ def test_hostile_bytes_are_refused_and_the_run_goes_on(
         assert error.culprits == (attacker,)
     # All others have had to do with it, and go on or have ended well.
     assert {receiver for receiver, _ in refused} == run.world.nodes.keys() - {attacker}
+    listed = {entry.node for record in run.records for entry in record.rejected}
+    assert attacker in listed
+    for id in set(run.stage.cast.leading) - {attacker}:
+        assert np.isfinite(run.world.nodes[id].result).all()
+    check()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    "case",
+    [case for case in CASES.values() if any(map(holds_floats, case.record.message_types()))],
+    ids=lambda case: case.name,
+)
+def test_numbers_that_are_not_finite_are_refused_and_the_run_goes_on(
+    case: Case, value: float, tmp_path: Path, simulated: SetUp
+) -> None:
+    assert case.hostile is not None
+    run = simulated(case.hostile.write(tmp_path, case.name))
+    attacker = NodeId(run.stage.parties[-1])
+    check = case.watch(run, frozenset(run.stage.cast.roles) - {attacker})
+    spoilt = send_spoilt(run, attacker, value)
+    run.go()
+    assert spoilt
+    assert [record.round for record in run.records] == list(range(1, case.hostile.rounds + 1))
     listed = {entry.node for record in run.records for entry in record.rejected}
     assert attacker in listed
     for id in set(run.stage.cast.leading) - {attacker}:
