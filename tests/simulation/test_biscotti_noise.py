@@ -351,6 +351,7 @@ def thieving(wish: Wish, seed: int, noiser: Attack | None = None) -> tuple[Run, 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_without_a_grant_for_ones_own_lot_one_does_no_harm(seed: int) -> None:
     run, thief = thieving(own_lot, seed)
+    assert run.acted == {thief}
     assert run.punished() == {}
     assert run.accepted(thief) >= 1
 
