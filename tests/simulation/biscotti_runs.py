@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from troth.attacks.biscotti.zero_noise import with_tables
 from troth.chain.block import SealedBlock
 from troth.chain.ledger import MemoryLedgers
 from troth.charter.loading import load_text
-from troth.crypto.noise_table import NoiseTable
+from troth.crypto import vrf
+from troth.crypto.noise_table import NoiseTable, assign_slots
 from troth.errors import PeerError
 from troth.ids import NodeId, PartyId
 from troth.protocols.biscotti.claims import Witness
@@ -64,6 +65,57 @@ count = {parties}
 group = "{group}"
 {extra}
 """
+
+
+@dataclass(frozen=True)
+class FirstRound(RoundContext):
+    """Round 1, with the keys of everybody, which tell before the run who will have which occasion.
+
+    Tests choose attackers by it, so that what they show holds for any draw of the committees.
+    """
+
+    plan: Plan
+    keys: Mapping[NodeId, PeerKeys]
+
+    @classmethod
+    def of(cls, plan: Plan, keys: Mapping[NodeId, PeerKeys]) -> FirstRound:
+        """Round 1 of a run."""
+        context = plan.rules.context(plan.rules.first(plan.initial_D).before)
+        known = {field.name: getattr(context, field.name) for field in fields(context)}
+        return cls(**known, plan=plan, keys=keys)
+
+    @cached_property
+    def given(self) -> dict[NodeId, dict[NodeId, int]]:
+        """The slot that each noiser gives to each contributor that has drawn it, if all are honest
+        and ask in time."""
+        setting = self.plan.rules.setting
+        outputs = {
+            peer: vrf.output(self.keys[peer].vrf.prove(self.noiser_alpha))
+            for peer in self.contributors
+        }
+        drawn = {peer: self.noisers_of(peer, output) for peer, output in outputs.items()}
+        return {
+            noiser: assign_slots(
+                {peer: output for peer, output in outputs.items() if noiser in drawn[peer]},
+                noiser=noiser,
+                shape=setting.table,
+                reserved=self.reserved_slots(noiser),
+            )
+            for noiser in self.stake.peers
+        }
+
+    @cached_property
+    def masking(self) -> tuple[NodeId, ...]:
+        """The contributors that are given enough noise to show an update, ascending."""
+        return tuple(
+            peer
+            for peer in self.contributors
+            if sum(peer in slots for slots in self.given.values()) >= self.plan.rules.setting.needed
+        )
+
+    def users(self, noiser: NodeId) -> tuple[NodeId, ...]:
+        """The contributors that show an update with this noiser's noise in it, ascending."""
+        return tuple(peer for peer in self.masking if peer in self.given[noiser])
 
 
 class Watching:
@@ -156,7 +208,7 @@ def set_up(
     seed: int = 1,
     protocol: str = MASK,
     extra: str = CALM,
-    attacks: Callable[[RoundContext], Mapping[NodeId, Attack]] = lambda _: {},
+    attacks: Callable[[FirstRound], Mapping[NodeId, Attack]] = lambda _: {},
     staged: Callable[[Members], Mapping[PartyId, NoiseTable]] = lambda _: {},
     group: str = "modelled",
     parties: int = PARTIES,
@@ -182,7 +234,7 @@ def set_up(
     plan = given[NodeId(stage.parties[0])]["plan"]
     members = with_tables(stage.brought, staged(stage.brought), plan.initial_D)
     plan = replace(plan, rules=members.rules)
-    attacking = attacks(plan.rules.context(plan.rules.first(plan.initial_D).before))
+    attacking = attacks(FirstRound.of(plan, keys))
     acted: set[NodeId] = set()
     cast = with_attackers(
         replace(

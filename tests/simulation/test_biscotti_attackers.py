@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from biscotti_runs import CALM, Run, set_up
+from biscotti_runs import CALM, MASK, FirstRound, Run, set_up
 
 from troth.attacks.biscotti import (
     aggregators,
@@ -45,21 +45,43 @@ POINTS = json.loads(
     (Path(__file__).parent.parent / "crypto" / "vectors" / "g1_points.json").read_text("utf-8")
 )
 
-Seat = Callable[[RoundContext], NodeId]
+
+def audited(first: FirstRound) -> list[NodeId]:
+    """The peers that open a slot to another one, and whose noise somebody uses. Of the seven or
+    eight that are drawn, all lack users in fewer than one draw of ten thousand."""
+    return [peer for peer in first.audited if peer != first.leader and first.users(peer)]
+
+
+def noiser_of_two(first: FirstRound) -> NodeId:
+    """A noiser whose noise two contributors use. Six draw two of eleven each, so there is none in
+    fewer than one draw of a thousand."""
+    return next(peer for peer in first.stake.peers if len(first.users(peer)) >= 2)
+
+
+Seat = Callable[[FirstRound], NodeId]
 SEATS: dict[str, Seat] = {
-    "leader": lambda context: context.leader,
-    "aggregator": lambda context: context.aggregators[1],
-    "verifier": lambda context: context.verifiers[0],
-    "contributor": lambda context: context.contributors[0],
-    "audited": lambda context: context.audited[0],
-    "audited last": lambda context: context.audited[-1],
+    "leader": lambda first: first.leader,
+    "aggregator": lambda first: first.aggregators[1],
+    "verifier": lambda first: first.verifiers[0],
+    "contributor": lambda first: first.masking[0],
+    "dealer": lambda first: first.masking[0],
+    "audited": lambda first: audited(first)[0],
+    "audited last": lambda first: audited(first)[-1],
+    "noiser of two": noiser_of_two,
 }
-"""Who attacks: the peer with this place in round 1, whenever it can."""
+"""Who attacks: the peer with this place in round 1, whenever it can. In round 1 it can, whichever
+committees are drawn; a dealer, if verifiers accept every update that holds."""
+
+ALL_ACCEPTED = 'aggregation = "mean"\n'
+"""By Multi-Krum, whether a contributor is asked for its shares would depend on the draw."""
 
 
-def attacked(seat: str, attack: Attack, **keys: Any) -> Run:
+def attacked(seat: str, attack: Attack, *, protocol: str = MASK, **keys: Any) -> Run:
     """A run in which the peer in that seat did attack; what holds without that proves nothing."""
-    run = set_up(attacks=lambda context: {SEATS[seat](context): attack}, **keys).go()
+    accepted = ALL_ACCEPTED if seat == "dealer" else ""
+    run = set_up(
+        attacks=lambda first: {SEATS[seat](first): attack}, protocol=accepted + protocol, **keys
+    ).go()
     assert run.acted == {culprit(run)}
     return run
 
@@ -76,28 +98,28 @@ def goes_on(run: Run) -> None:
 
 # ------------------------------------------------------------------ blamed
 
-OFFENCE_SEED = 3
-"""With this seed each attack below is carried out against somebody in the run's few rounds."""
-
 BLAMED = {
     "a wrong sum": ("aggregator", aggregators.wrong_sum, "bad-sum"),
     "two verdicts": ("verifier", verifiers.two_verdicts, "equivocation"),
-    "one share wrong": ("contributor", contributors.bad_share_to_one, "bad-share"),
-    "all shares wrong": ("contributor", contributors.bad_shares_to_all, "bad-share"),
+    "one share wrong": ("dealer", contributors.bad_share_to_one, "bad-share"),
+    "all shares wrong": ("dealer", contributors.bad_shares_to_all, "bad-share"),
     "noise of its own": ("contributor", contributors.masked_otherwise, "bad-update"),
     "a forged proof": ("contributor", contributors.forged_proof, "bad-update"),
     "other noise than committed": ("audited", noisers.other_noise, "bad-noise"),
     "another opening than committed": ("audited", noisers.other_opening, "bad-noise"),
     "the same, by the last one audited": ("audited last", noisers.other_opening, "bad-noise"),
-    "one slot for all": ("audited", noisers.same_slot, "reused-slot"),
+    "one slot for all": ("noiser of two", noisers.same_slot, "reused-slot"),
 }
 
 
 @pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("name", BLAMED)
-def test_who_is_found_out_loses_stake_and_nobody_else_does(name: str, group: str) -> None:
+def test_who_is_found_out_loses_stake_and_nobody_else_does(
+    name: str, seed: int, group: str
+) -> None:
     seat, attack, kind = BLAMED[name]
-    run = attacked(seat, attack, seed=OFFENCE_SEED, group=group)
+    run = attacked(seat, attack, seed=seed, group=group)
     assert run.punished() == {culprit(run): {kind}}
     fines = [
         change
@@ -128,7 +150,7 @@ HARMLESS = {
     "one update, often enough": ("leader", leaders.one_twice),
     "two blocks": ("leader", leaders.two_blocks),
     "the audited slot": ("audited", noisers.audited_slot),
-    "commitments in another order": ("contributor", contributors.other_commitments),
+    "commitments in another order": ("dealer", contributors.other_commitments),
     "another seed": ("leader", leaders.other_seed),
     "a silent aggregator": ("aggregator", timing.silent),
     "a silent leader": ("leader", timing.silent),
@@ -233,12 +255,12 @@ def test_a_poisoner_that_makes_up_for_its_noise_adds_what_it_did_not_choose() ->
 LATE: dict[str, tuple[str, tuple[type[Message], ...]]] = {
     **{
         f"everything of a {seat}": (seat, timing.STEPS)
-        for seat in ("leader", "aggregator", "verifier", "contributor", "audited")
+        for seat in ("leader", "aggregator", "verifier", "dealer", "audited")
     },
     "noise": ("audited", (NoiseGrant,)),
     "a masked update": ("contributor", (Masked,)),
     "a verdict": ("verifier", (Accepted,)),
-    "shares": ("contributor", (Shares,)),
+    "shares": ("dealer", (Shares,)),
     "a set": ("leader", (SumSet,)),
     "a block": ("leader", (Proposal,)),
 }
@@ -376,8 +398,14 @@ def test_who_comes_back_catches_up(until: int) -> None:
     assert sum(block.aggregate is not None for block in run.blocks()) >= 3
 
 
+@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("name", ["promising", "repeating", "babbling"])
-def test_who_comes_back_catches_up_past_peers_that_lie_about_their_chain(name: str) -> None:
+def test_who_comes_back_catches_up_past_peers_that_lie_about_their_chain(
+    name: str, seed: int
+) -> None:
+    """A liar that leads a round keeps its block to itself: the round fails, and the liar is out of
+    step with the others in the next. About half of the rounds fail so, and all of 20 in fewer than
+    one draw of a thousand."""
     liars = {
         "promising": boasting.promising,
         "repeating": boasting.repeating,
@@ -388,7 +416,8 @@ def test_who_comes_back_catches_up_past_peers_that_lie_about_their_chain(name: s
         return {NodeId(f"party-{at:02}"): liars[name] for at in (1, 5, 8)}
 
     extra = AWAY.replace("UNTIL", "8")
-    run = set_up(seed=3, attacks=three, extra=extra, linger_s=60.0, rounds=5).go()
+    run = set_up(seed=seed, attacks=three, extra=extra, linger_s=60.0, rounds=20).go()
+    assert run.acted == run.stage.cast.roles.keys() - run.honest
     assert run.punished() == {}
     goes_on(run)
 

@@ -170,11 +170,14 @@ def test_the_witness_notices_a_sum_of_one_update(monkeypatch: pytest.MonkeyPatch
         run.go()
 
 
-def test_the_witness_notices_who_is_framed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_witness_notices_who_is_framed(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """What is made up of what was heard is by chance of a kind that would be believed. The run ends
+    with the first such block: for half of all seeds by round 4, and for few after round 17."""
     monkeypatch.setattr(RoundContext, "reserved_slots", lambda *_: frozenset())
     monkeypatch.setattr(offences, "_refuses", lambda _: None)
     run = set_up(
-        seed=3, attacks=lambda context: {context.contributors[0]: floods.framing}, rounds=6
+        seed=seed, attacks=lambda context: {context.contributors[0]: floods.framing}, rounds=60
     )
     with pytest.raises(AssertionError, match="is framed"):
         run.go()

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from biscotti_runs import Run, set_up
+from biscotti_runs import FirstRound, Run, set_up
 
 from troth.attacks.biscotti import noisers, thieves, timing, zero_noise
 from troth.attacks.biscotti.malice import Attack, Attacker, Malice, acting
@@ -29,6 +29,7 @@ from troth.protocols.biscotti.ledger.block import Evidence
 from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.members import Members
 from troth.protocols.biscotti.messages import Masked, NoiseGrant, NoiseUse, Opened
+from troth.protocols.biscotti.state import PeerState
 from troth.protocols.biscotti.texts import (
     GRANT,
     MASKED_UPDATE,
@@ -37,7 +38,8 @@ from troth.protocols.biscotti.texts import (
     seeds_digest,
 )
 from troth.roles.effects import Effect, Perform
-from troth.roles.node import Role
+from troth.roles.node import Node, Role
+from troth.streams import Stream
 
 ZERO = NodeId("party-03")
 CROWDED = "[privacy]\nnoisers = 4\nslots = 4\nmask = { kind = 'gaussian', sigma = 0.01 }\n"
@@ -307,27 +309,55 @@ def another_has_my_lot(malice: Malice, noiser: NodeId, slot: int) -> int | None:
     return lot if lot in others else None
 
 
-def thieving(wish: Wish, seed: int, **others: Attack) -> tuple[Run, NodeId]:
-    def attacks(context: RoundContext) -> dict[NodeId, Attack]:
-        return {context.contributors[0]: thieves.naming(wish)} | {
-            context.audited[0] if who == "noiser" else NodeId(who): attack
-            for who, attack in others.items()
-        }
+def has_a_wish(wish: Wish, first: FirstRound, thief: NodeId, friends: frozenset[NodeId]) -> bool:
+    """Whether a contributor has a slot to name in round 1 in place of one that it is given."""
+    attacker = Attacker(thief, nobody, first.plan, first.keys[thief], None, first.keys, friends)
+    state = PeerState(first.plan.rules.first(first.plan.initial_D), Round(0), ())
+    malice = Malice(attacker, Node(thief, Stream(0), Stream(0)), state)
+    given = [(noiser, slots[thief]) for noiser, slots in first.given.items() if thief in slots]
+    return any(wish(malice, noiser, slot) is not None for noiser, slot in given)
 
-    run = set_up(attacks=attacks, protocol=CROWDED, seed=seed)
-    thief = run.plan.rules.context(run.plan.rules.first(run.plan.initial_D).before).contributors[0]
-    return run.go(), thief
+
+async def nobody(_: Node) -> None:
+    """Does nothing."""
+
+
+def thieving(wish: Wish, seed: int, noiser: Attack | None = None) -> tuple[Run, NodeId]:
+    """A run with a contributor that shows an update in round 1 and has a slot to name in it.
+
+    The first such one is chosen. That there is none is an error; it happens with none of 60 seeds.
+
+    Args:
+      noiser: what a noiser does whose noise two other contributors use in round 1; None if there
+        is no such attacker.
+    """
+    chosen: list[NodeId] = []
+
+    def attacks(first: FirstRound) -> dict[NodeId, Attack]:
+        for thief in first.masking:
+            used = [peer for peer in first.stake.peers if len({*first.users(peer)} - {thief}) > 1]
+            others = [] if noiser is None else [peer for peer in used if peer != thief][:1]
+            if (noiser is None or others) and has_a_wish(
+                wish, first, thief, frozenset([thief, *others])
+            ):
+                chosen.append(thief)
+                return {thief: thieves.naming(wish)} | {peer: noiser for peer in others if noiser}
+        raise AssertionError("no contributor of round 1 has a slot to name")
+
+    run = set_up(attacks=attacks, protocol=CROWDED, seed=seed).go()
+    return run, chosen[0]
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_without_a_grant_for_ones_own_lot_one_does_no_harm(seed: int) -> None:
     run, thief = thieving(own_lot, seed)
+    assert run.acted == {thief}
     assert run.punished() == {}
     assert run.accepted(thief) >= 1
 
 
 @pytest.mark.parametrize("wish", [passed_on, another_has_my_lot, thieves.somebody_elses])
-@pytest.mark.parametrize("seed", [1, 2, 5])
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_who_names_a_slot_of_somebody_else_is_blamed_and_nobody_else(wish: Wish, seed: int) -> None:
     run, thief = thieving(wish, seed)
     assert run.punished() == {thief: {"bad-update"}}
@@ -339,8 +369,9 @@ def test_who_names_a_slot_of_somebody_else_is_blamed_and_nobody_else(wish: Wish,
             assert thief not in {line.contributor for line in block.contributions}
 
 
-def test_a_thief_does_not_hide_a_noiser_that_gives_one_slot_to_all() -> None:
-    run, thief = thieving(passed_on, 1, noiser=noisers.same_slot)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_thief_does_not_hide_a_noiser_that_gives_one_slot_to_all(seed: int) -> None:
+    run, thief = thieving(passed_on, seed, noisers.same_slot)
     blamed = run.punished()
     assert blamed.pop(thief) == {"bad-update"}
     assert list(blamed.values()) == [{"reused-slot"}]

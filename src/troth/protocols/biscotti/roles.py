@@ -10,6 +10,7 @@ federated learning", IEEE TPDS 2021.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -145,7 +146,13 @@ class Peer:
         self.accuser = Accuser(state.pending)
         checker = Checker(node, rules, self.branch, self.accuser)
         self.catching_up = CatchingUp(
-            node, rules, self.branch, checker, self._extend, dict(state.rumours)
+            node,
+            rules,
+            self.branch,
+            checker,
+            self._extend,
+            dict(state.rumours),
+            Counter(state.failed),
         )
         speaks = node.id == self.plan.reporter
         self.reporter = Reporter(node, self.branch, speaks, state.reported, list(state.refused))
@@ -177,6 +184,7 @@ class Peer:
             takes_part=takes_part,
             stash=self.stash.sealed(),
             rumours=dict(self.catching_up.rumours),
+            failed=dict(self.catching_up.failed),
             refused=tuple(self.reporter.refused),
             pending=self.accuser.pending,
             reported=self.reporter.reported,

@@ -42,6 +42,8 @@ class PeerState(msgspec.Struct, frozen=True):
     """Messages of that round that came before it began, encoded, with their senders."""
     rumours: dict[NodeId, Announce] = {}
     """The better chains that others say they have."""
+    failed: dict[NodeId, int] = {}
+    """How often each peer has not sent the better chain that it announced."""
     refused: tuple[Rejection, ...] = ()
     """Refusals that the next report will list."""
     velocity_D: Float32s | None = None

@@ -55,8 +55,9 @@ class CatchingUp:
     """What is called with the blocks of a better chain, once they were checked."""
     rumours: dict[NodeId, Announce]
     """The better chains that others say they have."""
-    failed: Counter[NodeId] = field(default_factory=Counter)
-    """How often each peer has not sent the better chain that it announced."""
+    failed: Counter[NodeId]
+    """How often each peer has not sent the better chain that it announced, in all rounds: were it
+    forgotten, those who boast would cost a step's time in each round anew."""
     asked: tuple[NodeId, float] | None = None
     """The peer that was asked for blocks, and until when to wait, on this peer's own clock."""
     reached: int = 0
@@ -73,10 +74,9 @@ class CatchingUp:
         return neighbours(genesis.id, genesis.content.names(), self.node.id, least)
 
     def begin_round(self) -> None:
-        """Forget who was asked, who has not sent what it announced, and who was answered."""
+        """Forget who was asked, and who was answered."""
         self.asked = None
         self.answers.clear()
-        self.failed.clear()
 
     async def announce(self) -> None:
         """Tell all neighbours which chain this peer has."""
