@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,7 @@ def test_a_finished_run_leaves_its_model(life: Life) -> None:
         (RoundFailedError("too few answers", hint="wait"), "failed", "too few answers\nhint: wait"),
         (KeyError("bug"), "failed", "KeyError('bug')"),
         (KeyboardInterrupt(), "interrupted", "interrupted"),
+        (asyncio.CancelledError(), "interrupted", "interrupted"),
     ],
 )
 def test_whatever_stops_a_run_is_told_and_raised(

@@ -7,6 +7,7 @@ was interrupted.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,7 +57,8 @@ class Life:
     def _fail(self, error: BaseException) -> None:
         status: Status = "failed"
         problem = self.problem(error) if isinstance(error, LocalError) else repr(error)
-        if isinstance(error, KeyboardInterrupt):
+        # asyncio cancels what runs in it when the process is interrupted.
+        if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
             status = problem = "interrupted"
         summary = msgspec.structs.replace(self.summary(status), problem=problem)
         if self.folder is not None:
