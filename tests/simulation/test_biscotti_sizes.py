@@ -11,7 +11,7 @@ from biscotti_runs import Run, set_up
 from test_biscotti_attackers import SEATS, culprit, goes_on
 
 from troth.attacks.biscotti import aggregators, contributors, sizes
-from troth.attacks.biscotti.malice import Malice, altered, sending
+from troth.attacks.biscotti.malice import Malice, Receivers, altered, sending
 from troth.ids import NodeId
 from troth.protocols.biscotti import roles
 from troth.protocols.biscotti.blaming import offences
@@ -149,15 +149,12 @@ def test_a_share_of_another_size_is_not_kept(times: int, scales: Scales) -> None
 
 
 def test_a_list_of_more_than_there_are_is_not_taken(scales: Scales) -> None:
-    def instead(malice: Malice, effect: Send) -> Iterable[Send]:
-        assert isinstance(effect.message, Accepted)
+    @sending(Accepted)
+    def long_verdict(malice: Malice, to: Receivers, honest: Accepted) -> Iterable[Send]:
         updates = b"".join(number.to_bytes(32) for number in range(1000))
-        yield Send(
-            effect.to,
-            altered(effect.message, updates=updates, contributors=(malice.me,) * 1000),
-        )
+        yield Send(to, altered(honest, updates=updates, contributors=(malice.me,) * 1000))
 
-    run = attacked("verifier", sending(Accepted, instead))
+    run = attacked("verifier", long_verdict)
     verifier = culprit(run)
     assert run.punished() == {}
     for block in run.blocks():

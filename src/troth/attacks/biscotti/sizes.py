@@ -11,7 +11,7 @@ import numpy as np
 
 from troth.attacks.biscotti.contributors import masking
 from troth.attacks.biscotti.floods import flooding
-from troth.attacks.biscotti.malice import Attack, Malice, altered, sending
+from troth.attacks.biscotti.malice import Attack, Malice, Receivers, altered, sending
 from troth.ids import Round
 from troth.protocols.biscotti.ledger.block import MAX_COMMITMENT_BYTES
 from troth.protocols.biscotti.messages import (
@@ -22,7 +22,7 @@ from troth.protocols.biscotti.messages import (
     Proposal,
     Shares,
 )
-from troth.roles.effects import Effect, Send, SendBytes
+from troth.roles.effects import Send, SendBytes
 from troth.wire import WIRE_VERSION, Message, encode_array
 
 Make = Callable[[Any], Any]
@@ -32,21 +32,18 @@ Make = Callable[[Any], Any]
 def resized(kind: type[Message], **fields: Make) -> Attack:
     """Sends messages of a kind with some fields made anew, under the honest signature."""
 
-    def instead(_: Malice, effect: Send) -> Iterable[Send]:
-        yield Send(effect.to, _with(effect.message, fields))
-
-    return sending(kind, instead)
+    return sending(kind)(lambda _, to, message: [Send(to, _with(message, fields))])
 
 
 def beyond(kind: type[Message], **fields: Make) -> Attack:
     """The same with fields that are larger than their type allows, which no codec would encode."""
 
-    def instead(_: Malice, effect: Send) -> Iterable[Effect[None]]:
-        message = _with(effect.message, fields)
-        data = msgspec.msgpack.encode(message, enc_hook=encode_array)
-        yield SendBytes(effect.to, bytes((WIRE_VERSION,)) + data)
+    @sending(kind)
+    def attack(_: Malice, to: Receivers, message: Message) -> Iterable[SendBytes]:
+        data = msgspec.msgpack.encode(_with(message, fields), enc_hook=encode_array)
+        yield SendBytes(to, bytes((WIRE_VERSION,)) + data)
 
-    return sending(kind, instead)
+    return attack
 
 
 def masked_with(**fields: Make) -> Attack:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from troth.attacks.biscotti.malice import Malice, acting, altered
+from troth.attacks.biscotti.malice import Malice, acting, altered, masking_with
 from troth.attacks.biscotti.noisers import grant_of
 from troth.crypto.commitments import Opening, commit
 from troth.crypto.field import encode_elements, parse_elements
@@ -26,7 +26,7 @@ from troth.protocols.biscotti.ledger.initializing import entry_of, make_genesis,
 from troth.protocols.biscotti.members import Members
 from troth.protocols.biscotti.messages import NoiseGrant, NoNoise
 from troth.protocols.biscotti.setting import Setting
-from troth.roles.effects import Effect, Perform, Send
+from troth.roles.effects import Effect, Send
 from troth.wire import Float32s
 
 BAD_SLOT = 0
@@ -95,16 +95,11 @@ bad_slot_for_friends = acting(_bad_for_friends)
 all others."""
 
 
-def _in_on_it(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
-    if not (isinstance(effect, Perform) and isinstance(effect.request, MaskUpdate)):
-        return None
-    asked = effect.request
+@masking_with
+def in_on_it(malice: Malice, asked: MaskUpdate) -> MaskUpdate:
+    """A contributor uses that slot, and knows how it opens."""
     zeros = zeros_of(malice, asked)
-    return [Perform(MaskWithZeros(asked.setting, asked.update_D, asked.grants, asked.seed, zeros))]
-
-
-in_on_it = acting(_in_on_it)
-"""A contributor uses that slot, and knows how it opens."""
+    return MaskWithZeros(asked.setting, asked.update_D, asked.grants, asked.seed, zeros)
 
 
 def zeros_of(malice: Malice, asked: MaskUpdate) -> frozenset[NodeId]:
@@ -133,7 +128,4 @@ class MaskWithZeros(MaskUpdate):
                 total += zero_opening(self.setting, grant.seeds)
         found = dict(zip([grant.owner for grant in honest], result.good, strict=True))
         good = tuple(found.get(grant.owner, True) for grant in self.grants)
-        masked: MaskedUpdate = altered(
-            result, blindings=encode_elements(total.blindings_K), good=good
-        )
-        return masked
+        return altered(result, blindings=encode_elements(total.blindings_K), good=good)
