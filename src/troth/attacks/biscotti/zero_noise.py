@@ -22,6 +22,7 @@ from troth.crypto.seeded_bits import SeededBits
 from troth.ids import NodeId, PartyId, Round
 from troth.protocols.biscotti.hiding.masking import MaskedUpdate, MaskUpdate
 from troth.protocols.biscotti.keys import PeerKeys
+from troth.protocols.biscotti.ledger.block import pieces
 from troth.protocols.biscotti.ledger.initializing import entry_of, make_genesis, noise_root
 from troth.protocols.biscotti.members import Members
 from troth.protocols.biscotti.messages import NoiseGrant, NoNoise
@@ -54,9 +55,7 @@ def zero_table(
             if slots(slot):
                 opening = zero_opening(setting, seeds)
                 data = commit(setting.key, opening, bound=setting.noise_bound).encoded
-                rows.append(
-                    [data[at : at + POINT_BYTES] for at in range(0, len(data), POINT_BYTES)]
-                )
+                rows.append(pieces(data, POINT_BYTES))
             else:
                 rows.append(setting.rows.rows(seeds))
     return NoiseTable(owner, setting.table, rows)

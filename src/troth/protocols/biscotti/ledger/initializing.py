@@ -20,6 +20,7 @@ from troth.crypto.noise_table import NoiseTable, Seeds
 from troth.errors import VerificationError
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.keys import PeerKeys
+from troth.protocols.biscotti.ledger.block import pieces
 from troth.protocols.biscotti.ledger.genesis import (
     CheckedGenesis,
     PublicEntry,
@@ -117,10 +118,7 @@ def read_noise_table(owner: NodeId, setting: Setting, data: bytes) -> NoiseTable
     return NoiseTable(
         owner,
         setting.table,
-        [
-            [data[at : at + POINT_BYTES] for at in range(start, start + slot_bytes, POINT_BYTES)]
-            for start in range(0, len(data), slot_bytes)
-        ],
+        [pieces(rows, POINT_BYTES) for rows in pieces(data, slot_bytes)],
     )
 
 
