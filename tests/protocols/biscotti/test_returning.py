@@ -136,10 +136,7 @@ def test_the_trusted_block_has_to_be_a_certified_one_of_the_winning_chain(tmp_pa
 def test_a_file_of_another_genesis(tmp_path: Path) -> None:
     run, path = small_run(), tmp_path / "c.sqlite"
     content = run.rules.genesis.content
-    fields = {name: getattr(content, name) for name in content.__struct_fields__}
-    del fields["peers"], fields["stake"]
-    stake = dict.fromkeys(run.keys, 11)
-    genesis = build_genesis(**fields, entries=content.peers, stake=stake)
+    genesis = build_genesis(content, content.peers, dict.fromkeys(run.keys, 11))
     with open_chain(path, genesis, charter=run.charter, model=run.model):
         pass
     found = refusal(path)
