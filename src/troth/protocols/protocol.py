@@ -39,6 +39,9 @@ R = TypeVar("R")
 Reference = str
 """`module:attribute`, the module relative to the protocol's package: `roles:make_cast`."""
 
+Run = Callable[[Sequence["Compute[Any, Any]"]], list[Any]]
+"""The `run` of an engine: carries out computations, and gives their results in the same order."""
+
 Topology = Literal["star", "mesh", "brokered", "alone"]
 """Who speaks to whom.
 
@@ -134,7 +137,7 @@ class Simulated:
     """
 
     secret: Stream
-    compute: Callable[[Sequence[Compute[Any, Any]]], list[Any]]
+    compute: Run
     ground_up_to: int
     modelled: bool
     shares_checks: bool

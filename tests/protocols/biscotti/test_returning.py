@@ -27,8 +27,7 @@ from troth.protocols.biscotti.ledger.kind import open_chain
 from troth.protocols.biscotti.ledger.link import empty_block
 from troth.protocols.biscotti.ledger.replay import replay_own
 from troth.protocols.biscotti.members import Members
-from troth.protocols.biscotti.operation.peer_files import LedgerPeer
-from troth.protocols.biscotti.operation.starting import checked_file, settle_start
+from troth.protocols.biscotti.operation.starting import LedgerPeer, checked_file, settle_start
 from troth.protocols.biscotti.state import PeerState
 from troth.worlds.real.journal import Checkpoint, Journal
 from troth.worlds.states import decode_state, encode_state

@@ -313,23 +313,19 @@ class _Check:
     def signatures(self) -> None:
         block = self.block
         for part in block.contributions:
-            self._by(
-                "contributions", DEALING, part.contributor,
-                signed_list(block.chain, block.round, part.update + part.dealing), part.signature,
-            )  # fmt: skip
+            text = signed_list(block.chain, block.round, part.update + part.dealing)
+            self._by("contributions", DEALING, part.contributor, text, part.signature)
         for opening in block.openings:
             text = opening.text(block.chain, block.round)
             self._by("openings", OPENING, opening.noiser, text, opening.signature)
         for verdict in block.verdicts:
-            self._signed(
-                "verdicts", VERDICT, verdict.verifier, verdict.accepted, block.candidates,
-                DIGEST_BYTES, verdict.signature,
-            )  # fmt: skip
+            field, who = "verdicts", verdict.verifier
+            text = self._list(field, who, verdict.accepted, block.candidates, DIGEST_BYTES)
+            self._by(field, VERDICT, who, text, verdict.signature)
         for ack in block.acknowledgements:
-            self._signed(
-                "acknowledgements", ACKNOWLEDGEMENT, ack.aggregator, ack.held, block.dealings,
-                DEALING_BYTES, ack.signature,
-            )  # fmt: skip
+            field, who = "acknowledgements", ack.aggregator
+            text = self._list(field, who, ack.held, block.dealings, DEALING_BYTES)
+            self._by(field, ACKNOWLEDGEMENT, who, text, ack.signature)
 
     def aggregate(self) -> None:
         block, genesis = self.block, self.genesis.content
@@ -380,25 +376,15 @@ class _Check:
         if any(before >= after for before, after in pairwise(values)):
             raise self.fault(field, "are not in ascending order, each once")
 
-    def _signed(
-        self,
-        field: str,
-        purpose: str,
-        signer: NodeId,
-        chosen: bytes,
-        table: bytes,
-        width: int,
-        signature: bytes,
-    ) -> None:
-        """Check a peer's signature of some entries of a table."""
+    def _list(self, field: str, signer: NodeId, chosen: bytes, table: bytes, width: int) -> bytes:
+        """What a peer signs to say that it means the chosen entries of a table."""
         entries = pieces(table, width)
         try:
             places = bitmap.places(chosen, len(entries))
         except ValueError as error:
             raise self.fault(field, f"of {signer} do not hold: {error}") from None
-        chosen_entries = b"".join(entries[place] for place in places)
-        text = signed_list(self.block.chain, self.block.round, chosen_entries)
-        self._by(field, purpose, signer, text, signature)
+        meant = b"".join(entries[place] for place in places)
+        return signed_list(self.block.chain, self.block.round, meant)
 
     def _by(self, field: str, purpose: str, signer: NodeId, text: bytes, signature: bytes) -> None:
         """Check a peer's signature of a text."""
