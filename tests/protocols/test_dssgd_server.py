@@ -9,10 +9,12 @@ from troth import streams
 from troth.errors import RoundFailedError
 from troth.ids import NodeId, Round
 from troth.learning.training import Training
+from troth.privacy.spec import NoPrivacy
 from troth.protocols.dssgd import claims
 from troth.protocols.dssgd.messages import Acknowledged, Upload
 from troth.protocols.dssgd.parameters import DSSGD
-from troth.protocols.dssgd.roles import MAX_ATTEMPTS, Plan, server
+from troth.protocols.dssgd.roles import MAX_ATTEMPTS, server
+from troth.protocols.protocol import Agreed
 from troth.roles.effects import Load, Receive, Received, Report, Save, Send
 from troth.roles.node import Node
 
@@ -21,7 +23,15 @@ A, B = NodeId("a"), NodeId("b")
 
 def _plan(order="asynchronous", rounds=2):
     training = Training(rounds=rounds, learning_rate=0.1)
-    return Plan((A, B), np.zeros(4, np.float32), training, DSSGD(order=order, upload=0.5))
+    return Agreed(
+        parameters=DSSGD(order=order, upload=0.5),
+        privacy=NoPrivacy(),
+        training=training,
+        parties=(A, B),
+        initial_D=np.zeros(4, np.float32),
+        charter=f"sha256:{64 * '0'}",
+        base=None,
+    )
 
 
 def _upload(turn, value=1.0):

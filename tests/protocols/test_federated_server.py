@@ -12,7 +12,7 @@ from troth.learning.training import Training
 from troth.privacy.spec import NoPrivacy
 from troth.protocols.federated.messages import TrainRequest, Update
 from troth.protocols.federated.parameters import Federated
-from troth.protocols.federated.roles import Plan, make_cast, server
+from troth.protocols.federated.roles import make_cast, server
 from troth.protocols.protocol import Agreed, Casting
 from troth.robustness.spec import Mean
 from troth.robustness.updates import Aggregate
@@ -31,7 +31,15 @@ def test_the_fastest_parties_cannot_stop_a_round_by_unusable_updates(deadline_s)
     training = Training(rounds=1, learning_rate=0.1)
     coroutine = server(
         Node(NodeId("server"), streams.learning(1), streams.secret(1)),
-        Plan(PARTIES, np.zeros(3, np.float32), training, parameters),
+        Agreed(
+            parameters=parameters,
+            privacy=NoPrivacy(),
+            training=training,
+            parties=PARTIES,
+            initial_D=np.zeros(3, np.float32),
+            charter=f"sha256:{64 * '0'}",
+            base=None,
+        ),
     )
     value, reports, asked = None, [], 0
     while not reports:

@@ -417,7 +417,6 @@ def test_a_provider_knows_answers_to_other_questions():
     assert provider.is_answer(Left(b"t" * 32), leave)
     assert not provider.is_answer(Left(b"x" * 32), leave)
     assert not provider.is_answer(Left(b"t" * 32), update)
-    assert provider.gone(leaving).leaving is None
     assert provider.outside(state).life == 1
     assert provider.outside(state).updates == state.updates == 1
 

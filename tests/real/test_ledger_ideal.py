@@ -24,7 +24,7 @@ from troth.engines.local import BatchedEngine
 from troth.ids import NodeId, PartyId, party_id
 from troth.protocols.biscotti.ideal import IdealRound, ideal
 from troth.protocols.biscotti.ledger.block import read_kept
-from troth.protocols.biscotti.operation.peer_files import LedgerPeer, read_peer
+from troth.protocols.biscotti.operation.starting import LedgerPeer, read_peer
 from troth.report.read import read_summary
 from troth.worlds.simulated.stage import prepare
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, ClassVar
@@ -71,29 +70,11 @@ def corrupt(
       parties: all parties of the run; attackers: all attackers among them.
       base: folder in which a `module:callable` is looked up.
     """
-    return partial(
-        _malicious,
-        honest=honest,
-        spec=spec,
-        members=members,
-        parties=parties,
-        attackers=attackers,
-        base=base,
-    )
 
-
-async def _malicious(
-    node: Node,
-    *,
-    honest: Role,
-    spec: UpdateAttack,
-    members: tuple[PartyId, ...],
-    parties: int,
-    attackers: int,
-    base: Path | None,
-) -> Float32s | None:
-    async def replaced(effect: Effect[Any], value: Any) -> Any:
-        if isinstance(effect, Perform) and isinstance(effect.request, LocalUpdate):
+    async def malicious(node: Node) -> Float32s | None:
+        async def replaced(effect: Effect[Any], value: Any) -> Any:
+            if not (isinstance(effect, Perform) and isinstance(effect.request, LocalUpdate)):
+                return value
             assert isinstance(value, LocalResult)
             asked = effect.request
             peers_PD = value.update_D[np.newaxis]
@@ -108,7 +89,8 @@ async def _malicious(
                 node.stream.child("attack", asked.round).generator(),
                 base,
             )
-            value = msgspec.structs.replace(value, update_D=update_D)
-        return value
+            return msgspec.structs.replace(value, update_D=update_D)
 
-    return await intercept(honest, node, after=replaced)
+        return await intercept(honest, node, after=replaced)
+
+    return malicious

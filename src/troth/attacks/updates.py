@@ -79,35 +79,23 @@ def malicious_update(
     if peers_PD.ndim != 2 or len(peers_PD) == 0 or peers_PD.shape[1:] != update_D.shape:
         raise LocalError(f"peers have shape {peers_PD.shape}, and the update {update_D.shape}")
     with np.errstate(over="ignore", invalid="ignore"):
-        return _send(spec, update_D, peers_PD, context, generator, base)
-
-
-def _send(
-    spec: UpdateAttack,
-    update_D: Float32s,
-    peers_PD: Float32s,
-    context: AttackContext,
-    generator: np.random.Generator,
-    base: Path | None,
-) -> Float32s:
-    match spec:
-        case RandomWeights():
-            return _times(spec.scale, generator.standard_normal(len(update_D)))
-        case SignFlip():
-            return _times(-spec.scale, update_D)
-        case Scaled():
-            return _times(spec.scale, update_D)
-        case ALIE():
-            z = z_max(context.parties, context.attackers) if spec.z is None else spec.z
-            wide_PD = peers_PD.astype(np.float64)
-            return _times(1.0, wide_PD.mean(axis=0) - z * wide_PD.std(axis=0))
-        case InnerProduct():
-            mean_D = peers_PD.mean(axis=0, dtype=np.float64)
-            return _times(-spec.epsilon, mean_D)
-        case CallableAttack():
-            return _own_attack(spec, update_D, peers_PD, context, generator, base)
-        case _:
-            assert_never(spec)
+        match spec:
+            case RandomWeights():
+                return _times(spec.scale, generator.standard_normal(len(update_D)))
+            case SignFlip():
+                return _times(-spec.scale, update_D)
+            case Scaled():
+                return _times(spec.scale, update_D)
+            case ALIE():
+                z = z_max(context.parties, context.attackers) if spec.z is None else spec.z
+                wide_PD = peers_PD.astype(np.float64)
+                return _times(1.0, wide_PD.mean(axis=0) - z * wide_PD.std(axis=0))
+            case InnerProduct():
+                return _times(-spec.epsilon, peers_PD.mean(axis=0, dtype=np.float64))
+            case CallableAttack():
+                return _own_attack(spec, update_D, peers_PD, context, generator, base)
+            case _:
+                assert_never(spec)
 
 
 def _times(factor: float, vector_D: Float32s | Float64s) -> Float32s:

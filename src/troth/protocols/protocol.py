@@ -21,6 +21,7 @@ from troth.ids import NodeId, PartyId
 from troth.records import PartyPrivacy
 from troth.roles.messages import protocol_messages
 from troth.specification import ShortForm, Table
+from troth.wire import Codec
 
 if TYPE_CHECKING:
     from troth.compute import Compute
@@ -33,9 +34,13 @@ if TYPE_CHECKING:
     from troth.wire import Float32s, Message
 
 P = TypeVar("P", bound=Table)
+R = TypeVar("R")
 
 Reference = str
 """`module:attribute`, the module relative to the protocol's package: `roles:make_cast`."""
+
+Run = Callable[[Sequence["Compute[Any, Any]"]], list[Any]]
+"""The `run` of an engine: carries out computations, and gives their results in the same order."""
 
 Topology = Literal["star", "mesh", "brokered", "alone"]
 """Who speaks to whom.
@@ -132,7 +137,7 @@ class Simulated:
     """
 
     secret: Stream
-    compute: Callable[[Sequence[Compute[Any, Any]]], list[Any]]
+    compute: Run
     ground_up_to: int
     modelled: bool
     shares_checks: bool
@@ -319,6 +324,14 @@ class Protocol(Generic[P]):
         module, _, attribute = reference.partition(":")
         return getattr(import_module(f"{self.package}.{module}"), attribute)
 
+    def _asked(self, reference: Reference | None, otherwise: R, *given: object) -> R:
+        """What the function that is named says of what it is given; `otherwise` if there is
+        none."""
+        if reference is None:
+            return otherwise
+        answer: R = self.find(reference)(*given)
+        return answer
+
     def make_cast(self, casting: Casting[P]) -> Cast:
         """A role for every node, all of them honest.
 
@@ -340,12 +353,7 @@ class Protocol(Generic[P]):
         self, charter_tables: CharterTables[P], parties: int, dimension: int
     ) -> dict[str, tuple[int, int]]:
         """Messages and bytes by message type that one fault-free round takes."""
-        if self.traffic is None:
-            return {}
-        counted: dict[str, tuple[int, int]] = self.find(self.traffic)(
-            charter_tables, parties, dimension
-        )
-        return counted
+        return self._asked(self.traffic, {}, charter_tables, parties, dimension)
 
     def largest_extra_bytes(self) -> int:
         """Room for a message beyond what the model's size asks for."""
@@ -360,19 +368,14 @@ class Protocol(Generic[P]):
         dimension: int,
     ) -> Account:
         """What `party` knows of itself after a run."""
-        if self.account is None:
-            return Account(PartyPrivacy(party=party, mechanism="none"))
-        found: Account = self.find(self.account)(charter_tables, party, privacy, load, dimension)
-        return found
+        nothing = Account(PartyPrivacy(party=party, mechanism="none"))
+        return self._asked(self.account, nothing, charter_tables, party, privacy, load, dimension)
 
     def privacy_expected(
         self, charter_tables: CharterTables[P], party: PartyId, dimension: int
     ) -> PrivacyRecord | None:
         """What the charter's noise comes to for a party that contributes in every round."""
-        if self.expected_privacy is None:
-            return None
-        record: PrivacyRecord = self.find(self.expected_privacy)(charter_tables, party, dimension)
-        return record
+        return self._asked(self.expected_privacy, None, charter_tables, party, dimension)
 
     def notes_of_check(
         self,
@@ -386,21 +389,13 @@ class Protocol(Generic[P]):
         Raises:
           CharterError: what can be known only now is not what the charter asks for.
         """
-        if self.check_notes is None:
-            return ()
-        notes: Iterable[str] = self.find(self.check_notes)(
-            charter_tables, parties, dimension, charter
-        )
-        return notes
+        return self._asked(self.check_notes, (), charter_tables, parties, dimension, charter)
 
     def notes_of_simulation(
         self, agreed: Agreed[P], brought: Brought | None, simulated: Simulated
     ) -> Iterable[str]:
         """What a reader of a simulated run must know about what stands in for what."""
-        if self.simulation_notes is None:
-            return ()
-        notes: Iterable[str] = self.find(self.simulation_notes)(agreed, brought, simulated)
-        return notes
+        return self._asked(self.simulation_notes, (), agreed, brought, simulated)
 
     def bring_to_simulation(self, agreed: Agreed[P], simulated: Simulated) -> Brought | None:
         """What all nodes of a simulation bring.
@@ -408,10 +403,8 @@ class Protocol(Generic[P]):
         Raises:
           CharterError: it cannot be made as the charter asks.
         """
-        if self.brings is None:
-            return None
-        brought: Brought = self.find(self.brings.simulated)(agreed, simulated)
-        return brought
+        maker = None if self.brings is None else self.brings.simulated
+        return self._asked(maker, None, agreed, simulated)
 
 
 NOISELESS = ("whose parties add no noise", None)
@@ -425,3 +418,21 @@ def everybody(_: Table, parties: int) -> int:
 
 def nobody_waits(_: Table, __: int) -> None:
     """For `Protocol.waits`: no round waits for anything."""
+
+
+def counted(
+    kinds: Sequence[type[Message]], sent: Iterable[tuple[Message, int]]
+) -> dict[str, tuple[int, int]]:
+    """For what `Protocol.traffic` names: by name of the type, how many messages are sent, and how
+    many bytes all of these have as the codec encodes them.
+
+    Args:
+      kinds: all types of the protocol.
+      sent: a message of each type, and how often it is sent; what is never sent is left out.
+    """
+    codec = Codec(kinds)
+    return {
+        type(message).__name__: (count, count * len(codec.encode(message)))
+        for message, count in sent
+        if count
+    }

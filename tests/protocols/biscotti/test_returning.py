@@ -27,8 +27,7 @@ from troth.protocols.biscotti.ledger.kind import open_chain
 from troth.protocols.biscotti.ledger.link import empty_block
 from troth.protocols.biscotti.ledger.replay import replay_own
 from troth.protocols.biscotti.members import Members
-from troth.protocols.biscotti.operation.peer_files import LedgerPeer
-from troth.protocols.biscotti.operation.starting import checked_file, settle_start
+from troth.protocols.biscotti.operation.starting import LedgerPeer, checked_file, settle_start
 from troth.protocols.biscotti.state import PeerState
 from troth.worlds.real.journal import Checkpoint, Journal
 from troth.worlds.states import decode_state, encode_state
@@ -136,10 +135,7 @@ def test_the_trusted_block_has_to_be_a_certified_one_of_the_winning_chain(tmp_pa
 def test_a_file_of_another_genesis(tmp_path: Path) -> None:
     run, path = small_run(), tmp_path / "c.sqlite"
     content = run.rules.genesis.content
-    fields = {name: getattr(content, name) for name in content.__struct_fields__}
-    del fields["peers"], fields["stake"]
-    stake = dict.fromkeys(run.keys, 11)
-    genesis = build_genesis(**fields, entries=content.peers, stake=stake)
+    genesis = build_genesis(content, content.peers, dict.fromkeys(run.keys, 11))
     with open_chain(path, genesis, charter=run.charter, model=run.model):
         pass
     found = refusal(path)

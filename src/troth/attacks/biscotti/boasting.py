@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from troth.attacks.biscotti.malice import Attack, Malice, acting
+from troth.attacks.biscotti.malice import Attack, Malice, Receivers, acting
 from troth.protocols.biscotti.messages import Announce, Blocks, WireBlock
 from troth.roles.effects import Effect, Receive, Send
 
@@ -15,14 +15,14 @@ MOST_HEARD = 2000
 """Messages of a round after which they boast no more in it, for the same reason."""
 
 
-def _instead_of_serving(serve: Callable[[Send], Iterable[Send]]) -> Attack:
+def _instead_of_serving(serve: Callable[[Receivers, Blocks], Iterable[Send]]) -> Attack:
     """Boasts whenever it has heard some messages, and shows what `serve` gives in place of
     blocks."""
 
     def instead(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
         boast = Announce(bytes(32), 2**32 - 1)
         if isinstance(effect, Send) and isinstance(effect.message, Blocks):
-            return [*serve(effect), Send(effect.to, boast)]
+            return [*serve(effect.to, effect.message), Send(effect.to, boast)]
         if isinstance(effect, Send) and isinstance(effect.message, Announce):
             return [Send(effect.to, boast)]
         heard = len(malice.heard)
@@ -33,22 +33,17 @@ def _instead_of_serving(serve: Callable[[Send], Iterable[Send]]) -> Attack:
     return acting(instead)
 
 
-promising = _instead_of_serving(lambda _: ())
+promising = _instead_of_serving(lambda *_: ())
 """Never shows the chain that it says it has."""
 
 
-def _again(effect: Send) -> Iterable[Send]:
-    assert isinstance(effect.message, Blocks)
-    yield Send(effect.to, Blocks(effect.message.blocks[:1], True))
+@_instead_of_serving
+def repeating(to: Receivers, honest: Blocks) -> Iterable[Send]:
+    """Shows its first block, again and again, with a promise of more."""
+    yield Send(to, Blocks(honest.blocks[:1], True))
 
 
-repeating = _instead_of_serving(_again)
-"""Shows its first block, again and again, with a promise of more."""
-
-
-def _nonsense(effect: Send) -> Iterable[Send]:
-    yield Send(effect.to, Blocks((WireBlock(b"no block", None),), True))
-
-
-babbling = _instead_of_serving(_nonsense)
-"""Shows blocks that are none."""
+@_instead_of_serving
+def babbling(to: Receivers, _: Blocks) -> Iterable[Send]:
+    """Shows blocks that are none."""
+    yield Send(to, Blocks((WireBlock(b"no block", None),), True))

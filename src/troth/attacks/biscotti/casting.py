@@ -67,7 +67,7 @@ _ATTACKS: dict[type[AttackTable], Callable[[Any], Attack]] = {
     spec.WrongShare: lambda _: contributors.bad_share_to_one,
     spec.WrongShares: lambda _: contributors.bad_shares_to_all,
     spec.ShuffledCommitments: lambda _: contributors.other_commitments,
-    spec.OversizedUpdate: lambda _: sizes.MASKED_SIZES["a million values"],
+    spec.OversizedUpdate: lambda _: sizes.million_values,
     spec.FriendsOnly: lambda _: verifiers.friends_only,
     spec.TwoVerdicts: lambda _: verifiers.two_verdicts,
     spec.WrongSum: lambda _: aggregators.wrong_sum,

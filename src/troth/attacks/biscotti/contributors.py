@@ -6,11 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
 
-from troth.attacks.biscotti.malice import Attack, Malice, acting, altered, more_by_one, sending
+from troth.attacks.biscotti.malice import (
+    Attack,
+    Malice,
+    Receivers,
+    altered,
+    masking_with,
+    more_by_one,
+    sending,
+)
 from troth.crypto.group import POINT_BYTES
 from troth.crypto.merkle import MerkleTree
 from troth.protocols.biscotti.hiding.dealing import update_of
@@ -18,7 +25,7 @@ from troth.protocols.biscotti.hiding.masking import MaskUpdate
 from troth.protocols.biscotti.ledger.block import DEALING
 from troth.protocols.biscotti.messages import Masked, Shares
 from troth.protocols.biscotti.texts import MASKED_UPDATE, dealing_of, dealing_text, masked_text
-from troth.roles.effects import Effect, Perform, Send
+from troth.roles.effects import Send
 
 # ------------------------------------------------------------------ masked updates
 
@@ -26,44 +33,34 @@ from troth.roles.effects import Effect, Perform, Send
 def masking(change: Callable[[Malice, Masked], Masked]) -> Attack:
     """Signs and sends the masked update that `change` makes of the honest one."""
 
-    def instead(malice: Malice, effect: Send) -> Iterable[Send]:
-        assert isinstance(effect.message, Masked)
-        changed = change(malice, effect.message)
+    @sending(Masked)
+    def attack(malice: Malice, to: Receivers, honest: Masked) -> Iterable[Send]:
+        changed = change(malice, honest)
         text = masked_text(malice.context, changed)
-        yield Send(effect.to, altered(changed, signature=malice.sign(MASKED_UPDATE, text)))
+        yield Send(to, altered(changed, signature=malice.sign(MASKED_UPDATE, text)))
 
-    return sending(Masked, instead)
+    return attack
 
 
-def _hidden(_: Malice, message: Masked) -> Masked:
+@masking
+def masked_otherwise(_: Malice, message: Masked) -> Masked:
+    """Adds noise of its own: verifiers are to judge another update than the one committed to."""
     values_D = message.values.copy()
     values_D[0] += 1000
-    hidden: Masked = altered(message, values=values_D)
-    return hidden
+    return altered(message, values=values_D)
 
 
-masked_otherwise = masking(_hidden)
-"""Adds noise of its own: verifiers are to judge another update than the one committed to."""
-
-
-def _other_proof(malice: Malice, message: Masked) -> Masked:
-    proof = malice.attacker.keys.vrf.prove(b"another input")
-    forged: Masked = altered(message, proof=proof)
-    return forged
-
-
-forged_proof = masking(_other_proof)
-"""Shows a VRF proof of another input, as if it had drawn other noisers."""
+@masking
+def forged_proof(malice: Malice, message: Masked) -> Masked:
+    """Shows a VRF proof of another input, as if it had drawn other noisers."""
+    return altered(message, proof=malice.attacker.keys.vrf.prove(b"another input"))
 
 
 def bad_point(make: Callable[[bytes], bytes]) -> Attack:
     """Replaces the first point of its commitments by what `make` makes of it."""
-
-    def changed(_: Malice, message: Masked) -> Masked:
-        bad: Masked = altered(message, commitments=_first(message.commitments, make))
-        return bad
-
-    return masking(changed)
+    return masking(
+        lambda _, message: altered(message, commitments=_first(message.commitments, make))
+    )
 
 
 def bad_noise_point(make: Callable[[bytes], bytes]) -> Attack:
@@ -71,10 +68,7 @@ def bad_noise_point(make: Callable[[bytes], bytes]) -> Attack:
 
     def changed(_: Malice, message: Masked) -> Masked:
         first, *others = message.noise
-        bad: Masked = altered(
-            message, noise=(altered(first, rows=_first(first.rows, make)), *others)
-        )
-        return bad
+        return altered(message, noise=(altered(first, rows=_first(first.rows, make)), *others))
 
     return masking(changed)
 
@@ -83,20 +77,16 @@ def _first(data: bytes, make: Callable[[bytes], bytes]) -> bytes:
     return make(data[:POINT_BYTES]) + data[POINT_BYTES:]
 
 
-def _compensating(_: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
-    if not (isinstance(effect, Perform) and isinstance(effect.request, MaskUpdate)):
-        return None
-    asked = effect.request
+@masking_with
+def compensating(_: Malice, asked: MaskUpdate) -> MaskUpdate:
+    """Takes its noise off its update before it commits to it, so that verifiers see the update
+    bare."""
     if not asked.grants:
-        return None
+        return asked
     openings = [asked.setting.rows.opening(grant.seeds) for grant in asked.grants]
     noise_D = np.sum([opening.values_D for opening in openings], axis=0)
     update_D = asked.update_D - asked.setting.fixed.decode(noise_D).astype(np.float32)
-    return [Perform(replace(asked, update_D=update_D))]
-
-
-compensating = acting(_compensating)
-"""Takes its noise off its update before it commits to it, so that verifiers see the update bare."""
+    return replace(asked, update_D=update_D)
 
 
 # ------------------------------------------------------------------ shares
@@ -112,16 +102,15 @@ def _dealing(
       commitments: makes those of the dealing from the honest ones.
     """
 
-    def instead(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
-        if not (isinstance(effect, Send) and isinstance(effect.message, Shares)):
-            return None
-        number = malice.context.aggregators.index(effect.to[0])
-        malice.dealt[number] = change(number, effect.message)
+    @sending(Shares)
+    def attack(malice: Malice, to: Receivers, honest: Shares) -> Iterable[Send]:
+        number = malice.context.aggregators.index(to[0])
+        malice.dealt[number] = change(number, honest)
         if len(malice.dealt) < len(malice.context.aggregators):
             return ()
         return _dealt_anew(malice, commitments)
 
-    return acting(instead)
+    return attack
 
 
 def _dealt_anew(malice: Malice, commitments: Callable[[bytes], bytes]) -> list[Send]:
@@ -143,15 +132,12 @@ def _dealt_anew(malice: Malice, commitments: Callable[[bytes], bytes]) -> list[S
 
 
 def _wrong(_: int, message: Shares) -> Shares:
-    wrong: Shares = altered(message, share=more_by_one(message.share))
-    return wrong
+    return altered(message, share=more_by_one(message.share))
 
 
-def _wrong_to_second(number: int, message: Shares) -> Shares:
-    return _wrong(number, message) if number == 1 else message
-
-
-bad_share_to_one = _dealing(_wrong_to_second)
+bad_share_to_one = _dealing(
+    lambda number, message: _wrong(number, message) if number == 1 else message
+)
 """Deals the second aggregator a share that is off by one."""
 bad_shares_to_all = _dealing(_wrong)
 """Deals every aggregator a share that is off by one."""

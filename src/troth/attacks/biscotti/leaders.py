@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
-from troth.attacks.biscotti.malice import Attack, Malice, acting, altered, sending
+from troth.attacks.biscotti.malice import Attack, Malice, Receivers, acting, altered, sending
 from troth.chain.ledger import ReadBranch
 from troth.crypto import vrf
-from troth.protocols.biscotti.ledger.block import read_block, seal_block
+from troth.protocols.biscotti.ledger.block import Block, read_block, seal_block
 from troth.protocols.biscotti.ledger.head import model_digest
 from troth.protocols.biscotti.ledger.lottery import next_seed
 from troth.protocols.biscotti.messages import Proposal, SetQuorum, SetVote, SumSet, Vote
@@ -22,17 +22,16 @@ from troth.roles.effects import Access, Effect, Receive, Send
 def _signed_set(malice: Malice, agreed: SumSet, **changes: Any) -> SumSet:
     agreed = altered(agreed, **changes)
     text = set_text(malice.context, set_digest(agreed))
-    signed: SumSet = altered(agreed, signature=malice.sign(SUM_SET, text))
-    return signed
+    return altered(agreed, signature=malice.sign(SUM_SET, text))
 
 
-def _asking(make: Callable[[Malice, Send], list[Send]]) -> Attack:
+def _asking(make: Callable[[Malice, Receivers, SumSet], list[Send]]) -> Attack:
     """Asks for the sets that `make` gives, votes for each itself, and shows whatever quorums come
     together."""
 
     def instead(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
         if isinstance(effect, Send) and isinstance(effect.message, SumSet):
-            malice.asked = make(malice, effect)
+            malice.asked = make(malice, effect.to, effect.message)
             return malice.asked
         if isinstance(effect, Send) and isinstance(effect.message, SetQuorum):
             return ()
@@ -60,38 +59,40 @@ def votes_for(malice: Malice, ask: Send) -> SetQuorum | None:
     return SetQuorum(round, tuple(Vote(peer, vote) for peer, vote in sorted(votes.items())))
 
 
-def _two_sets(malice: Malice, effect: Send) -> list[Send]:
-    agreed = effect.message
-    assert isinstance(agreed, SumSet)
+@_asking
+def two_sets(malice: Malice, to: Receivers, agreed: SumSet) -> list[Send]:
+    """Asks one half of the aggregators for the sum of U, and the other half for that of U without
+    its first member."""
     if len(agreed.contributions) <= malice.context.fewest:
-        return [effect]
+        return [Send(to, agreed)]
     fewer = _signed_set(malice, agreed, contributions=agreed.contributions[1:])
-    half = len(effect.to) // 2
-    return [Send(effect.to[:half], agreed), Send(effect.to[half:], fewer)]
+    half = len(to) // 2
+    return [Send(to[:half], agreed), Send(to[half:], fewer)]
 
 
-two_sets = _asking(_two_sets)
-"""Asks one half of the aggregators for the sum of U, and the other half for that of U without its
-first member."""
-
-
-def _one_twice(malice: Malice, effect: Send) -> list[Send]:
-    agreed = effect.message
-    assert isinstance(agreed, SumSet)
+@_asking
+def one_twice(malice: Malice, to: Receivers, agreed: SumSet) -> list[Send]:
+    """Asks for the sum of one update, listed as often as a sum has to have updates."""
     repeated = agreed.contributions[:1] * malice.context.fewest
-    return [Send(effect.to, _signed_set(malice, agreed, contributions=repeated))]
-
-
-one_twice = _asking(_one_twice)
-"""Asks for the sum of one update, listed as often as a sum has to have updates."""
+    return [Send(to, _signed_set(malice, agreed, contributions=repeated))]
 
 
 # ------------------------------------------------------------------ the block
 
 
-def _wrong_aggregate(malice: Malice, effect: Send) -> Iterable[Send]:
-    assert isinstance(effect.message, Proposal)
-    block = read_block(effect.message.block, sender=malice.me).content
+def _block_in(malice: Malice, proposal: Proposal) -> Block:
+    return read_block(proposal.block, sender=malice.me).content
+
+
+def _proposing(proposal: Proposal, block: Block) -> Proposal:
+    return altered(proposal, block=seal_block(block).data)
+
+
+@sending(Proposal)
+def wrong_aggregate(malice: Malice, to: Receivers, proposal: Proposal) -> Iterable[Send]:
+    """Proposes a block with one unit more in a coordinate of the sum, and the model that
+    follows."""
+    block = _block_in(malice, proposal)
     if block.aggregate is not None:
         assert malice.state is not None
         aggregate_D = block.aggregate.copy()
@@ -99,49 +100,36 @@ def _wrong_aggregate(malice: Malice, effect: Send) -> Iterable[Send]:
         rules = malice.attacker.plan.rules
         params_D, _ = rules.moved(malice.state.head, aggregate_D, len(block.contributions))
         block = altered(block, aggregate=aggregate_D, model=model_digest(params_D))
-    yield Send(effect.to, altered(effect.message, block=seal_block(block).data))
+    yield Send(to, _proposing(proposal, block))
 
 
-wrong_aggregate = sending(Proposal, _wrong_aggregate)
-"""Proposes a block with one unit more in a coordinate of the sum, and the model that follows."""
+@sending(Proposal)
+def two_blocks(malice: Malice, to: Receivers, proposal: Proposal) -> Iterable[Send]:
+    """Proposes two blocks, each of which holds, to two halves of the aggregators."""
+    block = _block_in(malice, proposal)
+    half = (len(to) + 1) // 2
+    yield Send(to[:half], proposal)
+    yield Send(to[half:], _proposing(proposal, altered(block, openings=block.openings[1:])))
 
 
-def _two_blocks(malice: Malice, effect: Send) -> Iterable[Send]:
-    assert isinstance(effect.message, Proposal)
-    block = read_block(effect.message.block, sender=malice.me).content
-    other = seal_block(altered(block, openings=block.openings[1:]))
-    half = (len(effect.to) + 1) // 2
-    yield Send(effect.to[:half], effect.message)
-    yield Send(effect.to[half:], altered(effect.message, block=other.data))
-
-
-two_blocks = sending(Proposal, _two_blocks)
-"""Proposes two blocks, each of which holds, to two halves of the aggregators."""
-
-
-def _old_block(malice: Malice, effect: Send) -> Generator[Effect[Any], Any, None]:
-    assert isinstance(effect.message, Proposal)
+@sending(Proposal)
+def old_block(
+    malice: Malice, to: Receivers, proposal: Proposal
+) -> Generator[Effect[Any], Any, None]:
+    """Proposes the block of the round before again, from the second round on."""
     assert malice.state is not None
     head = malice.state.head
     if head.height == 0:
-        yield effect
+        yield Send(to, proposal)
         return
     (below,) = yield Access(ReadBranch(head.hash, head.height - 1, 0))
-    yield Send(effect.to, altered(effect.message, block=below.data))
+    yield Send(to, altered(proposal, block=below.data))
 
 
-old_block = sending(Proposal, _old_block)
-"""Proposes the block of the round before again, from the second round on."""
-
-
-def _other_seed(malice: Malice, effect: Send) -> Iterable[Send]:
-    assert isinstance(effect.message, Proposal)
-    block = read_block(effect.message.block, sender=malice.me).content
+@sending(Proposal)
+def other_seed(malice: Malice, to: Receivers, proposal: Proposal) -> Iterable[Send]:
+    """Chooses the next round's committees: proposes a seed from a VRF proof of another input."""
     proof = malice.attacker.keys.vrf.prove(b"another input")
     seed = next_seed(malice.context.below.seed, malice.context.round, vrf.output(proof))
-    other = seal_block(altered(block, seed=seed, seed_proof=proof))
-    yield Send(effect.to, altered(effect.message, block=other.data))
-
-
-other_seed = sending(Proposal, _other_seed)
-"""Chooses the next round's committees: proposes a seed from a VRF proof of another input."""
+    block = altered(_block_in(malice, proposal), seed=seed, seed_proof=proof)
+    yield Send(to, _proposing(proposal, block))

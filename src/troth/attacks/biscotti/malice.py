@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -17,13 +17,13 @@ import numpy as np
 from troth.crypto.field import ORDER
 from troth.crypto.noise_table import NoiseTable
 from troth.ids import NodeId
-from troth.protocols.biscotti.hiding.masking import GrantedNoise
+from troth.protocols.biscotti.hiding.masking import GrantedNoise, MaskUpdate
 from troth.protocols.biscotti.keys import PeerKeys
 from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.messages import Shares
 from troth.protocols.biscotti.roles import Plan
 from troth.protocols.biscotti.state import PeerState
-from troth.roles.effects import Effect, Load, Now, Received, Save, Send
+from troth.roles.effects import Effect, Load, Now, Perform, Received, Save, Send
 from troth.roles.node import Node, Role
 from troth.wire import Float32s, Message
 
@@ -108,6 +108,13 @@ Change = Callable[[Malice, Effect[Any]], Iterable[Effect[Any]] | None]
 part is told what came of the last. A generator gets back what came of each that it yields."""
 
 
+M = TypeVar("M", bound=Message)
+S = TypeVar("S", bound=msgspec.Struct)
+Receivers = tuple[NodeId, ...]
+ChangeOf = Callable[[Malice, Receivers, M], Iterable[Effect[Any]]]
+"""Gives the effects that are carried out in place of sending receivers a message of one kind."""
+
+
 def acting(change: Change) -> Attack:
     """An attacker that does what its honest role does, but for what `change` replaces."""
 
@@ -158,18 +165,33 @@ async def _in_turn(effects: Iterable[Effect[Any]]) -> Any:
         value = await effect
 
 
-def sending(kind: type[Message], change: Callable[[Malice, Send], Iterable[Effect[Any]]]) -> Attack:
-    """An attacker that does what its honest role does, but for messages of one kind."""
+def sending(kind: type[M]) -> Callable[[ChangeOf[M]], Attack]:
+    """Makes an attacker of a `ChangeOf` the messages of one kind; it does the rest honestly."""
+
+    def attack(change: ChangeOf[M]) -> Attack:
+        def instead(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
+            if isinstance(effect, Send) and type(effect.message) is kind:
+                return change(malice, effect.to, effect.message)
+            return None
+
+        return acting(instead)
+
+    return attack
+
+
+def masking_with(change: Callable[[Malice, MaskUpdate], MaskUpdate]) -> Attack:
+    """An attacker that computes the masked update from what `change` makes of the honest request,
+    and does the rest honestly."""
 
     def instead(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
-        if isinstance(effect, Send) and type(effect.message) is kind:
-            return change(malice, effect)
+        if isinstance(effect, Perform) and isinstance(effect.request, MaskUpdate):
+            return [Perform(change(malice, effect.request))]
         return None
 
     return acting(instead)
 
 
-def altered(value: Any, **changes: Any) -> Any:
+def altered(value: S, **changes: Any) -> S:
     """A record with other values in some fields."""
     return msgspec.structs.replace(value, **changes)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from troth.attacks.biscotti.malice import Malice, altered, sending
+from troth.attacks.biscotti.malice import Malice, Receivers, altered, sending
 from troth.crypto.noise_table import Seeds
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.block import OPENING, opening_text
@@ -24,49 +24,36 @@ def grant_of(malice: Malice, contributor: NodeId, round: Round, slot: int) -> No
     return NoiseGrant(round, slot, seeds.noise, seeds.blinding, rows, path, signature)
 
 
-def _audited_slot(malice: Malice, effect: Send) -> Iterable[Send]:
-    assert isinstance(effect.message, NoiseGrant)
+@sending(NoiseGrant)
+def audited_slot(malice: Malice, to: Receivers, grant: NoiseGrant) -> Iterable[Send]:
+    """Gives every contributor the slot that it would have to open for everybody."""
     slot = malice.context.audited_slot(malice.me)
-    yield Send(effect.to, grant_of(malice, effect.to[0], effect.message.round, slot))
+    yield Send(to, grant_of(malice, to[0], grant.round, slot))
 
 
-audited_slot = sending(NoiseGrant, _audited_slot)
-"""Gives every contributor the slot that it would have to open for everybody."""
-
-
-def _same_slot(malice: Malice, effect: Send) -> Iterable[Send]:
-    assert isinstance(effect.message, NoiseGrant)
+@sending(NoiseGrant)
+def same_slot(malice: Malice, to: Receivers, grant: NoiseGrant) -> Iterable[Send]:
+    """Gives every contributor one and the same slot."""
     slots = malice.attacker.plan.rules.setting.table.slots
     slot = (malice.context.audited_slot(malice.me) + 1) % slots
-    yield Send(effect.to, grant_of(malice, effect.to[0], effect.message.round, slot))
+    yield Send(to, grant_of(malice, to[0], grant.round, slot))
 
 
-same_slot = sending(NoiseGrant, _same_slot)
-"""Gives every contributor one and the same slot."""
-
-
-def _other_noise(malice: Malice, effect: Send) -> Iterable[Send]:
-    grant = effect.message
-    assert isinstance(grant, NoiseGrant)
+@sending(NoiseGrant)
+def other_noise(malice: Malice, to: Receivers, grant: NoiseGrant) -> Iterable[Send]:
+    """Gives noise that it has not committed to."""
     other = altered(grant, seed=bytes(32))
     seeds = seeds_digest(Seeds(other.seed, other.blinding_seed))
-    text = grant_text(malice.context, effect.to[0], grant.slot, seeds, grant.path)
-    yield Send(effect.to, altered(other, signature=malice.sign(GRANT, text)))
+    text = grant_text(malice.context, to[0], grant.slot, seeds, grant.path)
+    yield Send(to, altered(other, signature=malice.sign(GRANT, text)))
 
 
-other_noise = sending(NoiseGrant, _other_noise)
-"""Gives noise that it has not committed to."""
-
-
-def _other_opening(malice: Malice, effect: Send) -> Iterable[Send]:
-    assert isinstance(effect.message, Opened)
-    opening, context = effect.message.opening, malice.context
+@sending(Opened)
+def other_opening(malice: Malice, to: Receivers, honest: Opened) -> Iterable[Send]:
+    """Opens its audited slot to noise that it has not committed to."""
+    opening, context = honest.opening, malice.context
     text = opening_text(
         context.chain, context.round, opening.slot, bytes(32), opening.blinding_seed, opening.path
     )
     opening = altered(opening, seed=bytes(32), signature=malice.sign(OPENING, text))
-    yield Send(effect.to, Opened(effect.message.round, opening))
-
-
-other_opening = sending(Opened, _other_opening)
-"""Opens its audited slot to noise that it has not committed to."""
+    yield Send(to, Opened(honest.round, opening))

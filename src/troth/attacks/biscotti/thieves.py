@@ -69,7 +69,7 @@ def _shown(malice: Malice, given: NoiseUse) -> NoiseUse:
     found = malice.named.get(given.noiser)
     if found is None:
         return given
-    shown: NoiseUse = altered(
+    return altered(
         given,
         slot=found.slot,
         rows=found.rows,
@@ -77,7 +77,6 @@ def _shown(malice: Malice, given: NoiseUse) -> NoiseUse:
         seeds=seeds_digest(found.seeds),
         signature=bytes(64),
     )
-    return shown
 
 
 def table_of(setting: Setting, noiser: NodeId, keys: PeerKeys) -> NoiseTable:

@@ -4,32 +4,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
-from troth.attacks.biscotti.malice import Malice, acting, sending
+from troth.attacks.biscotti.malice import Malice, Receivers, sending
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.block import VERDICT, signed_list
 from troth.protocols.biscotti.messages import Accepted, Masked
 from troth.protocols.biscotti.texts import update_id
-from troth.roles.effects import Effect, Send
+from troth.roles.effects import Send
 
 
-def _friends_only(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
-    if not (isinstance(effect, Send) and isinstance(effect.message, Accepted)):
-        return None
-    round = effect.message.round
+@sending(Accepted)
+def friends_only(malice: Malice, to: Receivers, honest: Accepted) -> Iterable[Send]:
+    """Accepts the updates of all who attack, whatever they have sent, and no others."""
     liked = sorted(
         (update_id(message.commitments), sender)
         for sender, message in dict(malice.heard).items()
         if isinstance(message, Masked)
-        and message.round == round
+        and message.round == honest.round
         and sender in malice.attacker.friends
     )
-    return [Send(effect.to, _verdict(malice, round, liked))]
-
-
-friends_only = acting(_friends_only)
-"""Accepts the updates of all who attack, whatever they have sent, and no others."""
+    yield Send(to, _verdict(malice, honest.round, liked))
 
 
 def _verdict(malice: Malice, round: Round, liked: list[tuple[bytes, NodeId]]) -> Accepted:
@@ -39,11 +33,8 @@ def _verdict(malice: Malice, round: Round, liked: list[tuple[bytes, NodeId]]) ->
     return Accepted(round, updates, names, malice.sign(VERDICT, text))
 
 
-def _two_verdicts(malice: Malice, effect: Send) -> Iterable[Send]:
-    assert isinstance(effect.message, Accepted)
-    yield Send(effect.to[::2], effect.message)
-    yield Send(effect.to[1::2], _verdict(malice, effect.message.round, []))
-
-
-two_verdicts = sending(Accepted, _two_verdicts)
-"""Signs an honest verdict for half of those it tells, and an empty one for the others."""
+@sending(Accepted)
+def two_verdicts(malice: Malice, to: Receivers, honest: Accepted) -> Iterable[Send]:
+    """Signs an honest verdict for half of those it tells, and an empty one for the others."""
+    yield Send(to[::2], honest)
+    yield Send(to[1::2], _verdict(malice, honest.round, []))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from troth.attacks.biscotti.malice import Malice, acting, altered
+from troth.attacks.biscotti.malice import Malice, acting, altered, masking_with
 from troth.attacks.biscotti.noisers import grant_of
 from troth.crypto.commitments import Opening, commit
 from troth.crypto.field import encode_elements, parse_elements
@@ -22,11 +22,12 @@ from troth.crypto.seeded_bits import SeededBits
 from troth.ids import NodeId, PartyId, Round
 from troth.protocols.biscotti.hiding.masking import MaskedUpdate, MaskUpdate
 from troth.protocols.biscotti.keys import PeerKeys
+from troth.protocols.biscotti.ledger.block import pieces
 from troth.protocols.biscotti.ledger.initializing import entry_of, make_genesis, noise_root
 from troth.protocols.biscotti.members import Members
 from troth.protocols.biscotti.messages import NoiseGrant, NoNoise
 from troth.protocols.biscotti.setting import Setting
-from troth.roles.effects import Effect, Perform, Send
+from troth.roles.effects import Effect, Send
 from troth.wire import Float32s
 
 BAD_SLOT = 0
@@ -54,9 +55,7 @@ def zero_table(
             if slots(slot):
                 opening = zero_opening(setting, seeds)
                 data = commit(setting.key, opening, bound=setting.noise_bound).encoded
-                rows.append(
-                    [data[at : at + POINT_BYTES] for at in range(0, len(data), POINT_BYTES)]
-                )
+                rows.append(pieces(data, POINT_BYTES))
             else:
                 rows.append(setting.rows.rows(seeds))
     return NoiseTable(owner, setting.table, rows)
@@ -95,16 +94,11 @@ bad_slot_for_friends = acting(_bad_for_friends)
 all others."""
 
 
-def _in_on_it(malice: Malice, effect: Effect[Any]) -> Iterable[Effect[Any]] | None:
-    if not (isinstance(effect, Perform) and isinstance(effect.request, MaskUpdate)):
-        return None
-    asked = effect.request
+@masking_with
+def in_on_it(malice: Malice, asked: MaskUpdate) -> MaskUpdate:
+    """A contributor uses that slot, and knows how it opens."""
     zeros = zeros_of(malice, asked)
-    return [Perform(MaskWithZeros(asked.setting, asked.update_D, asked.grants, asked.seed, zeros))]
-
-
-in_on_it = acting(_in_on_it)
-"""A contributor uses that slot, and knows how it opens."""
+    return MaskWithZeros(asked.setting, asked.update_D, asked.grants, asked.seed, zeros)
 
 
 def zeros_of(malice: Malice, asked: MaskUpdate) -> frozenset[NodeId]:
@@ -133,7 +127,4 @@ class MaskWithZeros(MaskUpdate):
                 total += zero_opening(self.setting, grant.seeds)
         found = dict(zip([grant.owner for grant in honest], result.good, strict=True))
         good = tuple(found.get(grant.owner, True) for grant in self.grants)
-        masked: MaskedUpdate = altered(
-            result, blindings=encode_elements(total.blindings_K), good=good
-        )
-        return masked
+        return altered(result, blindings=encode_elements(total.blindings_K), good=good)

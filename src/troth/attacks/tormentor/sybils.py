@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from troth.attacks.spec import Attack
@@ -34,39 +33,39 @@ def recast(cast: Cast, attackers: Mapping[PartyId, Attack]) -> Cast:
     return replace(cast, roles={**cast.roles, **sybils})
 
 
-def rejoining(honest: Role) -> Role:
-    """`honest`, except that it leaves and starts over as soon as an update is rejected."""
-    return partial(_rejoining, honest=honest)
-
-
 class _FoundOutError(Exception):
     """Ends an honest role whose update was rejected."""
 
 
-async def _rejoining(node: Node, *, honest: Role) -> Float32s | None:
-    state = ProviderState()
+def rejoining(honest: Role) -> Role:
+    """`honest`, except that it leaves and starts over as soon as an update is rejected."""
 
-    async def leave_if_found_out(effect: Effect[Any], value: Any) -> Any:
-        nonlocal state
-        if isinstance(effect, Save) and isinstance(effect.state, ProviderState):
-            state = effect.state
-        if isinstance(effect, Load) and isinstance(value, ProviderState):
-            state = value
-        if (
-            isinstance(value, Received)
-            and isinstance(value.message, Refused)
-            and value.message.puzzle is not None
-            and state.pending is not None
-            and value.message.to == state.pending.nonce
-        ):
-            asked, state = state.pending, outside(state)
-            await node.send(BROKER, Leave(asked.model_id, asked.token))
-            await node.save(state)
-            raise _FoundOutError
-        return value
+    async def sybil(node: Node) -> Float32s | None:
+        state = ProviderState()
 
-    while True:
-        try:
-            return await intercept(honest, node, after=leave_if_found_out)
-        except _FoundOutError:
-            continue
+        async def leave_if_found_out(effect: Effect[Any], value: Any) -> Any:
+            nonlocal state
+            if isinstance(effect, Save) and isinstance(effect.state, ProviderState):
+                state = effect.state
+            if isinstance(effect, Load) and isinstance(value, ProviderState):
+                state = value
+            if (
+                isinstance(value, Received)
+                and isinstance(value.message, Refused)
+                and value.message.puzzle is not None
+                and state.pending is not None
+                and value.message.to == state.pending.nonce
+            ):
+                asked, state = state.pending, outside(state)
+                await node.send(BROKER, Leave(asked.model_id, asked.token))
+                await node.save(state)
+                raise _FoundOutError
+            return value
+
+        while True:
+            try:
+                return await intercept(honest, node, after=leave_if_found_out)
+            except _FoundOutError:
+                continue
+
+    return sybil

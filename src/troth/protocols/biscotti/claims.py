@@ -31,7 +31,6 @@ import numpy as np
 
 from troth.chain.block import VerifiedBlock
 from troth.chain.ledger import KeepBlock
-from troth.crypto import signatures
 from troth.crypto.digest import DIGEST_BYTES
 from troth.crypto.group import POINT_BYTES
 from troth.errors import PeerError
@@ -44,6 +43,7 @@ from troth.protocols.biscotti.ledger.block import (
     Block,
     CertifiedBlock,
     Contribution,
+    pieces,
     read_kept,
     signed_list,
 )
@@ -167,7 +167,7 @@ class Witness:
             aggregators = self.rules.context(self.grounds[peer].before).aggregators
             self.dealt[round, peer][aggregators.index(receiver)] = message
         if isinstance(message, Accepted):
-            self._verdicts[round, peer] = frozenset(_entries(message.updates))
+            self._verdicts[round, peer] = frozenset(pieces(message.updates, DIGEST_BYTES))
 
     # ------------------------------------------------------------------ sums
 
@@ -237,15 +237,14 @@ class Witness:
 
     def _is_accepted(self, context: RoundContext, block: Block, part: Contribution) -> None:
         """Check that a majority of the round's verifiers has signed for an update of a block."""
-        candidates = _entries(block.candidates)
+        candidates = pieces(block.candidates, DIGEST_BYTES)
         accepting = set()
         for verdict in block.verdicts:
             places = [at for at in range(len(candidates)) if _bit(verdict.accepted, at)]
             accepted = [candidates[at] for at in places]
             text = signed_list(block.chain, block.round, b"".join(accepted))
-            key = context.entries[verdict.verifier].signing
             try:
-                signatures.verify(key, VERDICT, text, verdict.signature, signer=verdict.verifier)
+                context.check_signed(verdict.verifier, VERDICT, text, verdict.signature)
             except PeerError:
                 continue
             if part.update in accepted and verdict.verifier in context.verifiers:
@@ -321,10 +320,6 @@ class Witness:
         for peer, params_D in models.items():
             assert params_D is not None, f"{peer} has not ended"
             assert np.array_equal(params_D, best.params_D), f"{peer} has not caught up"
-
-
-def _entries(table: bytes) -> list[bytes]:
-    return [table[at : at + DIGEST_BYTES] for at in range(0, len(table), DIGEST_BYTES)]
 
 
 def _bit(bits: bytes, place: int) -> bool:

@@ -6,7 +6,6 @@ import numpy as np
 
 from troth.crypto.digest import DIGEST_BYTES
 from troth.crypto.group import POINT_BYTES
-from troth.crypto.sharing import SharingScheme
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.block import (
     DEALING_BYTES,
@@ -39,8 +38,8 @@ from troth.protocols.biscotti.messages import (
     WireBlock,
 )
 from troth.protocols.biscotti.parameters import Biscotti, NoMask
-from troth.protocols.biscotti.setting import OPTIMISTIC_FROM, points_of
-from troth.protocols.protocol import CharterTables
+from troth.protocols.biscotti.setting import scheme_of, shares_optimistically
+from troth.protocols.protocol import CharterTables, counted
 from troth.robustness.bounds import largest_byzantine
 from troth.wire import Codec, Message
 
@@ -67,15 +66,11 @@ def messages_per_round(
     r = protocol.contributors_drawn(parties)
     byzantine = largest_byzantine(protocol.aggregation, r) or 0
     u = max(0, r - byzantine)
-    tau, t = protocol.resolved_quorum, protocol.resolved_tolerated
-    points = protocol.points or points_of(dimension, tau - t)
-    scheme = SharingScheme(m, t, tau, points, crash=protocol.faults == "crash")
+    tau, scheme = protocol.resolved_quorum, scheme_of(protocol, dimension)
     layout = scheme.layout(dimension)
     masked = not isinstance(privacy.mask, NoMask)
     noisers = privacy.noisers if masked else 0
-    optimistic = (
-        dimension >= OPTIMISTIC_FROM if protocol.optimistic is None else protocol.optimistic
-    )
+    optimistic = shares_optimistically(protocol, dimension)
     data_rows = bytes(layout.rows * POINT_BYTES)
     all_rows = data_rows if optimistic else bytes(scheme.rows * POINT_BYTES)
     blindings = bytes(32 * layout.rows)
@@ -99,7 +94,7 @@ def messages_per_round(
         len(codec.encode(set_)) + 8 * dimension + audited * len(codec.encode(opened)) + _BLOCK_HEAD
     )
     neighbours = 2 * -(-protocol.neighbours // 2)
-    counted: list[tuple[Message, int]] = [
+    sent: list[tuple[Message, int]] = [
         (NoiseRequest(one, bytes(80)), r * noisers),
         (NoiseGrant(one, 0, digest, digest, data_rows, path, signature), r * noisers),
         (
@@ -128,8 +123,4 @@ def messages_per_round(
         (Want((digest,) * 8), parties - 1),
         (Blocks((WireBlock(block, bytes(128)),), more=False), parties - 1),
     ]
-    return {
-        type(message).__name__: (count, count * len(codec.encode(message)))
-        for message, count in counted
-        if count
-    }
+    return counted(MESSAGES, sent)

@@ -3,13 +3,11 @@ cryptography but the lotteries: fault-free runs must give the same, bit by bit."
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from troth.compute import Compute
 from troth.crypto import vrf
 from troth.crypto.noise_table import assign_slots
 from troth.ids import NodeId
@@ -21,6 +19,7 @@ from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.ledger.head import Before, Head, Rules, model_digest
 from troth.protocols.biscotti.ledger.lottery import next_seed, seed_input
 from troth.protocols.biscotti.ledger.stake import StakeTable, apply_changes, stake_changes
+from troth.protocols.protocol import Run
 from troth.wire import Float32s, Int64s
 
 
@@ -42,7 +41,7 @@ def ideal(
     rules: Rules,
     keys: Mapping[NodeId, PeerKeys],
     initial_D: Float32s,
-    compute: Callable[[Sequence[Compute[Any, Any]]], list[Any]],
+    compute: Run,
     secret: Callable[[NodeId, int], bytes],
 ) -> list[IdealRound]:
     """What every round leaves behind, if everybody answers in time. That is exactly what a

@@ -16,7 +16,7 @@ from troth.crypto.noise_table import TableShape
 from troth.crypto.sharing import SharingScheme
 from troth.errors import CharterError, LocalError
 from troth.ids import NodeId
-from troth.protocols.biscotti.hiding.noising import ledger_sigma, slot_sigma
+from troth.protocols.biscotti.hiding.noising import sigmas_of
 from troth.protocols.biscotti.parameters import Biscotti, MaskedPrivacy
 from troth.protocols.protocol import CharterTables
 
@@ -121,30 +121,15 @@ def setting_of(
     """
     protocol, training = charter_tables.parameters, charter_tables.training
     privacy: MaskedPrivacy = charter_tables.privacy
-    tau, t = protocol.resolved_quorum, protocol.resolved_tolerated
     try:
         fixed = FixedPoint(protocol.clip, protocol.fraction_bits)
-        scheme = SharingScheme(
-            protocol.aggregators,
-            t,
-            tau,
-            protocol.points or points_of(dimension, tau - t),
-            crash=protocol.faults == "crash",
-        )
+        scheme = scheme_of(protocol, dimension)
         scheme.layout(dimension)
     except CharterError:
         raise
     except LocalError as error:
         raise CharterError(error.message, key="protocol", hint=error.hint) from None
-    part = None
-    if privacy.ledger_noise is not None:
-        part = ledger_sigma(
-            privacy.ledger_noise,
-            fixed,
-            training,
-            dimension=dimension,
-            least_updates=protocol.fewest(0),
-        )
+    slot, part = sigmas_of(charter_tables, fixed, dimension)
     return Setting(
         generator_id=charter,
         dimension=dimension,
@@ -153,13 +138,27 @@ def setting_of(
         table=TableShape(training.rounds, privacy.slots),
         noisers=privacy.noisers,
         needed=privacy.enough,
-        sigma=slot_sigma(privacy, fixed, training, dimension=dimension, part=part),
+        sigma=slot,
         ledger_sigma=part,
-        optimistic=dimension >= OPTIMISTIC_FROM
-        if protocol.optimistic is None
-        else protocol.optimistic,
+        optimistic=shares_optimistically(protocol, dimension),
         modelled=modelled,
     )
+
+
+def scheme_of(protocol: Biscotti, dimension: int) -> SharingScheme:
+    """How an update of D = `dimension` values is shared among aggregators.
+
+    Raises:
+      LocalError: the numbers do not go together.
+    """
+    tau, t = protocol.resolved_quorum, protocol.resolved_tolerated
+    points = protocol.points or points_of(dimension, tau - t)
+    return SharingScheme(protocol.aggregators, t, tau, points, crash=protocol.faults == "crash")
+
+
+def shares_optimistically(protocol: Biscotti, dimension: int) -> bool:
+    """Whether contributors commit to random rows only if they are asked to."""
+    return dimension >= OPTIMISTIC_FROM if protocol.optimistic is None else protocol.optimistic
 
 
 def points_of(dimension: int, rows_of_a_point: int) -> int:

@@ -6,14 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
+import msgspec
+
 from troth.crypto.noise_table import Seeds
 from troth.ids import NodeId, Round
-from troth.protocols.biscotti.ledger.block import (
-    Acknowledgement,
-    Contribution,
-    Verdict,
-    signed_list,
-)
+from troth.protocols.biscotti.ledger.block import signed_list
 from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.messages import Masked, NoiseUse, SumSet
 from troth.wire import Codec
@@ -104,32 +101,7 @@ def rows_text(context: RoundContext, update: bytes, rows: bytes) -> bytes:
 
 def set_digest(message: SumSet) -> bytes:
     """The digest, 32 bytes, that binds all of a set U but the leader's signature."""
-    return set_digest_of(
-        message.contributions,
-        message.dealings,
-        message.acknowledgements,
-        message.candidates,
-        message.verdicts,
-    )
-
-
-def set_digest_of(
-    contributions: Sequence[Contribution],
-    dealings: bytes,
-    acknowledgements: Sequence[Acknowledgement],
-    candidates: bytes,
-    verdicts: Sequence[Verdict],
-) -> bytes:
-    """The same digest from the parts of a set U."""
-    unsigned = SumSet(
-        Round(0),
-        tuple(contributions),
-        dealings,
-        tuple(acknowledgements),
-        candidates,
-        tuple(verdicts),
-        bytes(64),
-    )
+    unsigned = msgspec.structs.replace(message, round=Round(0), signature=bytes(64))
     return sha256(_SETS.encode(unsigned)).digest()
 
 

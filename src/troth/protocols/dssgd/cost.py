@@ -8,8 +8,7 @@ from troth.ids import Round
 from troth.protocols.dssgd.messages import MESSAGES, Acknowledged, Download, Parameters, Upload
 from troth.protocols.dssgd.parameters import DSSGD
 from troth.protocols.dssgd.steps import share
-from troth.protocols.protocol import CharterTables
-from troth.wire import Codec
+from troth.protocols.protocol import CharterTables, counted
 
 
 def messages_per_round(
@@ -23,7 +22,6 @@ def messages_per_round(
       dimension: D.
     """
     parameters = charter_tables.parameters
-    codec = Codec(MESSAGES)
     down, up = share(parameters.download, dimension), share(parameters.upload, dimension)
     indices = np.zeros(0 if down == dimension else down, np.uint32)
     messages = (
@@ -32,7 +30,4 @@ def messages_per_round(
         Upload(Round(1), np.zeros(up, np.uint32), np.zeros(up, np.float32)),
         Acknowledged(Round(1)),
     )
-    return {
-        type(message).__name__: (parties, parties * len(codec.encode(message)))
-        for message in messages
-    }
+    return counted(MESSAGES, ((message, parties) for message in messages))

@@ -3,22 +3,18 @@ must give the same models."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from troth.compute import Compute
 from troth.ids import NodeId, Round
 from troth.learning.requests import LocalUpdate
 from troth.protocols.dssgd import steps
 from troth.protocols.dssgd.roles import Plan
 from troth.protocols.dssgd.steps import PartyState
+from troth.protocols.protocol import Run
 from troth.streams import Stream
 from troth.wire import Float32s
-
-Run = Callable[[Sequence[Compute[Any, Any]]], list[Any]]
-"""The `run` of an engine: carries out computations, and gives their results in the same order."""
 
 
 def round_robin(plan: Plan, compute: Run, learning: Stream) -> list[Float32s]:

@@ -5,15 +5,13 @@ Source: Shokri & Shmatikov, "Privacy-preserving deep learning", CCS 2015, figure
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import msgspec
 
 from troth.errors import PeerError, RoundFailedError
-from troth.ids import NodeId, PartyId, Round
+from troth.ids import NodeId, Round
 from troth.learning.requests import LocalUpdate
-from troth.learning.training import Training
 from troth.protocols.dssgd import steps
 from troth.protocols.dssgd.messages import (
     MESSAGES,
@@ -25,7 +23,7 @@ from troth.protocols.dssgd.messages import (
 )
 from troth.protocols.dssgd.parameters import DSSGD
 from troth.protocols.dssgd.steps import PartyState, ServerState
-from troth.protocols.protocol import Casting
+from troth.protocols.protocol import Agreed, Casting
 from troth.roles.node import Cast, Node, Role
 from troth.wire import Float32s
 
@@ -40,25 +38,17 @@ MAX_MESSAGES_PER_TURN = 64
 """In a round robin, messages of one party after which its turn goes by: asking for ever would hold
 up everybody else."""
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What the server and all parties know before the first turn."""
-
-    parties: tuple[PartyId, ...]
-    initial_D: Float32s
-    """The model before the first turn, shape (D,); every party begins with it, too."""
-    training: Training
-    parameters: DSSGD
+Plan = Agreed[DSSGD]
+"""What the server and all parties know before the first turn; every party begins with its
+`initial_D`, too."""
 
 
 def make_cast(casting: Casting[DSSGD]) -> Cast:
     """Who plays what: the server, and every party. The run ends when the server has the last
     model."""
     agreed = casting.agreed
-    plan = Plan(agreed.parties, agreed.initial_D, agreed.training, agreed.parameters)
-    roles: dict[NodeId, Role] = {each: partial(party, plan=plan) for each in agreed.parties}
-    roles[SERVER] = partial(server, plan=plan)
+    roles: dict[NodeId, Role] = {each: partial(party, plan=agreed) for each in agreed.parties}
+    roles[SERVER] = partial(server, plan=agreed)
     return Cast(roles, (SERVER,), MESSAGES)
 
 

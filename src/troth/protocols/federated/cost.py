@@ -7,8 +7,7 @@ import numpy as np
 from troth.ids import Round
 from troth.protocols.federated.messages import MESSAGES, TrainRequest, Update
 from troth.protocols.federated.parameters import Federated
-from troth.protocols.protocol import CharterTables
-from troth.wire import Codec
+from troth.protocols.protocol import CharterTables, counted
 
 
 def messages_per_round(
@@ -21,11 +20,7 @@ def messages_per_round(
       parties: how many parties the scenario has.
       dimension: D.
     """
-    parameters = charter_tables.parameters
-    codec = Codec(MESSAGES)
-    asked = parameters.asked(parties)
+    asked = charter_tables.parameters.asked(parties)
     vector_D = np.zeros(dimension, np.float32)
-    return {
-        type(message).__name__: (asked, asked * len(codec.encode(message)))
-        for message in (TrainRequest(Round(1), vector_D), Update(Round(1), vector_D, 1))
-    }
+    messages = (TrainRequest(Round(1), vector_D), Update(Round(1), vector_D, 1))
+    return counted(MESSAGES, ((message, asked) for message in messages))

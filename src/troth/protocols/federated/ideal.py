@@ -3,24 +3,19 @@ runs must give the same models."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 import numpy as np
 
-from troth.compute import Compute
 from troth.ids import NodeId, Round
 from troth.learning.requests import LocalUpdate
 from troth.protocols.federated import steps
 from troth.protocols.federated.roles import SERVER, Plan
+from troth.protocols.protocol import Run
 from troth.robustness.requests import AggregateUpdates
 from troth.streams import Stream
 from troth.wire import Float32s
 
 
-def ideal(
-    plan: Plan, compute: Callable[[Sequence[Compute[Any, Any]]], list[Any]], learning: Stream
-) -> list[Float32s]:
+def ideal(plan: Plan, compute: Run, learning: Stream) -> list[Float32s]:
     """The model after every round, shape (D,), if every party that is asked answers.
 
     Args:

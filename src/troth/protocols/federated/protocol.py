@@ -10,10 +10,6 @@ from troth.protocols.protocol import NOISELESS, Operation, Protocol, Waiting
 from troth.robustness.spec import AGGREGATION_SHORT_FORM
 
 
-def _asked(protocol: Federated, parties: int) -> int:
-    return protocol.asked(parties)
-
-
 def _waits(protocol: Federated, parties: int) -> Waiting:
     return Waiting(
         key="deadline_s",
@@ -41,7 +37,7 @@ PROTOCOL = Protocol(
     labels=("local_update", "aggregate"),
     charter_rules=(),
     rules=(rules.somebody_is_asked, rules.enough_can_answer, rules.rule_works_with_so_many),
-    asked=_asked,
+    asked=Federated.asked,
     waits=_waits,
     cast="roles:make_cast",
     messages="messages:MESSAGES",

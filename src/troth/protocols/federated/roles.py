@@ -6,19 +6,16 @@ AISTATS 2017, algorithm 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from troth.errors import CharterError, RoundFailedError
-from troth.ids import NodeId, PartyId, Round
+from troth.ids import NodeId, Round
 from troth.learning.requests import LocalUpdate
-from troth.learning.training import Training
 from troth.protocols.federated import steps
 from troth.protocols.federated.messages import MESSAGES, Finished, TrainRequest, Update
 from troth.protocols.federated.parameters import Federated
 from troth.protocols.federated.steps import PartyState, ServerState
-from troth.protocols.protocol import Casting
+from troth.protocols.protocol import Agreed, Casting
 from troth.records import Rejection
 from troth.robustness.requests import AggregateUpdates
 from troth.roles.node import Cast, Node, Role
@@ -30,17 +27,8 @@ MAX_ATTEMPTS = 1_000
 """Deadlines in a row without enough updates after which the server gives up."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What the server and all parties know before the first round."""
-
-    parties: tuple[PartyId, ...]
-    initial_D: Float32s
-    """w_0, the model before round 1, shape (D,)."""
-    training: Training
-    parameters: Federated
-    base: Path | None = None
-    """Folder in which `module:callable` rules are looked up."""
+Plan = Agreed[Federated]
+"""What the server and all parties know before the first round; w_0 is its `initial_D`."""
 
 
 def make_cast(casting: Casting[Federated]) -> Cast:
@@ -59,9 +47,8 @@ def make_cast(casting: Casting[Federated]) -> Cast:
             value=least,
             hint=f"lower it to {asked}, or admit more parties",
         )
-    plan = Plan(agreed.parties, agreed.initial_D, agreed.training, agreed.parameters, agreed.base)
-    roles: dict[NodeId, Role] = {each: partial(party, plan=plan) for each in agreed.parties}
-    roles[SERVER] = partial(server, plan=plan)
+    roles: dict[NodeId, Role] = {each: partial(party, plan=agreed) for each in agreed.parties}
+    roles[SERVER] = partial(server, plan=agreed)
     return Cast(roles, (SERVER,), MESSAGES)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from troth.crypto.puzzles import Puzzle
-from troth.protocols.protocol import CharterTables
+from troth.protocols.protocol import CharterTables, counted
 from troth.protocols.tormentor.messages import MESSAGES, GradientUpdate, Next
 from troth.protocols.tormentor.parameters import Tormentor
-from troth.wire import Codec
 
 _DIGEST = bytes(32)
 _MODEL_ID = "sha256:" + "0" * 64
@@ -25,7 +24,6 @@ def messages_per_round(
       dimension: D.
     """
     parameters = charter_tables.parameters
-    codec = Codec(MESSAGES)
     vector_D = np.zeros(dimension, np.float32)
     puzzle = Puzzle(_MODEL_ID, _DIGEST, 1, _DIGEST, parameters.difficulty, _DIGEST)
     messages = (
@@ -34,7 +32,4 @@ def messages_per_round(
         ),
         Next(_DIGEST, 1, vector_D, puzzle),
     )
-    return {
-        type(message).__name__: (parties, parties * len(codec.encode(message)))
-        for message in messages
-    }
+    return counted(MESSAGES, ((message, parties) for message in messages))

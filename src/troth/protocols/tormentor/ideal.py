@@ -3,9 +3,8 @@ must give the same models."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -16,15 +15,13 @@ from troth.learning.requests import LocalResult
 from troth.learning.workbench import Workbench
 from troth.privacy.dp_sgd import PrivateResult
 from troth.privacy.own import OwnPrivacy
+from troth.protocols.protocol import Run
 from troth.protocols.tormentor import joining, provider, rounds, steps
 from troth.protocols.tormentor.roles import SECRET_BYTES
 from troth.protocols.tormentor.state import BROKER, BrokerState, Connection, Plan, Secret
 from troth.protocols.tormentor.verification import examinations, judge
 from troth.streams import Stream
 from troth.wire import Float32s
-
-Run = Callable[[Sequence[Compute[Any, Any]]], list[Any]]
-"""The `run` of an engine: carries out computations, and gives their results in the same order."""
 
 Privacy = Mapping[PartyId, OwnPrivacy]
 """The privacy of the providers that have one of their own."""

@@ -113,10 +113,7 @@ def check_signed(curate: Curate, *, sender: NodeId) -> None:
       FinalError: they are not; the culprit is `sender`.
     """
     text = curated_text(curate.model_id, deposit_of(curate))
-    try:
-        signatures.verify(curate.curator, CURATE, text, curate.signature, signer=sender)
-    except PeerError as error:
-        raise FinalError(error.message, culprits=(sender,)) from None
+    _check_signature(curate.curator, CURATE, text, curate.signature, sender)
 
 
 def check_curator(state: BrokerState, asked: Fetch | Delivery, *, sender: NodeId) -> None:
@@ -127,9 +124,14 @@ def check_curator(state: BrokerState, asked: Fetch | Delivery, *, sender: NodeId
         `sender`.
     """
     purpose = FETCH if isinstance(asked, Fetch) else DELIVERY
-    text = asked.model_id.encode()
+    _check_signature(state.curator, purpose, asked.model_id.encode(), asked.signature, sender)
+
+
+def _check_signature(
+    curator: bytes, purpose: str, text: bytes, signature: bytes, sender: NodeId
+) -> None:
     try:
-        signatures.verify(state.curator, purpose, text, asked.signature, signer=sender)
+        signatures.verify(curator, purpose, text, signature, signer=sender)
     except PeerError as error:
         raise FinalError(error.message, culprits=(sender,)) from None
 

@@ -278,6 +278,16 @@ class Delivery(Question, frozen=True):
     """The signature of the model id by the key that has curated it."""
 
 
+def subject(question: Question) -> bytes:
+    """What answers name as `to`, so that a question is told from an earlier one."""
+    match question:
+        case Join(provider=named) | GradientUpdate(nonce=named) | Leave(token=named):
+            return named
+        case Solve(puzzle=puzzle):
+            return puzzle.nonce
+    return question.model_id.encode()
+
+
 QUESTIONS = (Curate, Join, Solve, GradientUpdate, Leave, Status, Fetch, Delivery)
 ANSWERS = (Curated, Admission, Joined, Next, Refused, Left, Progress)
 MESSAGES = protocol_messages(*QUESTIONS, *ANSWERS, Finished, Delivered)

@@ -33,6 +33,7 @@ from troth.protocols.tormentor.messages import (
     Next,
     Refused,
     Solve,
+    subject,
 )
 from troth.protocols.tormentor.parameters import AllowList
 from troth.protocols.tormentor.state import BROKER, Admitting, Plan, ProviderState
@@ -117,27 +118,8 @@ def question(state: ProviderState, plan: Plan, key: SigningKey) -> Asked:
 
 def is_answer(reply: Reply, asked: Asked) -> bool:
     """Whether `reply` is to this question, and not a late copy of another answer."""
-    match reply, asked:
-        case Admission(puzzle=puzzle), Join(provider=provider):
-            return puzzle.provider == provider
-        case Joined(to=to), Solve(puzzle=puzzle):
-            return to == puzzle.nonce
-        case Next(to=to), GradientUpdate(nonce=nonce):
-            return to == nonce
-        case ((Left(to=to) | Refused(to=to)), Leave(token=token)):
-            return to == token
-        case Refused(to=to), Join(provider=provider):
-            return to == provider
-        case Refused(to=to), Solve(puzzle=puzzle):
-            return to == puzzle.nonce
-        case Refused(to=to), GradientUpdate(nonce=nonce):
-            return to == nonce
-    return False
-
-
-def told(state: ProviderState, reason: str) -> ProviderState:
-    """The provider's state that remembers why the broker refused it, for its report."""
-    return msgspec.structs.replace(state, told=reason)
+    to = reply.puzzle.provider if isinstance(reply, Admission) else reply.to
+    return type(reply) in asked.answered_by.values() and to == subject(asked)
 
 
 def stopped(state: ProviderState, reason: str, *, leaving: bytes | None = None) -> ProviderState:
@@ -150,11 +132,6 @@ def stopped(state: ProviderState, reason: str, *, leaving: bytes | None = None) 
     return msgspec.structs.replace(
         state, admitting=None, pending=None, leaving=leaving, stopped=reason
     )
-
-
-def gone(state: ProviderState) -> ProviderState:
-    """The provider's state once the broker has answered its goodbye."""
-    return msgspec.structs.replace(state, leaving=None)
 
 
 def at_the_door(state: ProviderState, puzzle: Puzzle, solved: Solved) -> ProviderState:

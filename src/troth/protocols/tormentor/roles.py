@@ -6,6 +6,8 @@ Source: Fung & Beschastnikh, "Brokered agreements in multi-party machine learnin
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 import numpy as np
 
@@ -36,6 +38,7 @@ from troth.protocols.tormentor.messages import (
     Refused,
     Solve,
     Status,
+    subject,
 )
 from troth.protocols.tormentor.provider import Asked, Reply
 from troth.protocols.tormentor.state import (
@@ -55,6 +58,8 @@ from troth.roles.effects import Received
 from troth.roles.messages import Answer, Question
 from troth.roles.node import Node
 from troth.wire import Float32s
+
+A = TypeVar("A", bound=Answer)
 
 REJOIN_AFTER_S = 1.0
 """Seconds that a provider which has lost its connection waits before it tries to join again."""
@@ -96,18 +101,13 @@ async def curator(
     state = await node.load(CuratorState)
     if state is None:
         asked = joining.curation(plan.model_id, key, deposit or Deposit())
-        answer = None
-        while answer is None:
-            await node.send(BROKER, asked)
-            answer = await node.receive(
-                Curated, Refused, sender=BROKER, deadline_s=plan.parameters.deadline_s
-            )
-        if isinstance(answer.message, Refused):
+        answer = await _answered(node, plan, asked, Curated)
+        if isinstance(answer, Refused):
             raise RoundFailedError(
-                f"the broker refuses the charter: {answer.message.reason}",
+                f"the broker refuses the charter: {answer.reason}",
                 hint="put the curator's key into [protocol] curators, or leave that list out",
             )
-        state = CuratorState(answer.message.address)
+        state = CuratorState(answer.address)
         await node.save(state)
     if state.params_D is None:
         state = msgspec.structs.replace(state, params_D=await _fetched(node, plan, key))
@@ -125,15 +125,20 @@ async def _fetched(node: Node, plan: Plan, key: SigningKey) -> Float32s:
     # Differs from the paper: the curator fetches the model with a signed question, because table 2
     # has no call by which it would get what it deploys (section 1, stage 3).
     fetch = Fetch(plan.model_id, key.sign(joining.FETCH, plan.model_id.encode()))
-    delivered = None
-    while delivered is None:
-        await node.send(BROKER, fetch)
-        delivered = await node.receive(
-            Delivered, Refused, sender=BROKER, deadline_s=plan.parameters.deadline_s
-        )
-    if isinstance(delivered.message, Refused):
-        raise RoundFailedError(f"the broker refuses the model: {delivered.message.reason}")
-    return delivered.message.params_D
+    delivered = await _answered(node, plan, fetch, Delivered)
+    if isinstance(delivered, Refused):
+        raise RoundFailedError(f"the broker refuses the model: {delivered.reason}")
+    return delivered.params_D
+
+
+async def _answered(node: Node, plan: Plan, asked: Question, kind: type[A]) -> A | Refused:
+    """Ask the broker until it answers or refuses."""
+    while True:
+        await node.send(BROKER, asked)
+        if received := await node.receive(
+            kind, Refused, sender=BROKER, deadline_s=plan.parameters.deadline_s
+        ):
+            return received.message
 
 
 def curator_key(node: Node) -> SigningKey:
@@ -413,17 +418,7 @@ async def _hand_over(node: Node, plan: Plan, state: BrokerState, *, again: bool)
 
 def _refusal(question: Question, error: PeerError) -> Refused:
     """The answer to a question that is refused and leaves the broker's state as it was."""
-    to: bytes = question.model_id.encode()
-    match question:
-        case Join(provider=provider):
-            to = provider
-        case Solve(puzzle=puzzle):
-            to = puzzle.nonce
-        case GradientUpdate(nonce=nonce):
-            to = nonce
-        case Leave(token=token):
-            to = token
-    return Refused(to, error.message, isinstance(error, joining.FinalError))
+    return Refused(subject(question), error.message, isinstance(error, joining.FinalError))
 
 
 # ------------------------------------------------------------------ provider
@@ -475,11 +470,11 @@ async def _next(
       The provider's state with its next question, to be saved before that is asked.
     """
     if isinstance(reply, Refused):
-        state = provider_steps.told(state, reply.reason)
+        state = msgspec.structs.replace(state, told=reply.reason)
         if reply.final:
             return provider_steps.stopped(state, reply.reason)
     if isinstance(reply, Left):
-        return provider_steps.gone(state)
+        return msgspec.structs.replace(state, leaving=None)
     if reply.puzzle is None:
         return provider_steps.outside(state)
     if isinstance(reply, Admission):

@@ -14,11 +14,7 @@ import numpy as np
 from troth.crypto.puzzles import issue, model_digest
 from troth.ids import NodeId, Round
 from troth.protocols.tormentor import joining, steps
-from troth.protocols.tormentor.messages import (
-    Joined,
-    Next,
-    Refused,
-)
+from troth.protocols.tormentor.messages import Joined, Next, Refused
 from troth.protocols.tormentor.state import BrokerState, Connection, Plan
 
 UPDATE = "update"
@@ -241,5 +237,4 @@ def asked_again(state: BrokerState, connection: Connection, *, sender: NodeId) -
     """
     if connection.node == sender:
         return state
-    moved = msgspec.structs.replace(connection, node=sender)
-    return msgspec.structs.replace(state, connections=state.connections | {connection.token: moved})
+    return steps.with_connection(state, msgspec.structs.replace(connection, node=sender))

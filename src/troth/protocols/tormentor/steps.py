@@ -18,9 +18,7 @@ from troth.crypto.spec import MAX_DIFFICULTY
 from troth.errors import PeerError
 from troth.ids import NodeId
 from troth.learning.apply import apply_update
-from troth.protocols.tormentor.messages import (
-    GradientUpdate,
-)
+from troth.protocols.tormentor.messages import GradientUpdate
 from troth.protocols.tormentor.parameters import ShapleyValue
 from troth.protocols.tormentor.state import BrokerState, Connection, Plan
 from troth.records import Rejection
@@ -141,11 +139,8 @@ def accept(state: BrokerState, plan: Plan, candidate: Candidate) -> BrokerState:
         # TorMentor, table 1, aggregator: "Total async SGD"; "Semi sync SGD" differs in
         # `rounds.release` only.
         state = apply(state, plan, candidate.update_D)
-    return msgspec.structs.replace(
-        state,
-        connections=state.connections | {connection.token: connection},
-        accepted=(*state.accepted, connection.name),
-    )
+    state = with_connection(state, connection)
+    return msgspec.structs.replace(state, accepted=(*state.accepted, connection.name))
 
 
 def reject(state: BrokerState, candidate: Candidate, reason: str, *, harder: bool) -> BrokerState:
@@ -167,11 +162,14 @@ def reject(state: BrokerState, candidate: Candidate, reason: str, *, harder: boo
         connection = msgspec.structs.replace(
             connection, difficulty=min(connection.difficulty + 1, MAX_DIFFICULTY)
         )
-    state = msgspec.structs.replace(
-        state,
-        connections=state.connections | {connection.token: connection},
-    )
-    return note(state, Rejection(node=connection.name, reason=reason))
+    rejection = Rejection(node=connection.name, reason=reason)
+    return note(with_connection(state, connection), rejection)
+
+
+def with_connection(state: BrokerState, connection: Connection) -> BrokerState:
+    """The broker's state with this connection in the place of the one of its token."""
+    connections = state.connections | {connection.token: connection}
+    return msgspec.structs.replace(state, connections=connections)
 
 
 def is_hopeless(state: BrokerState) -> bool:

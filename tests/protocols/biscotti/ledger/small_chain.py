@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -40,6 +41,7 @@ from troth.protocols.biscotti.ledger.block import (
 )
 from troth.protocols.biscotti.ledger.genesis import (
     CheckedGenesis,
+    Genesis,
     PublicEntry,
     StakeUpdate,
     build_genesis,
@@ -94,7 +96,7 @@ def entry_of(peer: NodeId, charter: str = CHARTER_DIGEST) -> PublicEntry:
 
 
 def make_genesis(**changes: object) -> CheckedGenesis:
-    fields: dict[str, object] = {
+    fields: dict[str, Any] = {
         "charter": CHARTER_DIGEST,
         "rounds": Round(10),
         "dimension": DIMENSION,
@@ -105,8 +107,10 @@ def make_genesis(**changes: object) -> CheckedGenesis:
         "stake_update": StakeUpdate(),
         "entries": [entry_of(peer) for peer in PEERS],
         "stake": dict.fromkeys(PEERS, 10),
+        **changes,
     }
-    return build_genesis(**{**fields, **changes})  # type: ignore[arg-type]  # a dict of arguments
+    entries, stake = fields.pop("entries"), fields.pop("stake")
+    return build_genesis(Genesis(**fields, peers=(), stake=()), entries, stake)
 
 
 @cache

@@ -43,6 +43,6 @@ class Accuser:
         self.pending = tuple(
             part
             for part in (*self.pending, *found)
-            if (part.accused, part.kind, part.round) not in head.state.punished
+            if part.offence not in head.state.punished
             and part.round + EVIDENCE_ROUNDS > head.height
         )[:MAX_PENDING]

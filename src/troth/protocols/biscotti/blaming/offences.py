@@ -22,7 +22,6 @@ from typing import Any
 
 import msgspec
 
-from troth.crypto import signatures
 from troth.crypto.commitments import add_commitments
 from troth.crypto.digest import DIGEST_BYTES
 from troth.crypto.group import POINT_BYTES, Point
@@ -44,9 +43,8 @@ from troth.protocols.biscotti.ledger.block import (
     Evidence,
     NoiseOpening,
     encode_certificate,
-    opening_text,
-    read_block,
-    read_certificate,
+    pieces,
+    read_certified,
 )
 from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.ledger.head import Rules
@@ -236,8 +234,7 @@ class _Case:
         Raises:
           PeerError: it has not.
         """
-        key = self.context.entries[self.accused].signing
-        signatures.verify(key, purpose, text, signature, signer=self.accused)
+        self.context.check_signed(self.accused, purpose, text, signature)
 
     def message(self, data: bytes, kind: type[Message]) -> Any:
         """The message of this round and kind that these bytes hold.
@@ -291,7 +288,7 @@ def _reused_slot(case: _Case, parts: list[bytes]) -> None:
 
 def _bad_noise(case: _Case, parts: list[bytes]) -> None:
     contributor, data = parts
-    chain, round = case.context.chain, case.context.round
+    round = case.context.round
     if case.setting.sigma is None:
         raise NotProvenError("is of noise where there is none")
     if contributor:
@@ -305,8 +302,7 @@ def _bad_noise(case: _Case, parts: list[bytes]) -> None:
         opening = msgspec.msgpack.decode(data, type=NoiseOpening)
         slot, path = opening.slot, split_path(opening.path)
         seeds = Seeds(opening.seed, opening.blinding_seed)
-        text = opening_text(chain, round, slot, seeds.noise, seeds.blinding, opening.path)
-        case.signed(OPENING, text, opening.signature)
+        case.signed(OPENING, opening.text(case.context.chain, round), opening.signature)
     _refuses(
         lambda: check_seeds(
             case.setting.rows,
@@ -400,9 +396,7 @@ def _check_sum(case: _Case, number: int, share: bytes, points: Sequence[Point]) 
 def _two_blocks(case: _Case, parts: list[bytes]) -> None:
     one, one_certificate, two, two_certificate = parts
     blocks = [
-        CertifiedBlock(
-            read_block(data, sender=_JUDGE), read_certificate(certificate, sender=_JUDGE)
-        )
+        read_certified(data, certificate, sender=_JUDGE)
         for data, certificate in ((one, one_certificate), (two, two_certificate))
     ]
     for block in blocks:
@@ -426,7 +420,7 @@ _JUDGES: dict[str, Callable[[_Case, list[bytes]], None]] = {
 
 def split_path(path: bytes) -> tuple[bytes, ...]:
     """The digests of a Merkle path that travels in one piece."""
-    return tuple(path[at : at + DIGEST_BYTES] for at in range(0, len(path), DIGEST_BYTES))
+    return tuple(pieces(path, DIGEST_BYTES))
 
 
 def _only(parts: list[bytes]) -> bytes:

@@ -24,11 +24,7 @@ from troth.protocols.biscotti.catching_up.gossip import (
     locator,
     neighbours,
 )
-from troth.protocols.biscotti.ledger.block import (
-    CertifiedBlock,
-    read_block,
-    read_certificate,
-)
+from troth.protocols.biscotti.ledger.block import CertifiedBlock, read_certified
 from troth.protocols.biscotti.ledger.head import Head, Rules
 from troth.protocols.biscotti.messages import MAX_BLOCKS, Announce, Blocks, Want, WireBlock
 from troth.roles.node import Node
@@ -175,7 +171,7 @@ class CatchingUp:
         checked: list[tuple[CertifiedBlock, Head]] = []
         below: Head | None = None
         for sent in message.blocks:
-            block = _read(sent, sender)
+            block = read_certified(sent.block, sent.certificate, sender=sender)
             if below is None:
                 below = await self.branch.head_at(block.block.content.previous)
                 if below is None:
@@ -200,11 +196,3 @@ class CatchingUp:
             self.reached = top.height
             self.asked = sender, await self.node.now() + self.rules.parameters.phase_s
             await self.node.send(sender, Want((top.hash, self.branch.hashes[0])))
-
-
-def _read(sent: WireBlock, sender: NodeId) -> CertifiedBlock:
-    certificate = sent.certificate
-    return CertifiedBlock(
-        read_block(sent.block, sender=sender),
-        None if certificate is None else read_certificate(certificate, sender=sender),
-    )

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 
 from troth.chain import bitmap
-from troth.crypto import signatures
 from troth.crypto.digest import DIGEST_BYTES
 from troth.errors import PeerError
 from troth.ids import NodeId
@@ -235,13 +234,8 @@ class Aggregator:
         desk, context = self._desk, self._desk.context
         digest = set_digest(agreed)
         try:
-            signatures.verify(
-                context.entries[context.leader].signing,
-                SUM_SET,
-                set_text(context, digest),
-                agreed.signature,
-                signer=context.leader,
-            )
+            text = set_text(context, digest)
+            context.check_signed(context.leader, SUM_SET, text, agreed.signature)
             check_set(context, agreed)
             check_set_signatures(context, agreed)
         except (PeerError, FieldError):
@@ -363,9 +357,7 @@ def check_vote(context: RoundContext, vote: Vote, digest: bytes) -> None:
     Raises:
       PeerError: it has not; the culprit is `vote.aggregator`.
     """
-    key = context.entries[vote.aggregator].signing
-    text = set_text(context, digest)
-    signatures.verify(key, SET_VOTE, text, vote.signature, signer=vote.aggregator)
+    context.check_signed(vote.aggregator, SET_VOTE, set_text(context, digest), vote.signature)
 
 
 def check_set_signatures(context: RoundContext, agreed: SumSet) -> None:
@@ -377,13 +369,11 @@ def check_set_signatures(context: RoundContext, agreed: SumSet) -> None:
     for verdict in agreed.verdicts:
         entries = chosen(verdict.accepted, agreed.candidates)
         text = signed_list(context.chain, context.round, entries)
-        key = context.entries[verdict.verifier].signing
-        signatures.verify(key, VERDICT, text, verdict.signature, signer=verdict.verifier)
+        context.check_signed(verdict.verifier, VERDICT, text, verdict.signature)
     for part in agreed.acknowledgements:
         entries = chosen(part.held, agreed.dealings, width=DEALING_BYTES)
         text = signed_list(context.chain, context.round, entries)
-        key = context.entries[part.aggregator].signing
-        signatures.verify(key, ACKNOWLEDGEMENT, text, part.signature, signer=part.aggregator)
+        context.check_signed(part.aggregator, ACKNOWLEDGEMENT, text, part.signature)
 
 
 def chosen(bits: bytes, table: bytes, *, width: int = DIGEST_BYTES) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
-from troth.crypto import signatures, vrf
+from troth.crypto import vrf
 from troth.crypto.noise_table import Seeds
 from troth.errors import PeerError
 from troth.ids import NodeId
@@ -121,9 +121,7 @@ class Contributor:
                 return
             seeds = seeds_digest(Seeds(message.seed, message.blinding_seed))
             text = grant_text(desk.context, desk.me, message.slot, seeds, message.path)
-            signatures.verify(
-                desk.context.entries[sender].signing, GRANT, text, message.signature, signer=sender
-            )
+            desk.context.check_signed(sender, GRANT, text, message.signature)
             if message.slot >= desk.setting.table.slots:
                 raise PeerError("gave a slot of noise that does not exist", culprits=(sender,))
             if message.slot in desk.context.reserved_slots(sender):

@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+import msgspec
+
 from troth.chain.sealed import Sealed
-from troth.crypto import signatures
 from troth.crypto.group import POINT_BYTES
 from troth.errors import PeerError
 from troth.ids import NodeId
@@ -34,7 +35,6 @@ from troth.protocols.biscotti.ledger.block import (
     Evidence,
     NoiseOpening,
     certified_text,
-    opening_text,
     seal_block,
     signed_list,
 )
@@ -120,8 +120,7 @@ class Leader:
             case Held() if self._from_committee(sender, self._acknowledgements):
                 entries = split(message.dealings, DEALING_BYTES, sender=sender)
                 text = signed_list(context.chain, context.round, message.dealings)
-                key = context.entries[sender].signing
-                signatures.verify(key, ACKNOWLEDGEMENT, text, message.signature, signer=sender)
+                context.check_signed(sender, ACKNOWLEDGEMENT, text, message.signature)
                 self._acknowledgements[sender] = Statement(entries, message.signature)
             case SetVote() if self._set is not None and self._from_committee(sender, self._votes):
                 vote = Vote(sender, message.signature)
@@ -129,8 +128,7 @@ class Leader:
                 self._votes[sender] = vote
             case SumShare() if self._set is not None and self._from_committee(sender, self._sums):
                 text = sum_text(context, self._set_digest, message.share)
-                key = context.entries[sender].signing
-                signatures.verify(key, SUM_SHARE, text, message.signature, signer=sender)
+                context.check_signed(sender, SUM_SHARE, text, message.signature)
                 self._sums[sender] = message
             case Endorsement() if self._from_committee(sender, self._endorsements):
                 if self._block is not None and message.block == self._block.digest:
@@ -189,15 +187,7 @@ class Leader:
         )
         self._set_digest = set_digest(unsigned)
         signature = desk.keys.signing.sign(SUM_SET, set_text(context, self._set_digest))
-        self._set = SumSet(
-            unsigned.round,
-            unsigned.contributions,
-            unsigned.dealings,
-            unsigned.acknowledgements,
-            unsigned.candidates,
-            unsigned.verdicts,
-            signature,
-        )
+        self._set = msgspec.structs.replace(unsigned, signature=signature)
         await desk.send(context.aggregators, self._set)
 
     async def _open(self, *, late: bool) -> None:
@@ -300,7 +290,7 @@ class Leader:
         """The evidence for the block: what holds, fits, and has not been punished yet."""
         desk = self._desk
         for part in self._unproven:
-            offence = (part.accused, part.kind, part.round)
+            offence = part.offence
             known = offence in self._evidence or offence in desk.head.state.punished
             room = len(self._evidence) < MAX_JUDGED and fits(part)
             if not known and room and desk.proves(part):
@@ -332,14 +322,6 @@ class Leader:
         context = self._desk.context
         if opening.noiser != sender or opening.slot != context.audited_slot(sender):
             raise PeerError("opens another slot than the audited one", culprits=(sender,))
-        text = opening_text(
-            context.chain,
-            context.round,
-            opening.slot,
-            opening.seed,
-            opening.blinding_seed,
-            opening.path,
-        )
-        key = context.entries[sender].signing
-        signatures.verify(key, OPENING, text, opening.signature, signer=sender)
+        text = opening.text(context.chain, context.round)
+        context.check_signed(sender, OPENING, text, opening.signature)
         return opening

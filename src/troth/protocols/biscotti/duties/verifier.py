@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from troth.crypto import signatures
 from troth.crypto.digest import DIGEST_BYTES
 from troth.errors import PeerError
 from troth.ids import NodeId
@@ -14,7 +13,7 @@ from troth.protocols.biscotti.duties.desk import MASKED, Desk
 from troth.protocols.biscotti.duties.selecting import SelectUpdates, rule_stream
 from troth.protocols.biscotti.hiding.masking import CheckMasked, check_sizes
 from troth.protocols.biscotti.ledger.agreed_set import Statement
-from troth.protocols.biscotti.ledger.block import VERDICT, signed_list
+from troth.protocols.biscotti.ledger.block import VERDICT, pieces, signed_list
 from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.messages import Accepted, Masked, NoiseUse, NoUpdate
 from troth.protocols.biscotti.texts import update_id
@@ -148,8 +147,7 @@ def check_verdict(context: RoundContext, sender: NodeId, message: Accepted) -> S
     if not len(message.contributors) == len(entries) <= len(context.contributors):
         raise PeerError("gives a verdict on nobody's update", culprits=(sender,))
     text = signed_list(context.chain, context.round, message.updates)
-    key = context.entries[sender].signing
-    signatures.verify(key, VERDICT, text, message.signature, signer=sender)
+    context.check_signed(sender, VERDICT, text, message.signature)
     return Statement(entries, message.signature)
 
 
@@ -159,7 +157,7 @@ def split(table: bytes, width: int, *, sender: NodeId) -> tuple[bytes, ...]:
     Raises:
       PeerError: they are not in ascending order, each once; the culprit is `sender`.
     """
-    entries = tuple(table[at : at + width] for at in range(0, len(table), width))
+    entries = tuple(pieces(table, width))
     whole = len(table) % width == 0
     if not whole or any(before >= after for before, after in pairwise(entries)):
         raise PeerError("sent a list that does not ascend", culprits=(sender,))

@@ -15,7 +15,6 @@ from typing import ClassVar
 import msgspec
 
 from troth.compute import Compute
-from troth.crypto import signatures
 from troth.crypto.commitments import (
     Opening,
     OpeningClaim,
@@ -136,17 +135,9 @@ def check_dealing(
             f"dealt {len(message.commitments)} bytes of commitments, not {expected}",
             culprits=(sender,),
         )
-    signatures.verify(
-        context.entries[sender].signing,
-        DEALING,
-        dealing_text(
-            context,
-            update_of(setting, message),
-            dealing_of(context, message.commitments, message.root),
-        ),
-        message.signature,
-        signer=sender,
-    )
+    dealing = dealing_of(context, message.commitments, message.root)
+    text = dealing_text(context, update_of(setting, message), dealing)
+    context.check_signed(sender, DEALING, text, message.signature)
     check_path(
         message.root,
         setting.scheme.aggregators,
@@ -168,8 +159,7 @@ def check_rows_of(
     Raises:
       PeerError: it has not signed them; the culprit is `sender`.
     """
-    text = rows_text(context, update, message.rows)
-    signatures.verify(context.entries[sender].signing, ROWS, text, message.signature, signer=sender)
+    context.check_signed(sender, ROWS, rows_text(context, update, message.rows), message.signature)
 
 
 class CheckedShares(msgspec.Struct, frozen=True):

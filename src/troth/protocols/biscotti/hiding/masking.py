@@ -50,6 +50,7 @@ from troth.crypto.seeded_bits import SeededBits
 from troth.errors import PeerError
 from troth.ids import NodeId, Round
 from troth.privacy.discrete_table import gaussian_table
+from troth.protocols.biscotti.ledger.block import pieces
 from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.ledger.genesis import PublicEntry
 from troth.protocols.biscotti.messages import Masked, NoiseUse
@@ -293,13 +294,8 @@ def opening_claim(
     """
     if sender not in context.contributors:
         raise PeerError("is no contributor of this round", culprits=(sender,))
-    signatures.verify(
-        context.entries[sender].signing,
-        MASKED_UPDATE,
-        masked_text(context, message),
-        message.signature,
-        signer=sender,
-    )
+    text = masked_text(context, message)
+    context.check_signed(sender, MASKED_UPDATE, text, message.signature)
     check_sizes(setting, sender, message)
     # Biscotti, section 4.5, (4): "a VRF proof confirming the identity of the k noise peers."
     output, drawn = context.noisers(sender, message.proof)
@@ -364,7 +360,7 @@ def check_use(setting: Setting, context: RoundContext, sender: NodeId, use: Nois
         owner=use.noiser,
         round=context.round,
         slot=use.slot,
-        rows=_split(use.rows),
+        rows=pieces(use.rows, POINT_BYTES),
         path=use.path,
         sender=sender,
     )
@@ -412,15 +408,11 @@ def committed_points(setting: Setting, grant: GrantedNoise) -> Sequence[Point]:
         owner=grant.owner,
         round=grant.round,
         slot=grant.slot,
-        rows=_split(grant.rows),
+        rows=pieces(grant.rows, POINT_BYTES),
         path=grant.path,
         sender=grant.owner,
     )
     return setting.points(grant.rows, setting.layout.rows, sender=grant.owner)
-
-
-def _split(rows: bytes) -> list[bytes]:
-    return [rows[at : at + POINT_BYTES] for at in range(0, len(rows), POINT_BYTES)]
 
 
 def _part(seed: bytes, name: bytes) -> bytes:

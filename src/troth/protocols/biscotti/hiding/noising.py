@@ -23,6 +23,7 @@ from troth.learning.training import Training
 from troth.privacy.discrete import MAX_SIGMA
 from troth.privacy.distributed import MIN_PART_SIGMA, least_sigma, part_sigma
 from troth.protocols.biscotti.parameters import (
+    Biscotti,
     CalibratedMask,
     GaussianMask,
     LedgerNoise,
@@ -31,6 +32,7 @@ from troth.protocols.biscotti.parameters import (
     NoMask,
     PaperMask,
 )
+from troth.protocols.protocol import CharterTables
 
 MAX_MASKED = 2**31 - 1
 """Largest absolute value of a masked coordinate, which travels as 32 bits."""
@@ -43,6 +45,24 @@ def sensitivity(fixed: FixedPoint, dimension: int) -> float:
       dimension: D.
     """
     return 2.0 * fixed.norm_bound(dimension) * 2.0**fixed.fraction_bits
+
+
+def sigmas_of(
+    charter_tables: CharterTables[Biscotti], fixed: FixedPoint, dimension: int
+) -> tuple[int | None, int | None]:
+    """The standard deviations of a slot and of a contributor's part of the ledger noise, whole
+    numbers; None where the charter asks for no such noise.
+
+    Raises:
+      CharterError: as `slot_sigma` and `ledger_sigma`.
+    """
+    protocol, training = charter_tables.parameters, charter_tables.training
+    privacy: MaskedPrivacy = charter_tables.privacy
+    part = None
+    if (ledger := privacy.ledger_noise) is not None:
+        least = protocol.fewest(0)
+        part = ledger_sigma(ledger, fixed, training, dimension=dimension, least_updates=least)
+    return slot_sigma(privacy, fixed, training, dimension=dimension, part=part), part
 
 
 def slot_sigma(

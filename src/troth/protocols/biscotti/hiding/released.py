@@ -26,7 +26,7 @@ from troth.privacy.accounting import Spent, canonical, spent
 from troth.privacy.distributed import shared_variance, sum_event
 from troth.privacy.events import Event
 from troth.privacy.ledger import Entry
-from troth.protocols.biscotti.hiding.noising import ledger_sigma, sensitivity, slot_sigma
+from troth.protocols.biscotti.hiding.noising import sensitivity, sigmas_of
 from troth.protocols.biscotti.parameters import (
     Biscotti,
     CalibratedMask,
@@ -65,20 +65,12 @@ def round_costs(charter_tables: CharterTables[Biscotti], *, dimension: int) -> R
     Raises:
       CharterError: as `slot_sigma` and `ledger_sigma`.
     """
-    protocol, training = charter_tables.parameters, charter_tables.training
+    protocol = charter_tables.parameters
     privacy: MaskedPrivacy = charter_tables.privacy
     fixed = FixedPoint(protocol.clip, protocol.fraction_bits)
-    part, parts = None, 1
-    if privacy.ledger_noise is not None:
-        parts = protocol.fewest(0) - privacy.ledger_noise.corrupt
-        part = ledger_sigma(
-            privacy.ledger_noise,
-            fixed,
-            training,
-            dimension=dimension,
-            least_updates=protocol.fewest(0),
-        )
-    slot = slot_sigma(privacy, fixed, training, dimension=dimension, part=part)
+    ledger = privacy.ledger_noise
+    parts = 1 if ledger is None else protocol.fewest(0) - ledger.corrupt
+    slot, part = sigmas_of(charter_tables, fixed, dimension)
     of_part, of_mask = (part or 0) ** 2, privacy.enough * (slot or 0) ** 2
     distance = sensitivity(fixed, dimension)
     return RoundCosts(

@@ -18,6 +18,7 @@ from troth.protocols.biscotti.ledger.block import (
     Block,
     Contribution,
     Verdict,
+    pieces,
 )
 from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.messages import SumSet
@@ -128,8 +129,8 @@ def check_set(context: RoundContext, block: Block | SumSet) -> None:
       FieldError: names the field and what is wrong with it.
     """
     verdicts: Counter[bytes] = Counter()
-    candidates = _entries(block.candidates, DIGEST_BYTES)
-    dealings = _entries(block.dealings, DEALING_BYTES)
+    candidates = pieces(block.candidates, DIGEST_BYTES)
+    dealings = pieces(block.dealings, DEALING_BYTES)
     # Whoever stood in a list twice would count twice: towards a majority, a quorum, or a sum of
     # enough updates.
     _ascend("contributions", [part.contributor for part in block.contributions])
@@ -179,7 +180,3 @@ def _places(field: str, chosen: bytes, table: Sequence[bytes]) -> tuple[int, ...
 def _bitmap(entries: Sequence[bytes], table: Sequence[bytes]) -> bytes:
     places = {entry: place for place, entry in enumerate(table)}
     return bitmap.of((places[entry] for entry in entries), len(table))
-
-
-def _entries(table: bytes, width: int) -> list[bytes]:
-    return [table[start : start + width] for start in range(0, len(table), width)]

@@ -121,6 +121,10 @@ class NoiseOpening(Part, frozen=True):
     signature: Signature
     """The noiser's signature, for `OPENING`, of `opening_text`."""
 
+    def text(self, chain: bytes, round: Round) -> bytes:
+        """What the noiser has signed."""
+        return opening_text(chain, round, self.slot, self.seed, self.blinding_seed, self.path)
+
 
 class Evidence(Part, frozen=True):
     """What a peer did wrong, in a form that anybody can check and nobody can make up."""
@@ -131,6 +135,11 @@ class Evidence(Part, frozen=True):
     round: RoundNumber
     """The round in which it happened. A peer is punished once for each kind and round."""
     data: Annotated[bytes, msgspec.Meta(max_length=MAX_EVIDENCE_BYTES)]
+
+    @property
+    def offence(self) -> tuple[NodeId, str, Round]:
+        """What is punished at most once."""
+        return self.accused, self.kind, self.round
 
 
 class StakeChange(Part, frozen=True):
@@ -267,6 +276,18 @@ def read_certificate(data: bytes, *, sender: NodeId) -> Certificate:
     return unseal(_CERTIFICATES, Certificate, data, sender=sender).content
 
 
+def read_certified(data: bytes, certificate: bytes | None, *, sender: NodeId) -> CertifiedBlock:
+    """A block, and its certificate if there is one, from their encodings.
+
+    Raises:
+      PeerError: they are not the encodings of any; the culprit is `sender`.
+    """
+    return CertifiedBlock(
+        read_block(data, sender=sender),
+        None if certificate is None else read_certificate(certificate, sender=sender),
+    )
+
+
 def read_sealed(block: SealedBlock, sender: NodeId) -> CertifiedBlock:
     """The block that somebody's chain holds, not verified.
 
@@ -301,6 +322,11 @@ def read_kept(block: SealedBlock) -> CertifiedBlock:
 def encode_certificate(certificate: Certificate) -> bytes:
     """The bytes of a certificate, as `read_certificate` reads them."""
     return _CERTIFICATES.encode(certificate)
+
+
+def pieces(table: bytes, width: int) -> list[bytes]:
+    """The entries, each of `width` bytes, of a table that is kept as one piece."""
+    return [table[start : start + width] for start in range(0, len(table), width)]
 
 
 def signed_list(chain: bytes, round: Round, entries: bytes) -> bytes:

@@ -69,7 +69,7 @@ def build_block(
         candidates=b"" if agreed is None else agreed.candidates,
         verdicts=() if agreed is None else agreed.verdicts,
         openings=tuple(sorted(openings, key=lambda part: (part.noiser, part.slot))),
-        evidence=tuple(sorted(evidence, key=lambda part: (part.accused, part.kind, part.round))),
+        evidence=tuple(sorted(evidence, key=lambda part: part.offence)),
         stake_changes=changes,
         stake=apply_changes(head.state.stake, changes, sender=_OURSELVES).digest(),
     )

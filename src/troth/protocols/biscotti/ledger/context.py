@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha512
 
+from troth.crypto import signatures
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.ledger.genesis import PublicEntry
 from troth.protocols.biscotti.ledger.link import ChainState
@@ -148,6 +149,14 @@ class RoundContext:
             alpha=self.noiser_alpha,
             contributor=contributor,
         )
+
+    def check_signed(self, signer: NodeId, purpose: str, text: bytes, signature: bytes) -> None:
+        """Check that a peer has signed a text for a purpose.
+
+        Raises:
+          PeerError: it has not; the culprit is `signer`.
+        """
+        signatures.verify(self.entries[signer].signing, purpose, text, signature, signer=signer)
 
     def noisers_of(self, contributor: NodeId, output: bytes) -> tuple[NodeId, ...]:
         """A contributor's noisers, in the order drawn, from the output of its VRF."""

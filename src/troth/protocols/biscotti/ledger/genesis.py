@@ -28,7 +28,7 @@ from troth.crypto.certificates import PossessedKey
 from troth.crypto.digest import Digest
 from troth.crypto.signatures import PUBLIC_KEY_BYTES, SigningKey, verify
 from troth.errors import PeerError, UsageError, VerificationError, reason_of
-from troth.ids import NodeId, Round
+from troth.ids import NodeId
 from troth.protocols.biscotti.ledger.block import MAX_PEERS, Part, PeerName, RoundNumber, Signature
 from troth.wire import Codec, Message, shown
 
@@ -191,21 +191,12 @@ def public_entry(
 
 
 def build_genesis(
-    *,
-    charter: str,
-    rounds: Round,
-    dimension: int,
-    model: bytes,
-    generators: bytes,
-    fraction_bits: int,
-    bound: int,
-    stake_update: StakeUpdate,
-    entries: Iterable[PublicEntry],
-    stake: Mapping[NodeId, int],
+    agreed: Genesis, entries: Iterable[PublicEntry], stake: Mapping[NodeId, int]
 ) -> CheckedGenesis:
-    """The genesis of these peers, checked. Arguments are `Genesis`' fields.
+    """The genesis of these peers, checked.
 
     Args:
+      agreed: what follows from the charter and w_0; its own peers and stake do not matter.
       entries: the peers' public files, in any order.
       stake: what each of them begins with; same peers.
 
@@ -216,19 +207,10 @@ def build_genesis(
     odd = sorted(stake.keys() ^ {entry.peer for entry in peers})
     if odd:
         raise GenesisError("stake", f"{odd[0]} has a public file or stake, and not both")
-    genesis = Genesis(
-        charter=charter,
-        rounds=rounds,
-        dimension=dimension,
-        model=model,
-        generators=generators,
-        fraction_bits=fraction_bits,
-        bound=bound,
-        stake_update=stake_update,
-        peers=peers,
-        stake=tuple(stake[entry.peer] for entry in peers),
+    amounts = tuple(stake[entry.peer] for entry in peers)
+    return check_genesis(
+        seal(_GENESES, msgspec.structs.replace(agreed, peers=peers, stake=amounts))
     )
-    return check_genesis(seal(_GENESES, genesis))
 
 
 def read_genesis(data: bytes, *, source: NodeId) -> CheckedGenesis:

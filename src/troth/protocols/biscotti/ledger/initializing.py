@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import ClassVar, TypedDict
+from typing import ClassVar
 
 import msgspec
 
@@ -20,8 +20,10 @@ from troth.crypto.noise_table import NoiseTable, Seeds
 from troth.errors import VerificationError
 from troth.ids import NodeId, Round
 from troth.protocols.biscotti.keys import PeerKeys
+from troth.protocols.biscotti.ledger.block import pieces
 from troth.protocols.biscotti.ledger.genesis import (
     CheckedGenesis,
+    Genesis,
     PublicEntry,
     StakeUpdate,
     build_genesis,
@@ -117,10 +119,7 @@ def read_noise_table(owner: NodeId, setting: Setting, data: bytes) -> NoiseTable
     return NoiseTable(
         owner,
         setting.table,
-        [
-            [data[at : at + POINT_BYTES] for at in range(start, start + slot_bytes, POINT_BYTES)]
-            for start in range(0, len(data), slot_bytes)
-        ],
+        [pieces(rows, POINT_BYTES) for rows in pieces(data, slot_bytes)],
     )
 
 
@@ -155,19 +154,6 @@ def entry_of(owner: NodeId, charter_digest: str, keys: PeerKeys, noise_root: byt
 # ------------------------------------------------------------------ the genesis
 
 
-class _Agreed(TypedDict):
-    """The fields of `Genesis` that follow from the charter and w_0, whoever the peers are."""
-
-    charter: str
-    rounds: Round
-    dimension: int
-    model: bytes
-    generators: bytes
-    fraction_bits: int
-    bound: int
-    stake_update: StakeUpdate
-
-
 def make_genesis(
     charter_tables: CharterTables[Biscotti],
     setting: Setting,
@@ -186,9 +172,9 @@ def make_genesis(
     """
     peers, initial = tuple(entries), charter_tables.parameters.stake.initial
     return build_genesis(
-        **_agreed(charter_tables, setting, initial_D, charter_digest),
-        entries=peers,
-        stake=dict.fromkeys((entry.peer for entry in peers), initial),
+        _agreed(charter_tables, setting, initial_D, charter_digest),
+        peers,
+        dict.fromkeys((entry.peer for entry in peers), initial),
     )
 
 
@@ -215,9 +201,9 @@ def check_genesis_of(
     """
     found, initial = genesis.content, charter_tables.parameters.stake.initial
     agreed = _agreed(charter_tables, setting, initial_D, charter_digest)
-    for name, expected in agreed.items():
-        value = getattr(found, name)
-        if value != expected:
+    for name in Genesis.__struct_fields__:
+        value, expected = getattr(found, name), getattr(agreed, name)
+        if name not in ("peers", "stake") and value != expected:
             raise GenesisError(name, f"is {_shown(value)}, and should be {_shown(expected)}")
     for peer, stake in genesis.stake().items():
         if stake != initial:
@@ -231,17 +217,20 @@ def _agreed(
     setting: Setting,
     initial_D: Float32s,
     charter_digest: str,
-) -> _Agreed:
-    return {
-        "charter": charter_digest,
-        "rounds": Round(charter_tables.training.rounds),
-        "dimension": setting.dimension,
-        "model": model_digest(initial_D),
-        "generators": setting.key.generators.digest(),
-        "fraction_bits": setting.fixed.fraction_bits,
-        "bound": setting.bound,
-        "stake_update": stake_update(charter_tables.parameters.stake),
-    }
+) -> Genesis:
+    """What of a genesis follows from the charter and w_0, whoever the peers are."""
+    return Genesis(
+        charter=charter_digest,
+        rounds=Round(charter_tables.training.rounds),
+        dimension=setting.dimension,
+        model=model_digest(initial_D),
+        generators=setting.key.generators.digest(),
+        fraction_bits=setting.fixed.fraction_bits,
+        bound=setting.bound,
+        stake_update=stake_update(charter_tables.parameters.stake),
+        peers=(),
+        stake=(),
+    )
 
 
 def stake_update(stake: StakeSpec) -> StakeUpdate:

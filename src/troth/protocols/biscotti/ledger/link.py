@@ -32,9 +32,8 @@ from troth.protocols.biscotti.ledger.block import (
     VERDICT,
     Block,
     CertifiedBlock,
-    Evidence,
     certified_text,
-    opening_text,
+    pieces,
     seal_block,
     signed_list,
 )
@@ -136,7 +135,7 @@ def state_after(below: ChainState, certified: CertifiedBlock) -> ChainState:
         block.seed,
         block.model,
         apply_changes(below.stake, block.stake_changes, sender=_PASSED),
-        below.punished | set(map(_offence, block.evidence)),
+        below.punished | {part.offence for part in block.evidence},
     )
 
 
@@ -283,10 +282,10 @@ class _Check:
         self._ascend("contributions", [part.contributor for part in block.contributions])
         self._ascend("acknowledgements", [part.aggregator for part in block.acknowledgements])
         self._ascend("verdicts", [part.verifier for part in block.verdicts])
-        self._ascend("dealings", _entries(block.dealings, DEALING_BYTES))
-        self._ascend("candidates", _entries(block.candidates, DIGEST_BYTES))
+        self._ascend("dealings", pieces(block.dealings, DEALING_BYTES))
+        self._ascend("candidates", pieces(block.candidates, DIGEST_BYTES))
         self._ascend("openings", [(part.noiser, part.slot) for part in block.openings])
-        self._ascend("evidence", [_offence(part) for part in block.evidence])
+        self._ascend("evidence", [part.offence for part in block.evidence])
         for name, table, width in (
             ("dealings", block.dealings, DEALING_BYTES),
             ("candidates", block.candidates, DIGEST_BYTES),
@@ -301,8 +300,8 @@ class _Check:
             odd = set(peers) - self.genesis.by_name.keys()
             if odd:
                 raise self.fault(name, f"name {min(odd)}, who is no peer")
-        accepted = set(_entries(block.candidates, DIGEST_BYTES))
-        dealt = set(_entries(block.dealings, DEALING_BYTES))
+        accepted = set(pieces(block.candidates, DIGEST_BYTES))
+        dealt = set(pieces(block.dealings, DEALING_BYTES))
         for part in block.contributions:
             if part.update != sha256(part.commitments).digest():
                 raise self.fault("contributions", f"of {part.contributor} have another id")
@@ -314,26 +313,19 @@ class _Check:
     def signatures(self) -> None:
         block = self.block
         for part in block.contributions:
-            self._by(
-                "contributions", DEALING, part.contributor,
-                signed_list(block.chain, block.round, part.update + part.dealing), part.signature,
-            )  # fmt: skip
+            text = signed_list(block.chain, block.round, part.update + part.dealing)
+            self._by("contributions", DEALING, part.contributor, text, part.signature)
         for opening in block.openings:
-            text = opening_text(
-                block.chain, block.round, opening.slot, opening.seed, opening.blinding_seed,
-                opening.path,
-            )  # fmt: skip
+            text = opening.text(block.chain, block.round)
             self._by("openings", OPENING, opening.noiser, text, opening.signature)
         for verdict in block.verdicts:
-            self._signed(
-                "verdicts", VERDICT, verdict.verifier, verdict.accepted, block.candidates,
-                DIGEST_BYTES, verdict.signature,
-            )  # fmt: skip
+            field, who = "verdicts", verdict.verifier
+            text = self._list(field, who, verdict.accepted, block.candidates, DIGEST_BYTES)
+            self._by(field, VERDICT, who, text, verdict.signature)
         for ack in block.acknowledgements:
-            self._signed(
-                "acknowledgements", ACKNOWLEDGEMENT, ack.aggregator, ack.held, block.dealings,
-                DEALING_BYTES, ack.signature,
-            )  # fmt: skip
+            field, who = "acknowledgements", ack.aggregator
+            text = self._list(field, who, ack.held, block.dealings, DEALING_BYTES)
+            self._by(field, ACKNOWLEDGEMENT, who, text, ack.signature)
 
     def aggregate(self) -> None:
         block, genesis = self.block, self.genesis.content
@@ -358,9 +350,9 @@ class _Check:
         for part in block.evidence:
             if part.round > block.round:
                 raise self.fault("evidence", f"against {part.accused} is of a later round")
-            if _offence(part) in punished:
+            if part.offence in punished:
                 raise self.fault("evidence", f"against {part.accused} was used before")
-        return punished | set(map(_offence, block.evidence))
+        return punished | {part.offence for part in block.evidence}
 
     def stake(self) -> StakeTable:
         block, below = self.block, self.below
@@ -384,25 +376,15 @@ class _Check:
         if any(before >= after for before, after in pairwise(values)):
             raise self.fault(field, "are not in ascending order, each once")
 
-    def _signed(
-        self,
-        field: str,
-        purpose: str,
-        signer: NodeId,
-        chosen: bytes,
-        table: bytes,
-        width: int,
-        signature: bytes,
-    ) -> None:
-        """Check a peer's signature of some entries of a table."""
-        entries = _entries(table, width)
+    def _list(self, field: str, signer: NodeId, chosen: bytes, table: bytes, width: int) -> bytes:
+        """What a peer signs to say that it means the chosen entries of a table."""
+        entries = pieces(table, width)
         try:
             places = bitmap.places(chosen, len(entries))
         except ValueError as error:
             raise self.fault(field, f"of {signer} do not hold: {error}") from None
-        chosen_entries = b"".join(entries[place] for place in places)
-        text = signed_list(self.block.chain, self.block.round, chosen_entries)
-        self._by(field, purpose, signer, text, signature)
+        meant = b"".join(entries[place] for place in places)
+        return signed_list(self.block.chain, self.block.round, meant)
 
     def _by(self, field: str, purpose: str, signer: NodeId, text: bytes, signature: bytes) -> None:
         """Check a peer's signature of a text."""
@@ -413,12 +395,3 @@ class _Check:
             signatures.verify(peers[signer].signing, purpose, text, signature, signer=signer)
         except PeerError as error:
             raise self.fault(field, f"of {signer} do not hold: {error}") from None
-
-
-def _offence(part: Evidence) -> tuple[NodeId, str, Round]:
-    return part.accused, part.kind, part.round
-
-
-def _entries(table: bytes, width: int) -> list[bytes]:
-    """The entries of a table; a rest that is no whole entry comes last."""
-    return [table[start : start + width] for start in range(0, len(table), width)]

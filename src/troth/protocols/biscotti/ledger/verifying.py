@@ -23,12 +23,7 @@ from troth.ids import NodeId
 from troth.protocols.biscotti.blaming.offences import judge
 from troth.protocols.biscotti.hiding.dealing import check_sum, data_points
 from troth.protocols.biscotti.ledger.agreed_set import FieldError, check_set
-from troth.protocols.biscotti.ledger.block import (
-    Block,
-    CertifiedBlock,
-    read_block,
-    read_certificate,
-)
+from troth.protocols.biscotti.ledger.block import Block, CertifiedBlock, read_certified
 from troth.protocols.biscotti.ledger.context import RoundContext
 from troth.protocols.biscotti.ledger.head import Head, Rules, model_digest
 from troth.protocols.biscotti.ledger.link import (
@@ -127,13 +122,11 @@ class VerifyBlock(Compute[object, Verified]):
 
     def run(self, bench: object) -> Verified:  # noqa: ARG002  (the contract's name)
         try:
-            sealed = read_block(self.block, sender=_OURSELVES)
-            if self.certificate is None:
-                verify_contents(self.rules, self.head, sealed, sender=_OURSELVES)
+            read = read_certified(self.block, self.certificate, sender=_OURSELVES)
+            if read.certificate is None:
+                verify_contents(self.rules, self.head, read.block, sender=_OURSELVES)
             else:
-                certificate = read_certificate(self.certificate, sender=_OURSELVES)
-                certified = CertifiedBlock(sealed, certificate)
-                verify(self.rules, self.head, certified, sender=_OURSELVES)
+                verify(self.rules, self.head, read, sender=_OURSELVES)
         except BlockError as error:
             return Verified((error.field, error.problem))
         except PeerError as error:

@@ -1,5 +1,5 @@
-"""Where a peer of a ledger begins when it does not simply go on: with a chain file that it was
-given, or with what its own files still hold.
+"""The files that a peer of a ledger brings to a real run, and where it begins when it does not
+simply go on: with a chain file that it was given, or with what its own files still hold.
 
 A file is checked before anything of it is written. What the peer begins with is then saved as if it
 had been stopped there, so the role knows nothing of files.
@@ -17,20 +17,29 @@ from troth.chain.audit import Audit
 from troth.chain.block import VerifiedBlock
 from troth.chain.export import blocks_of
 from troth.chain.store import ChainFile, ChainStore
+from troth.charter.digest import canonical_json
 from troth.charter.loading import LoadedScenario
 from troth.deployment.bringing import NodeFiles
 from troth.errors import VerificationError
-from troth.ids import NodeId
+from troth.ids import NodeId, PartyId
 from troth.protocols.biscotti.catching_up.gossip import MAX_ANSWER_BYTES
 from troth.protocols.biscotti.catching_up.returning import Past, past_of, state_on
 from troth.protocols.biscotti.ledger.block import CertifiedBlock, read_kept
 from troth.protocols.biscotti.ledger.genesis import CheckedGenesis
-from troth.protocols.biscotti.ledger.head import Head
+from troth.protocols.biscotti.ledger.head import Head, Rules, model_bytes
+from troth.protocols.biscotti.ledger.kind import open_chain
 from troth.protocols.biscotti.ledger.replay import replay_own
 from troth.protocols.biscotti.members import Members
-from troth.protocols.biscotti.operation.peer_files import LedgerPeer, read_peer
+from troth.protocols.biscotti.operation.founding import (
+    check,
+    notes_of,
+    read_genesis_file,
+    read_own,
+    terms_of,
+)
 from troth.protocols.biscotti.state import PeerState
 from troth.report.progress import Display
+from troth.report.read import CHAIN
 from troth.wire import Float32s
 from troth.worlds.real.journal import Journal
 from troth.worlds.states import decode_state, encode_state
@@ -38,6 +47,63 @@ from troth.worlds.states import decode_state, encode_state
 SECONDS_PER_START = 8
 """Seconds of the clock for which one start is counted where the journal is lost. No node is started
 more often than that, so the count is above the one that the lost journal had."""
+
+
+@dataclass(frozen=True, eq=False)
+class LedgerPeer:
+    """A peer whose files have been read and checked.
+
+    Args:
+      members: the peer itself, with its keys, noise and genesis.
+      charter: canonical JSON.
+      initial_D: w_0, shape (D,).
+      notes: what a reader of a run of these peers must know.
+    """
+
+    id: NodeId
+    members: Members
+    charter: bytes
+    initial_D: Float32s
+    notes: tuple[str, ...]
+
+    def open_chain(self, folder: Path) -> ChainStore:
+        """Open the file of the peer's chain in its folder, or make it.
+
+        Raises:
+          UsageError, VerificationError: as `ChainStore`.
+        """
+        genesis = self.members.rules.genesis
+        model = model_bytes(self.initial_D)
+        return open_chain(folder / CHAIN, genesis, charter=self.charter, model=model)
+
+
+def read_peer(
+    loaded: LoadedScenario, id: NodeId, files: NodeFiles, initial_D: Float32s | None = None
+) -> LedgerPeer:
+    """Read a peer's files, and compare the genesis with what the peer works out itself.
+
+    Args:
+      initial_D: as `terms_of`.
+
+    Raises:
+      LocalError: as `terms_of`, `read_own`, `read_genesis_file` and `check`.
+    """
+    terms = terms_of(loaded, initial_D)
+    own = read_own(terms, id, files.secret)
+    genesis = read_genesis_file(files.genesis)
+    check(terms, genesis, own.entry)
+    party = PartyId(id)
+    return LedgerPeer(
+        id,
+        Members(
+            Rules(genesis, terms.setting, terms.charter_tables),
+            {party: own.keys},
+            {party: own.table},
+        ),
+        canonical_json(loaded.scenario.charter),
+        terms.initial_D,
+        notes_of(terms, genesis),
+    )
 
 
 @dataclass(frozen=True, eq=False)

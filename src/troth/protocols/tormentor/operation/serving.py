@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -96,22 +96,17 @@ class _Model:
     deployed: Deployed
 
 
+@dataclass
 class _Broker:
-    def __init__(
-        self,
-        identity: Identity,
-        options: BrokerOptions,
-        told: Told,
-        progress: Display,
-        limits: Limits,
-    ) -> None:
-        self._identity = identity
-        self._told = told
-        self._options = options
-        self._progress = progress
-        self._limits = limits
-        self._curated: asyncio.Future[_Model] = asyncio.get_running_loop().create_future()
-        self._address: Address | None = None
+    identity: Identity
+    options: BrokerOptions
+    told: Told
+    progress: Display
+    limits: Limits
+    _curated: asyncio.Future[_Model] = field(
+        init=False, default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    _address: Address | None = field(init=False, default=None)
 
     async def run(self, where: Listen, publish: Publish) -> NodeResult:
         # TorMentor, section 5: "Each TorMentor broker is deployed as a Tor hidden service with a
@@ -120,7 +115,7 @@ class _Broker:
         # private network needs no Tor.
         kept = self._kept()
         server = BrokerServer(
-            FACE, self._identity, self._limits, deploy=self._deploy, resuming=kept is not None
+            FACE, self.identity, self.limits, deploy=self._deploy, resuming=kept is not None
         )
         port = await server.open(where.address, where.port)
         try:
@@ -129,7 +124,7 @@ class _Broker:
                     model = await asyncio.to_thread(self._model, kept)
                     server.resume(model.deployed)
                     self._curated.set_result(model)
-                self._told.listening(self._address)
+                self.told.listening(self._address)
                 if kept is not None:
                     self._tell(model)
                 try:
@@ -151,7 +146,7 @@ class _Broker:
 
     def _tell(self, model: _Model) -> None:
         assert self._address is not None
-        self._told.deployed(replace(self._address, model_id=model.deployed.model_id))
+        self.told.deployed(replace(self._address, model_id=model.deployed.model_id))
 
     # ---------------------------------------------------------------- deployment
 
@@ -164,7 +159,7 @@ class _Broker:
         """
         # TorMentor, table 1, deployment verifier: "Accepts and enforces curator requirements",
         # "Establishes endpoint to train newly specified models".
-        allowed = self._options.curators
+        allowed = self.options.curators
         if allowed and curate.curator.hex() not in allowed:
             raise Refusal(403, "this broker deploys charters of curators on its list only")
         joining.check_signed(curate, sender=CURATOR_ASKS)
@@ -179,7 +174,7 @@ class _Broker:
         return model.deployed
 
     def _model(self, curate: Curate) -> _Model:
-        options = self._options
+        options = self.options
         charter = read_charter(curate.charter, curate.model_id)
         check_code(charter, trusted=options.code is not None)
         rows = rows_of_deposit(charter, joining.deposit_of(curate))
@@ -198,10 +193,10 @@ class _Broker:
         )
         folder = open_folder(stage, scenario_text(stage.scenario), options.into)
         _keep(folder, curate)
-        play = Play(stage, folder, self._progress, run=curate.model_id)
+        play = Play(stage, folder, self.progress, run=curate.model_id)
         with ExitStack() as on_error:
             on_error.callback(play.close)
-            limits = replace(self._limits, body_bytes=body_bytes(stage.bench.model.dimension))
+            limits = replace(self.limits, body_bytes=body_bytes(stage.bench.model.dimension))
             host = make_host(stage, play.journal, play, limits, largest_bytes=CURATE_BYTES)
             on_error.pop_all()
         return _Model(play, Deployed(host, curate.model_id, curate.charter))
@@ -214,7 +209,7 @@ class _Broker:
           VerificationError: the file is not what a curator has sent.
         """
         try:
-            data = (self._options.into / CURATED).read_bytes()
+            data = (self.options.into / CURATED).read_bytes()
         except OSError:
             return None
         try:
@@ -223,7 +218,7 @@ class _Broker:
             joining.check_signed(message, sender=CURATOR_ASKS)
         except PeerError as error:
             raise VerificationError(
-                f"{self._options.into / CURATED}: is not what a curator has sent: {error.message}",
+                f"{self.options.into / CURATED}: is not what a curator has sent: {error.message}",
                 hint="give the broker a new folder with --into",
             ) from None
         return message
