@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from troth.cli.verb import FILE, Format, Verb, format_option, set_option, talk
-from troth.errors import CharterError, LocalError, UsageError
+from troth.cli.verb import FILE, Format, Verb, format_option, set_option, show_run, talk
+from troth.errors import LocalError, UsageError, charter_errors_in
 
 if TYPE_CHECKING:
     from troth.report.progress import Display
@@ -63,22 +63,17 @@ def simulate(
         )
     from troth.report.page import write_report
     from troth.report.progress import QuietProgress, live_progress
-    from troth.report.read import load_run
-    from troth.report.table import summary_json, summary_table
 
     progress = QuietProgress() if quiet else live_progress()
-    try:
+    with charter_errors_in(file or str(resume)):
         if resume is not None:
             result = _go_on(resume, progress)
         else:
             assert file is not None
             result = _begin(file, changes, into, progress)
-    except CharterError as error:
-        raise error if error.file is not None else error.in_file(file or str(resume)) from None
     assert result.folder is not None
     page = write_report([result.folder])
-    run = load_run(result.folder)
-    click.echo(summary_json(run) if format == "json" else summary_table(run))
+    show_run(result.folder, format)
     if not quiet:
         talk(f"report: {page}")
         following = _next(result, file)
@@ -105,9 +100,12 @@ def _next(result: Result, file: Path | None) -> list[str] | None:
 def _begin(file: Path, changes: tuple[str, ...], into: Path | None, progress: Display) -> Result:
     from troth import simulation
     from troth.charter.loading import load_scenario
+    from troth.report.atomic import numbered
 
     loaded = load_scenario(file, overrides=changes)
-    folder = _free(into or Path("runs") / loaded.scenario.charter.name)
+    place = into or Path("runs") / loaded.scenario.charter.name
+    # The name that the run's folder will get, unless somebody else takes it at this moment.
+    folder = next(free for free in numbered(place) if not free.exists())
     try:
         return simulation.simulate(loaded, into=folder, progress=progress)
     except KeyboardInterrupt as stop:
@@ -121,15 +119,6 @@ def _go_on(folder: Path, progress: Display) -> Result:
         return simulation.resume(folder, progress=progress)
     except KeyboardInterrupt as stop:
         raise _interrupted(stop, folder) from None
-
-
-def _free(folder: Path) -> Path:
-    """The name that the run's folder will get, unless somebody else takes it at this moment."""
-    number, free = 1, folder
-    while free.exists():
-        number += 1
-        free = folder.with_name(f"{folder.name}-{number}")
-    return free
 
 
 def _interrupted(stop: KeyboardInterrupt, folder: Path) -> KeyboardInterrupt:
