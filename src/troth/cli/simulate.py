@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,6 @@ from troth.cli.verb import FILE, Format, Verb, format_option, set_option, show_r
 from troth.errors import LocalError, UsageError, charter_errors_in
 
 if TYPE_CHECKING:
-    from troth.report.progress import Display
     from troth.simulation import Result
 
 
@@ -61,16 +61,27 @@ def simulate(
             "run as it was begun",
             hint="to run something else, simulate the scenario.toml in the run's folder",
         )
+    from troth import simulation
+    from troth.charter.loading import load_scenario
+    from troth.report.atomic import numbered
     from troth.report.page import write_report
     from troth.report.progress import QuietProgress, live_progress
 
     progress = QuietProgress() if quiet else live_progress()
     with charter_errors_in(file or str(resume)):
-        if resume is not None:
-            result = _go_on(resume, progress)
+        if file is None:
+            assert resume is not None
+            folder, run = resume, partial(simulation.resume, resume)
         else:
-            assert file is not None
-            result = _begin(file, changes, into, progress)
+            loaded = load_scenario(file, overrides=changes)
+            place = into or Path("runs") / loaded.scenario.charter.name
+            # The name that the run's folder will get, unless somebody else takes it just now.
+            folder = next(free for free in numbered(place) if not free.exists())
+            run = partial(simulation.simulate, loaded, into=folder)
+        try:
+            result = run(progress=progress)
+        except KeyboardInterrupt as stop:
+            raise _interrupted(stop, folder) from None
     assert result.folder is not None
     page = write_report([result.folder])
     show_run(result.folder, format)
@@ -95,30 +106,6 @@ def _next(result: Result, file: Path | None) -> list[str] | None:
     if file is None:
         return None
     return ["troth", "simulate", str(file), "--set", f"seed={result.summary.seed + 1}"]
-
-
-def _begin(file: Path, changes: tuple[str, ...], into: Path | None, progress: Display) -> Result:
-    from troth import simulation
-    from troth.charter.loading import load_scenario
-    from troth.report.atomic import numbered
-
-    loaded = load_scenario(file, overrides=changes)
-    place = into or Path("runs") / loaded.scenario.charter.name
-    # The name that the run's folder will get, unless somebody else takes it at this moment.
-    folder = next(free for free in numbered(place) if not free.exists())
-    try:
-        return simulation.simulate(loaded, into=folder, progress=progress)
-    except KeyboardInterrupt as stop:
-        raise _interrupted(stop, folder) from None
-
-
-def _go_on(folder: Path, progress: Display) -> Result:
-    from troth import simulation
-
-    try:
-        return simulation.resume(folder, progress=progress)
-    except KeyboardInterrupt as stop:
-        raise _interrupted(stop, folder) from None
 
 
 def _interrupted(stop: KeyboardInterrupt, folder: Path) -> KeyboardInterrupt:
