@@ -8,7 +8,8 @@ A broken invariant of our own is an `assert` and stays on.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
@@ -84,6 +85,17 @@ class CharterError(LocalError):
     def in_file(self, file: Path | str) -> CharterError:
         """The same error, said of `file`."""
         return type(self)(self.problem, file=file, key=self.key, value=self.value, hint=self.hint)
+
+
+@contextmanager
+def charter_errors_in(file: Path | str) -> Iterator[None]:
+    """Within this context, a `CharterError` that names no file is said of `file`."""
+    try:
+        yield
+    except CharterError as error:
+        if error.file is not None:
+            raise
+        raise error.in_file(file) from error
 
 
 class DataError(LocalError):

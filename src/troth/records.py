@@ -19,6 +19,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     readable."""
 
 
+def pretty_json(content: object) -> bytes:
+    """A record, or what holds records, as JSON for people and programs, without a newline after
+    it."""
+    return msgspec.json.format(msgspec.json.encode(content), indent=2)
+
+
 class Metrics(Record, frozen=True, kw_only=True):
     """How good a model is on some examples.
 

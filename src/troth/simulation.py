@@ -19,7 +19,7 @@ from troth.charter.loading import LoadedScenario, load_scenario, load_text
 from troth.charter.scenario import Scenario
 from troth.charter.writing import scenario_text
 from troth.data.root import data_root
-from troth.errors import CharterError, RoundFailedError, UsageError, VerificationError
+from troth.errors import RoundFailedError, UsageError, VerificationError, charter_errors_in
 from troth.ids import Bytes, NodeId, SimulatedSeconds
 from troth.learning.device import repeatable
 from troth.learning.requests import Evaluate, EvaluateParties
@@ -232,10 +232,8 @@ class _Run:
         return f"{charter_digest(self._scenario.charter)}/{msgspec.json.encode(self._scenario)!r}"
 
     def _go(self, begin: Callable[[SimulatedWorld, Recorder], None]) -> Result:
-        try:
+        with charter_errors_in(self._loaded.path):
             stage = prepare(self._scenario, base=self._loaded.base, root=data_root())
-        except CharterError as error:
-            raise error.in_file(error.file or self._loaded.path) from error
         scenario = self._scenario
         recorder = Recorder(
             scenario,

@@ -13,7 +13,6 @@ from troth import streams
 from troth.charter.digest import charter_digest
 from troth.charter.dry_run import dry_run
 from troth.charter.loading import LoadedScenario, load_scenario
-from troth.charter.rules.common import cost_labels
 from troth.charter.scaffold import scaffold
 from troth.charter.validate import validate
 from troth.data.loading import load as load_data
@@ -21,6 +20,7 @@ from troth.errors import CharterError, UsageError
 from troth.ids import Round
 from troth.learning.local import LocalUpdate
 from troth.protocols.federated.messages import MESSAGES, TrainRequest, Update
+from troth.protocols.lookup import protocol_of
 from troth.robustness.requests import AggregateUpdates
 from troth.wire import Codec
 from troth.worlds.simulated.stage import prepare
@@ -146,8 +146,8 @@ def test_other_protocols(
 
 
 def test_cost_labels_are_those_of_the_requests(load: Load, base: str) -> None:
-    labels = cost_labels(load(base).scenario.charter)
-    assert labels == [LocalUpdate.label, AggregateUpdates.label]
+    labels = protocol_of(load(base).scenario.charter.protocol).labels
+    assert labels == (LocalUpdate.label, AggregateUpdates.label)
 
 
 def test_validation_of_a_scenario_made_in_python(load: Load, base: str) -> None:

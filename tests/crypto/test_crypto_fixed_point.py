@@ -8,10 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from troth.crypto.fixed_point import FixedPoint
-from troth.errors import LocalError, PeerError, RoundFailedError
-from troth.ids import NodeId
+from troth.errors import LocalError, RoundFailedError
 
-PEER = NodeId("party-1")
 UPDATES = st.lists(st.floats(-4, 4, width=32, allow_subnormal=False), min_size=1, max_size=30).map(
     lambda values: np.array(values, dtype=np.float32)
 )
@@ -48,24 +46,6 @@ def test_rounding_can_make_an_update_longer_than_the_clip():
     update_D = np.full(9, 0.3, dtype=np.float32)
     length = np.linalg.norm(grid.decode(grid.encode(update_D)))
     assert 1.0 < length <= grid.norm_bound(9)
-
-
-@given(st.lists(UPDATES.filter(lambda update: len(update) >= 3), min_size=1, max_size=5))
-def test_the_sum_of_encoded_updates_decodes(updates):
-    grid = FixedPoint(1.0)
-    values = [grid.encode(update_D[:3]) for update_D in updates]
-    decoded_D = grid.decode_sum(sum(values), len(values), sender=PEER)
-    np.testing.assert_array_equal(decoded_D, sum(grid.decode(one) for one in values))
-
-
-@pytest.mark.parametrize("value", [3 * 2**19 + 1, -3 * 2**19 - 1, 2**63 - 1, -(2**63)])
-def test_a_sum_out_of_range_is_refused(value):
-    grid = FixedPoint(1.0)
-    within = np.array([3 * 2**19, -3 * 2**19], dtype=np.int64)
-    grid.decode_sum(within, 3, sender=PEER)
-    with pytest.raises(PeerError, match="range of 3 updates") as caught:
-        grid.decode_sum(np.array([0, value], dtype=np.int64), 3, sender=PEER)
-    assert caught.value.culprits == (PEER,)
 
 
 def test_an_update_that_is_not_finite_is_refused():

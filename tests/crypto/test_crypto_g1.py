@@ -15,7 +15,7 @@ from troth.crypto.field import ORDER, elements, from_unsigned
 from troth.crypto.g1 import COFACTOR_MULTIPLE, G1, scalars
 from troth.crypto.generators import Generators
 from troth.crypto.group import sum_points
-from troth.errors import LocalError, PeerError, VerificationError
+from troth.errors import PeerError
 from troth.ids import NodeId
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -171,53 +171,3 @@ def test_no_generator_is_twice_another_nor_stands_in_for_it():
         multiples = {G1.encode([point * Scalar(k)]) for k in range(2, 200)}
         assert not multiples & {G1.encode([other]) for other in points}
         assert G1.encode([-point]) not in {G1.encode([other]) for other in points}
-
-
-def test_a_saved_file_gives_the_same_generators(tmp_path):
-    generators = Generators.derive(ID, 4)
-    path = tmp_path / "folder" / "generators"
-    generators.save(path)
-    loaded = Generators.load(path, generators.digest())
-    assert loaded.coordinates_L == generators.coordinates_L
-    assert loaded.blinding == generators.blinding
-    assert path.stat().st_size == 5 * 96
-
-
-def test_cached_derives_once(tmp_path):
-    path, digest = tmp_path / "generators", Generators.derive(ID, 4).digest()
-    first = Generators.cached(path, digest, ID, 4)
-    path.chmod(0o400)
-    second = Generators.cached(path, digest, ID, 4)
-    assert second.digest() == first.digest() == digest
-    with pytest.raises(VerificationError, match="do not have SHA-256"):
-        Generators.cached(tmp_path / "other", digest, ID, 5)
-    assert not (tmp_path / "other").exists()
-
-
-@pytest.mark.parametrize("at", [0, 100, 479])
-def test_a_file_with_one_bit_changed_is_refused(tmp_path, at):
-    generators = Generators.derive(ID, 4)
-    path = tmp_path / "generators"
-    generators.save(path)
-    data = bytearray(path.read_bytes())
-    data[at] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(VerificationError, match="does not hold the generators"):
-        Generators.load(path, generators.digest())
-
-
-def test_a_truncated_or_absent_file_is_refused(tmp_path):
-    generators = Generators.derive(ID, 4)
-    path = tmp_path / "generators"
-    with pytest.raises(VerificationError, match="cannot be read"):
-        Generators.load(path, generators.digest())
-    generators.save(path)
-    path.write_bytes(path.read_bytes()[:-96])
-    with pytest.raises(VerificationError, match="does not hold"):
-        Generators.load(path, generators.digest())
-
-
-def test_where_nothing_can_be_written_that_is_said(tmp_path):
-    (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    with pytest.raises(LocalError, match="cannot be written"):
-        Generators.derive(ID, 1).save(tmp_path / "file" / "generators")

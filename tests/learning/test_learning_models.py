@@ -14,7 +14,7 @@ from troth.errors import UsageError
 from troth.learning import spec
 from troth.learning.conformance import check_model
 from troth.learning.losses import Loss, SquaredError, choose_loss
-from troth.learning.models import Model
+from troth.learning.models import Model, Purpose
 from troth.streams import Stream, learning
 from troth.wire import Float32s
 
@@ -196,15 +196,8 @@ class Broken(Model):
     """Breaks one promise of a model, chosen by name."""
 
     def __init__(self, broken: str) -> None:
-        super().__init__(
-            features=(3,),
-            outputs=1,
-            task="regression",
-            loss=SquaredError(),
-            l2=0.0,
-            dimension=3,
-            floats_per_example=9,
-        )
+        purpose = Purpose((3,), 1, "regression", SquaredError(), l2=0.0)
+        super().__init__(purpose, dimension=3, floats_per_example=9)
         self.broken = broken
         self.calls = 0
 

@@ -28,9 +28,6 @@ from troth.privacy.events import (
     LaplaceEvent,
     NonPrivateEvent,
     SampledEvent,
-    UnsupportedEventError,
-    dp_event,
-    from_dp_event,
 )
 from troth.privacy.spec import Adjacency
 
@@ -214,40 +211,9 @@ def test_a_budget_that_no_noise_keeps_is_refused() -> None:
 
 
 @given(event=EVENTS)
-def test_events_survive_a_state_file_and_a_library(event: Event) -> None:
+def test_events_survive_a_state_file(event: Event) -> None:
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(event), type=Event)
     assert again == event
-    assert from_dp_event(dp_event(event), "add_remove") == event
-
-
-def test_library_events_are_taken_between_the_right_neighbours() -> None:
-    gaussian = dp_accounting.GaussianDpEvent(3.0)
-    assert from_dp_event(gaussian, "replace_one") == GaussianEvent(1.5)
-    sampled = dp_accounting.PoissonSampledDpEvent(0.1, gaussian)
-    assert from_dp_event(sampled, "replace_one") == SampledEvent(0.1, 3.0)
-    unnoised = dp_accounting.NonPrivateDpEvent()
-    assert isinstance(from_dp_event(unnoised, "add_remove"), NonPrivateEvent)
-
-
-@pytest.mark.parametrize(
-    "event",
-    [
-        dp_accounting.UnsupportedDpEvent(),
-        dp_accounting.NoOpDpEvent(),
-        dp_accounting.GaussianDpEvent(0.0),
-        dp_accounting.ZCDpEvent(0.1, 0.2),
-        dp_accounting.PoissonSampledDpEvent(0.1, dp_accounting.LaplaceDpEvent(1.0)),
-        dp_accounting.SelfComposedDpEvent(dp_accounting.GaussianDpEvent(1.0), 3),
-        dp_accounting.SampledWithReplacementDpEvent(10, 2, dp_accounting.GaussianDpEvent(1.0)),
-        "GaussianDpEvent",
-    ],
-    ids=lambda event: type(event).__name__,
-)
-def test_unsupported_is_not_zero(event: object) -> None:
-    with pytest.raises(UnsupportedEventError) as caught:
-        from_dp_event(event, "add_remove")
-    name = event if isinstance(event, str) else type(event).__name__
-    assert str(name) in caught.value.message
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])

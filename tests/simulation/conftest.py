@@ -5,16 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from troth import streams
 from troth.charter.loading import load_scenario
+from troth.ids import NodeId, SimulatedSeconds
 from troth.records import RoundRecord
 from troth.roles.effects import Report
 from troth.runs.recorder import Recorder
 from troth.worlds.simulated.stage import Stage, prepare
 from troth.worlds.simulated.world import SimulatedWorld
+
+
+class Witness(Recorder):
+    """A recorder that keeps every report, for claim checkers."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.reports: list[Report] = []
+
+    def report(self, node: NodeId, report: Report, simulated_s: SimulatedSeconds) -> None:
+        self.reports.append(report)
+        super().report(node, report, simulated_s)
 
 
 @dataclass
@@ -48,16 +62,14 @@ def set_up(
     loaded = load_scenario(path, overrides=overrides)
     scenario = loaded.scenario
     stage = prepare(scenario, base=loaded.base, root=None)
-    reports: list[Report] = []
     records: list[RoundRecord] = []
-    recorder = Recorder(
+    recorder = Witness(
         scenario,
         stage.engine,
         traffic=lambda: (sum(world.traffic.values()), sum(world.traffic_bytes.values())),
         on_round=records.append,
         target=stage.target,
         reporting=len(stage.cast.leading) if stage.cast.own_models else 1,
-        on_report=reports.append,
     )
     world = SimulatedWorld(
         stage.cast,
@@ -73,7 +85,7 @@ def set_up(
         cost=scenario.cost,
         checkpoint=None if checkpoint is None else lambda: checkpoint(run),
     )
-    run = Run(stage, world, recorder, reports, records)
+    run = Run(stage, world, recorder, recorder.reports, records)
     return run
 
 

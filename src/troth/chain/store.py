@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from threading import Lock
@@ -101,7 +102,39 @@ class Facts:
     """w_0, in the protocol's encoding."""
 
 
-class ChainStore:
+class _Database:
+    """A chain's file, open, which `_open` of a subclass looks into first.
+
+    Args:
+      place: the file as `sqlite3.connect` takes it.
+    """
+
+    def __init__(self, path: Path, place: Path | str, **options: bool) -> None:
+        self.path = path
+        with _reported(path):
+            self._database = sqlite3.connect(place, timeout=0.0, isolation_level=None, **options)
+            self._database.text_factory = _text
+            try:
+                self._open()
+            except BaseException:
+                self._database.close()
+                raise
+
+    def _open(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._database.close()
+
+
+class ChainStore(_Database):
     """A peer's own chain, open for writing.
 
     Args:
@@ -115,27 +148,10 @@ class ChainStore:
     """
 
     def __init__(self, path: Path, facts: Facts) -> None:
-        self.path, self.facts = path, facts
+        self.facts = facts
         # Whoever calls may do so from a thread, to go on with something else meanwhile.
         self._in_use = Lock()
-        try:
-            self._database = sqlite3.connect(
-                path, timeout=0.0, isolation_level=None, check_same_thread=False
-            )
-            self._database.text_factory = _text
-            try:
-                self._open()
-            except BaseException:
-                self._database.close()
-                raise
-        except _DAMAGED as error:
-            raise _failed(path, error) from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        super().__init__(path, path, check_same_thread=False)
 
     def close(self) -> None:
         """Give the file back, with everything in it and nothing beside it.
@@ -245,14 +261,11 @@ class ChainStore:
         return Tip(*found[0]) if found else None
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        try:
-            with self._in_use:
-                return self._database.execute(query, values).fetchall()
-        except _DAMAGED as error:
-            raise _failed(self.path, error) from None
+        with _reported(self.path), self._in_use:
+            return self._database.execute(query, values).fetchall()
 
 
-class ChainFile:
+class ChainFile(_Database):
     """Anybody's chain file, open for reading. Nothing that comes out of it is trusted.
 
     Raises:
@@ -261,37 +274,19 @@ class ChainFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         if not path.is_file():
             raise UsageError(f"{path}: there is no such file")
-        try:
-            self._database = sqlite3.connect(
-                f"file:{quote(str(path.absolute()))}?mode=ro",
-                timeout=0.0,
-                isolation_level=None,
-                uri=True,
-            )
-            self._database.text_factory = _text
-            try:
-                self._database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
-                for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
-                    self._database.execute(f"PRAGMA {pragma}")
-                # One transaction, so that all that is read is of one moment.
-                self._database.execute("BEGIN")
-                _check_tables(path, self._database)
-                self.facts = _facts(path, self._database)
-                """Unchecked, as everything here."""
-            except BaseException:
-                self._database.close()
-                raise
-        except _DAMAGED as error:
-            raise _failed(path, error) from None
+        super().__init__(path, f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._database.close()
+    def _open(self) -> None:
+        self._database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+        for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
+            self._database.execute(f"PRAGMA {pragma}")
+        # One transaction, so that all that is read is of one moment.
+        self._database.execute("BEGIN")
+        _check_tables(self.path, self._database)
+        self.facts = _facts(self.path, self._database)
+        """Unchecked, as everything here."""
 
     def rows(self) -> Iterator[Row]:
         """All blocks, by height and hash, one in memory at a time.
@@ -299,15 +294,9 @@ class ChainFile:
         Raises:
           VerificationError: the file is damaged here.
         """
-        try:
-            yield from (
-                _row(self.path, values)
-                for values in self._database.execute(
-                    f"SELECT {_COLUMNS} FROM blocks ORDER BY height, hash"
-                )
-            )
-        except _DAMAGED as error:
-            raise _failed(self.path, error) from None
+        query = f"SELECT {_COLUMNS} FROM blocks ORDER BY height, hash"
+        with _reported(self.path):
+            yield from (_row(self.path, values) for values in self._database.execute(query))
 
     def check_pages(self) -> None:
         """Check that the file is sound as a database: that no block is hidden in it.
@@ -315,10 +304,8 @@ class ChainFile:
         Raises:
           VerificationError: it is not.
         """
-        try:
+        with _reported(self.path):
             said = [row[0] for row in self._database.execute("PRAGMA integrity_check(1)")]
-        except _DAMAGED as error:
-            raise _failed(self.path, error) from None
         if said != ["ok"]:
             raise VerificationError(f"{self.path}: the file is damaged: {' '.join(said)[:200]}")
 
@@ -369,6 +356,15 @@ def _own(path: Path, values: tuple[Any, ...]) -> SealedBlock:
 
 def _not_a_chain(path: Path, found: str) -> VerificationError:
     return VerificationError(f"{path}: is not a chain: it has {found}")
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """What SQLite complains of within this context is said as an error of ours."""
+    try:
+        yield
+    except _DAMAGED as error:
+        raise _failed(path, error) from None
 
 
 def _failed(

@@ -9,7 +9,7 @@ from troth.charter.charter import Charter, Extension
 from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario
 from troth.charter.model import model_of
-from troth.charter.rules.common import admitted, coordinator, cost_labels, party_names
+from troth.charter.rules.common import admitted, party_names
 from troth.charter.scenario import Scenario
 from troth.ids import Bytes, PartyId
 from troth.privacy.spec import NoPrivacy
@@ -88,14 +88,14 @@ def dry_run(loaded: LoadedScenario) -> DryRun:
         seed=scenario.seed,
         rounds=charter.training.rounds,
         parties=parties,
-        coordinator=coordinator(charter),
+        coordinator=next(iter(protocol.coordinators), None),
         asked=protocol.asked(charter.protocol, len(parties)),
         attacks=_attacks(scenario),
         dimension=dimension,
         traffic=traffic,
         bytes_per_round=Bytes(per_round),
         bytes_in_all=Bytes(per_round * charter.training.rounds),
-        cost_labels=cost_labels(charter),
+        cost_labels=list(protocol.labels),
         privacy=_privacy(scenario, dimension),
         notes=notes,
     )

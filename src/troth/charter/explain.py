@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from operator import ge, gt, le, lt
 
 import msgspec
 from msgspec import inspect
@@ -18,7 +19,6 @@ from troth.charter.keys import Key, dotted
 from troth.charter.shorthand import short_form
 from troth.charter.words import (
     alternatives,
-    declared,
     example,
     kind,
     listing,
@@ -83,7 +83,7 @@ def _problems(value: object, type_: inspect.Type, key: Key) -> Iterator[CharterE
                 return
             for name, inner in value.items():
                 if isinstance(type_.key_type, inspect.LiteralType):
-                    known = [str(each) for each in declared(type_.key_type)]
+                    known = [str(each) for each in type_.key_type.values]
                     if name not in known:
                         yield _unknown(name, known, key)
                 yield from _problems(inner, type_.value_type, (*key, name))
@@ -113,29 +113,27 @@ def _number(
         yield _wrong_kind(value, type_, key, hint=hint)
         return
     assert isinstance(value, int | float)
-    if type_.ge is not None and value < type_.ge:
-        yield _problem(f"is below {type_.ge}", key, value, hint=_range(type_))
-    elif type_.gt is not None and value <= type_.gt:
-        yield _problem(f"is not above {type_.gt}", key, value, hint=_range(type_))
-    elif type_.le is not None and value > type_.le:
-        yield _problem(f"is above {type_.le}", key, value, hint=_range(type_))
-    elif type_.lt is not None and value >= type_.lt:
-        yield _problem(f"is not below {type_.lt}", key, value, hint=_range(type_))
-    elif not whole and isinstance(value, int) and abs(value) > 10**300:
-        yield _problem("is too large for a number", key, value, hint=_range(type_))
+    bounds = [
+        (bound, *each) for name, *each in _BOUNDS if (bound := getattr(type_, name)) is not None
+    ]
+    allowed = " and ".join(f"{allows} {bound}" for bound, _, _, allows in bounds)
+    hint = f"give {wanted(type_)} {allowed}"
+    for bound, breaks, problem, _ in bounds:
+        if breaks(value, bound):
+            yield _problem(f"{problem} {bound}", key, value, hint=hint)
+            return
+    if not whole and isinstance(value, int) and abs(value) > 10**300:
+        yield _problem("is too large for a number", key, value, hint=hint)
 
 
-def _range(type_: inspect.IntType | inspect.FloatType) -> str:
-    bounds = []
-    if type_.ge is not None:
-        bounds.append(f"at least {type_.ge}")
-    if type_.gt is not None:
-        bounds.append(f"above {type_.gt}")
-    if type_.le is not None:
-        bounds.append(f"at most {type_.le}")
-    if type_.lt is not None:
-        bounds.append(f"below {type_.lt}")
-    return f"give {wanted(type_)} {' and '.join(bounds)}"
+_BOUNDS: tuple[tuple[str, Callable[[float, float], bool], str, str], ...] = (
+    ("ge", lt, "is below", "at least"),
+    ("gt", le, "is not above", "above"),
+    ("le", gt, "is above", "at most"),
+    ("lt", ge, "is not below", "below"),
+)
+"""The bounds that a number may have: the name, what breaks it, and that and what it allows in
+words."""
 
 
 def _string(value: object, type_: inspect.StrType, key: Key) -> Iterator[CharterError]:
@@ -147,7 +145,7 @@ def _string(value: object, type_: inspect.StrType, key: Key) -> Iterator[Charter
 
 
 def _literal(value: object, type_: inspect.LiteralType, key: Key) -> Iterator[CharterError]:
-    values = declared(type_)
+    values = type_.values
     # A bool equals 0 or 1 in Python, but not in a file.
     if any(value == known and type(value) is type(known) for known in values):
         return

@@ -31,12 +31,10 @@ def _fields(cls: type[Table], foreign: Protocol[Any] | None) -> list[tuple[str, 
     return found
 
 
-CHARTER_KEYS = tuple(field.name for field in msgspec.structs.fields(Charter))
+CHARTER_KEYS = Charter.__struct_fields__
 """Keys that stand at the top level of a scenario, or in a charter file of their own."""
 
-WORLD_KEYS = tuple(
-    field.name for field in msgspec.structs.fields(Scenario) if field.name != "charter"
-)
+WORLD_KEYS = tuple(name for name in Scenario.__struct_fields__ if name != "charter")
 """Keys that stand in a scenario only."""
 
 FILE_KEYS = CHARTER_KEYS + WORLD_KEYS

@@ -22,7 +22,7 @@ from troth.charter.scenario import Scenario
 from troth.charter.shorthand import spell_out
 from troth.charter.validate import validate, validate_charter
 from troth.charter.words import kind
-from troth.errors import CharterError, UsageError
+from troth.errors import CharterError, UsageError, charter_errors_in
 from troth.protocols.lookup import protocol_named
 from troth.specification import tag
 
@@ -100,10 +100,8 @@ def load_charter(path: Path, *, overrides: Sequence[str] = ()) -> Charter:
     text = read_text(path)
     _, document = apply_overrides(text, parse(text, path), changes, str(path))
     _refuse_world_keys(document, path)
-    try:
+    with charter_errors_in(path):
         return _charter_of_document(document)
-    except CharterError as error:
-        raise error.in_file(path) from None
 
 
 def charter_of(data: bytes) -> Charter:

@@ -41,6 +41,10 @@ class Override:
         """What an error says instead of a file name."""
         return f"--set {self.text}"
 
+    def refused(self, problem: str, hint: str) -> CharterError:
+        """The error to raise where it cannot be set."""
+        return CharterError(problem, file=self.origin, hint=hint)
+
     def concerns(self, key: Key) -> bool:
         """Whether an error at `key` may come from this override."""
         shorter = min(len(key), len(self.key))
@@ -130,11 +134,7 @@ def _set_all(
             return text, written
     except TOMLKitError:
         pass
-    raise CharterError(
-        f"cannot be written into the layout of {file}",
-        file=override.origin,
-        hint="edit the file instead",
-    )
+    raise override.refused(f"cannot be written into the layout of {file}", "edit the file instead")
 
 
 def _new_table(parent: object, content: dict[str, object]) -> object:
@@ -170,9 +170,7 @@ def _set(
     last = key[-1]
     _check_step(node, last, key[:-1], override)
     if isinstance(node, AoT):
-        raise CharterError(
-            "replaces a whole table of an array", file=override.origin, hint="set its keys instead"
-        )
+        raise override.refused("replaces a whole table of an array", "set its keys instead")
     if isinstance(last, str) and isinstance(node.get(last), AoT | Table):
         # A value cannot stand where a table stood: it would fall into the table above.
         del node[last]
@@ -185,21 +183,12 @@ def _check_step(node: object, part: str | int, place: Key, override: Override) -
     plain = node.unwrap() if hasattr(node, "unwrap") else node
     if isinstance(part, str):
         if not isinstance(node, MutableMapping):
-            raise CharterError(
-                f"names a key of {where}, which is {kind(plain)}",
-                file=override.origin,
-                hint=f"set {where} itself"
-                + (f", or {where}[0]" if kind(plain) == "an array" else ""),
-            )
+            entry = f", or {where}[0]" if kind(plain) == "an array" else ""
+            problem = f"names a key of {where}, which is {kind(plain)}"
+            raise override.refused(problem, f"set {where} itself{entry}")
     elif not isinstance(node, MutableSequence):
-        raise CharterError(
-            f"names an entry of {where}, which is {kind(plain)}",
-            file=override.origin,
-            hint="positions in brackets are for arrays",
-        )
+        problem = f"names an entry of {where}, which is {kind(plain)}"
+        raise override.refused(problem, "positions in brackets are for arrays")
     elif part >= len(node):
-        raise CharterError(
-            f"names entry {part} of {where}, which has {len(node)}",
-            file=override.origin,
-            hint="the first entry is [0]",
-        )
+        problem = f"names entry {part} of {where}, which has {len(node)}"
+        raise override.refused(problem, "the first entry is [0]")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from troth.charter.document import parse, read_text
 from troth.charter.loading import convert
-from troth.errors import CharterError
+from troth.errors import charter_errors_in
 from troth.privacy.spec import PrivacySpec
 from troth.specification import Table
 
@@ -25,9 +25,7 @@ def read_own_privacy(path: Path) -> PrivacySpec:
       UsageError: there is no such file.
       CharterError: it holds no such table, or one that contradicts itself; names the file.
     """
-    try:
+    with charter_errors_in(path):
         said = convert(parse(read_text(path), path), OwnPrivacyFile).privacy
         said.check()
-    except CharterError as error:
-        raise error.in_file(path) from None
     return said

@@ -9,9 +9,9 @@ from string import Template
 
 from troth.errors import UsageError, reason_of
 from troth.protocols.registry import PROTOCOLS
+from troth.specification import NAME_PATTERN
 
 _FILES = ("charter.toml", "scenario.toml", "task.py")
-_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
 def scaffold(folder: Path, name: str) -> list[Path]:
@@ -26,7 +26,7 @@ def scaffold(folder: Path, name: str) -> list[Path]:
       UsageError: one of the files exists already, `name` is no name of a charter, or `folder`
         cannot be written to.
     """
-    if not _NAME.fullmatch(name):
+    if re.search(NAME_PATTERN, name) is None:
         raise UsageError(
             f'name = "{name}" is not 1 to 64 lower-case letters, digits, dots, dashes, underscores',
             hint="begin with a letter or a digit: my-charter",

@@ -11,47 +11,43 @@ from msgspec import inspect
 
 from troth.protocols.registry import PROTOCOLS
 
+_KINDS: dict[type, str] = {
+    bool: "a boolean",
+    int: "a whole number",
+    float: "a number with a point",
+    str: "a string",
+    list: "an array",
+    dict: "a table",
+}
+
 
 def kind(value: object) -> str:
     """What a TOML value is: `a whole number`."""
-    match value:
-        case bool():
-            return "a boolean"
-        case int():
-            return "a whole number"
-        case float():
-            return "a number with a point"
-        case str():
-            return "a string"
-        case list():
-            return "an array"
-        case dict():
-            return "a table"
-        case _:
-            return "a date or time"
+    return _KINDS.get(type(value), "a date or time")
+
+
+_WANTED: dict[type[inspect.Type], tuple[str, str]] = {
+    inspect.BoolType: ("true or false", "true"),
+    inspect.IntType: ("a whole number", "10"),
+    inspect.FloatType: ("a number", "0.1"),
+    inspect.StrType: ("a string", '"..."'),
+    inspect.ListType: ("an array", "[...]"),
+}
+"""What a value of a type is called, and an example of one; of any other it is a table."""
+_TABLE = ("a table", "{ ... }")
 
 
 def wanted(type_: inspect.Type) -> str:
     """What a value of `type_` is called: `a whole number`, `one of "mean", "median"`."""
     match type_:
-        case inspect.BoolType():
-            return "true or false"
-        case inspect.IntType():
-            return "a whole number"
-        case inspect.FloatType():
-            return "a number"
-        case inspect.StrType():
-            return "a string"
         case inspect.LiteralType():
-            values = [quoted(value) for value in declared(type_)]
+            values = [quoted(value) for value in type_.values]
             return values[0] if len(values) == 1 else f"one of {', '.join(values)}"
-        case inspect.ListType():
-            return "an array"
         case inspect.UnionType():
             parts = [wanted(part) for part in alternatives(type_)]
             return " or ".join(dict.fromkeys(parts))
         case _:
-            return "a table"
+            return _WANTED.get(type(type_), _TABLE)[0]
 
 
 def alternatives(type_: inspect.UnionType) -> list[inspect.Type]:
@@ -59,36 +55,22 @@ def alternatives(type_: inspect.UnionType) -> list[inspect.Type]:
     return [part for part in type_.types if not isinstance(part, inspect.NoneType)]
 
 
-def declared(type_: inspect.LiteralType) -> list[object]:
-    """The values of a literal; msgspec keeps them sorted."""
-    return list(type_.values)
-
-
 def quoted(value: object) -> str:
     """A value as a file would spell it."""
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` may be a slip of."""
-    found = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return found[0] if found else None
-
-
 def listing(name: str, known: Iterable[str], *, what: str) -> str:
-    """A hint: the nearest of the known names, and all of them."""
+    """A hint: the known name that `name` may be a slip of, and all of them."""
     names = list(known)
-    near = nearest(name, names)
-    guess = "" if near is None else f'did you mean "{near}"? '
+    near = get_close_matches(name, names, n=1)
+    guess = f'did you mean "{near[0]}"? ' if near else ""
     return f"{guess}{what}: {', '.join(names)}"
 
 
 def example(name: str, type_: inspect.Type) -> str:
     """A line that gives key `name` a value of `type_`."""
-    special = _EXAMPLES.get(name)
-    if special is not None:
-        return special
-    return f"{name} = {_example_value(type_)}"
+    return _EXAMPLES.get(name) or f"{name} = {_example_value(type_)}"
 
 
 _EXAMPLES = {
@@ -111,22 +93,12 @@ _EXAMPLES = {
 
 def _example_value(type_: inspect.Type) -> str:
     match type_:
-        case inspect.BoolType():
-            return "true"
-        case inspect.IntType():
-            return "10"
-        case inspect.FloatType():
-            return "0.1"
         case inspect.LiteralType():
-            return quoted(declared(type_)[0])
-        case inspect.ListType():
-            return "[...]"
+            return quoted(type_.values[0])
         case inspect.UnionType():
             return _example_value(alternatives(type_)[0])
-        case inspect.StrType():
-            return '"..."'
         case _:
-            return "{ ... }"
+            return _WANTED.get(type(type_), _TABLE)[1]
 
 
 def struct_fields(cls: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:

@@ -26,21 +26,15 @@ def check(file: Path, changes: tuple[str, ...], format: Format) -> None:
     Who takes part, what they would send, and what privacy they would spend. Messages and bytes are
     those of a run without faults.
     """
-    import msgspec
-
     from troth.charter.dry_run import dry_run
     from troth.charter.loading import load_scenario
-    from troth.errors import CharterError
+    from troth.errors import charter_errors_in
+    from troth.records import pretty_json
 
     loaded = load_scenario(file, overrides=changes)
-    try:
+    with charter_errors_in(file):
         result = dry_run(loaded)
-    except CharterError as error:
-        raise error if error.file is not None else error.in_file(file) from None
-    if format == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(result), indent=2).decode())
-    else:
-        click.echo(_text(result))
+    click.echo(pretty_json(result).decode() if format == "json" else _text(result))
     command = ["troth", "simulate", str(file)]
     for change in changes:
         command += ["--set", change]

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from troth.cli.nodes import tor_options
-from troth.cli.verb import FILE, Format, Verb, format_option, set_option, talk
+from troth.cli.verb import FILE, Format, Verb, format_option, set_option, show_run, talk
 from troth.errors import UsageError
 
 
@@ -44,8 +44,6 @@ def launch(
     from troth.deployment.launching import ThroughTor
     from troth.report.page import write_report
     from troth.report.progress import QuietProgress, live_progress
-    from troth.report.read import load_run
-    from troth.report.table import summary_json, summary_table
 
     if tor_config is not None and not tor:
         raise UsageError("--tor-config says how --tor works", hint="add --tor")
@@ -54,7 +52,6 @@ def launch(
     launched = Launch(loaded, file, changes, progress, ThroughTor(tor_config) if tor else None)
     folder = launched.run(into or Path("runs") / loaded.scenario.charter.name)
     page = write_report([folder])
-    run = load_run(folder)
-    click.echo(summary_json(run) if format == "json" else summary_table(run))
+    show_run(folder, format)
     if not quiet:
         talk(f"report: {page}")

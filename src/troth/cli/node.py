@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -18,9 +17,6 @@ from troth.cli.nodes import (
 )
 from troth.cli.verb import FILE, Format, Verb, format_option, set_option
 from troth.errors import UsageError
-
-if TYPE_CHECKING:
-    from troth.worlds.real.node import Connect
 
 
 @click.command(cls=Verb)
@@ -115,7 +111,6 @@ def node(
         raise UsageError(
             "--trust needs --chain beside it", hint="give the chain file that the hash is of"
         )
-    where = _connect(connect) if connect is not None else parse_listen(str(listen))
     from dataclasses import replace
 
     from troth.charter.loading import load_scenario
@@ -125,9 +120,10 @@ def node(
     from troth.deployment.node import play
     from troth.ids import NodeId
     from troth.worlds.real.limits import Limits
-    from troth.worlds.real.node import Listen
+    from troth.worlds.real.node import Connect, Listen
     from troth.worlds.real.peers import read_addresses, read_peers
 
+    where = Connect(connect) if connect is not None else parse_listen(str(listen))
     who, pinned = Identity.load(identity), read_peers(peers)
     loaded = load_scenario(file, overrides=changes)
     progress, events = progress_of(format, quiet)
@@ -167,9 +163,3 @@ def _hash(text: str) -> bytes:
             hint="troth chain show FILE --format json prints them in full",
         )
     return bytes.fromhex(text)
-
-
-def _connect(url: str) -> Connect:
-    from troth.worlds.real.node import Connect
-
-    return Connect(url)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from troth.cli.verb import FILE, Format, talk
+from troth.cli.verb import FILE, Format, show_run, talk
 from troth.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,15 +51,14 @@ def _stop_at_end_of_input() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def give_up_option(command: C) -> C:
-    """Gives a command the option `--give-up-after`: how long peers may stay unreachable."""
-    return click.option(
-        "--give-up-after",
-        type=click.FloatRange(min=1.0),
-        metavar="SECONDS",
-        help="How long to wait for nodes that are not heard of at all.  [default: 60; by Tor, "
-        "where one attempt to connect may take half a minute, 300]",
-    )(command)
+give_up_option = click.option(
+    "--give-up-after",
+    type=click.FloatRange(min=1.0),
+    metavar="SECONDS",
+    help="How long to wait for nodes that are not heard of at all.  [default: 60; by Tor, "
+    "where one attempt to connect may take half a minute, 300]",
+)
+"""Gives a command the option `--give-up-after`: how long peers may stay unreachable."""
 
 
 def patience_s(give_up_after: float | None, *, by_tor: bool = False) -> float:
@@ -127,7 +126,7 @@ def reach_of(
         return through_tor(folder, key=None if key is None else ClientKey.load(key), config=config)
     if socks is None:
         return straight
-    host, port = _host_and_port(socks)
+    host, port = parse_host(socks)
     if port is None:
         raise UsageError(
             f"--tor-socks {socks} is not of the form HOST:PORT", hint="tor's own is 127.0.0.1:9050"
@@ -143,7 +142,7 @@ def parse_listen(text: str) -> Listen:
     """
     from troth.worlds.real.node import Listen
 
-    address, port = _host_and_port(text)
+    address, port = parse_host(text)
     if port is None:
         raise UsageError(
             f"--listen {text} is not of the form HOST:PORT",
@@ -154,12 +153,6 @@ def parse_listen(text: str) -> Listen:
 
 def parse_host(text: str) -> tuple[str, int | None]:
     """Reads HOST or HOST:PORT; the port is None where the text has none."""
-    host, port = _host_and_port(text)
-    return (text, None) if port is None else (host, port)
-
-
-def _host_and_port(text: str) -> tuple[str, int | None]:
-    """The port is None where there is none."""
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isascii() or not port.isdigit() or int(port[:6]) > MAX_PORT:
@@ -180,8 +173,5 @@ def progress_of(format: Format, quiet: bool) -> tuple[Display, EventProgress | N
 
 def show(folder: Path) -> None:
     """Prints the result of a node whose run is kept in `folder`."""
-    from troth.report.read import load_run
-    from troth.report.table import summary_table
-
-    click.echo(summary_table(load_run(folder)))
+    show_run(folder, "text")
     talk(f"folder: {folder}")

@@ -75,8 +75,7 @@ def reproduce(
             rows = [(each, e.title, e.source) for each, e in found.items()]
             click.echo(columns([("name", "title", "source"), *rows]))
         return
-    import msgspec
-
+    from troth.records import pretty_json
     from troth.report.progress import QuietProgress, live_progress
     from troth.reproduction.reproduce import reproduce as run
 
@@ -88,11 +87,7 @@ def reproduce(
         jobs=jobs or os.cpu_count() or 1,
         progress=QuietProgress() if quiet else live_progress(),
     )
-    if format == "json":
-        content = msgspec.json.encode(done.results)
-        click.echo(msgspec.json.format(content, indent=2).decode())
-    else:
-        click.echo(_text(done.results))
+    click.echo(pretty_json(done.results).decode() if format == "json" else _text(done.results))
     if not quiet:
         talk(f"plot: {done.plot}")
         talk(f"report: {done.page}")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from troth.cli.verb import FILE, Format, Verb, format_option, set_option, talk
-from troth.errors import CharterError, LocalError, UsageError
+from troth.cli.verb import FILE, Format, Verb, format_option, set_option, show_run, talk
+from troth.errors import LocalError, UsageError, charter_errors_in
 
 if TYPE_CHECKING:
-    from troth.report.progress import Display
     from troth.simulation import Result
 
 
@@ -61,24 +61,30 @@ def simulate(
             "run as it was begun",
             hint="to run something else, simulate the scenario.toml in the run's folder",
         )
+    from troth import simulation
+    from troth.charter.loading import load_scenario
+    from troth.report.atomic import numbered
     from troth.report.page import write_report
     from troth.report.progress import QuietProgress, live_progress
-    from troth.report.read import load_run
-    from troth.report.table import summary_json, summary_table
 
     progress = QuietProgress() if quiet else live_progress()
-    try:
-        if resume is not None:
-            result = _go_on(resume, progress)
+    with charter_errors_in(file or str(resume)):
+        if file is None:
+            assert resume is not None
+            folder, run = resume, partial(simulation.resume, resume)
         else:
-            assert file is not None
-            result = _begin(file, changes, into, progress)
-    except CharterError as error:
-        raise error if error.file is not None else error.in_file(file or str(resume)) from None
+            loaded = load_scenario(file, overrides=changes)
+            place = into or Path("runs") / loaded.scenario.charter.name
+            # The name that the run's folder will get, unless somebody else takes it just now.
+            folder = next(free for free in numbered(place) if not free.exists())
+            run = partial(simulation.simulate, loaded, into=folder)
+        try:
+            result = run(progress=progress)
+        except KeyboardInterrupt as stop:
+            raise _interrupted(stop, folder) from None
     assert result.folder is not None
     page = write_report([result.folder])
-    run = load_run(result.folder)
-    click.echo(summary_json(run) if format == "json" else summary_table(run))
+    show_run(result.folder, format)
     if not quiet:
         talk(f"report: {page}")
         following = _next(result, file)
@@ -100,36 +106,6 @@ def _next(result: Result, file: Path | None) -> list[str] | None:
     if file is None:
         return None
     return ["troth", "simulate", str(file), "--set", f"seed={result.summary.seed + 1}"]
-
-
-def _begin(file: Path, changes: tuple[str, ...], into: Path | None, progress: Display) -> Result:
-    from troth import simulation
-    from troth.charter.loading import load_scenario
-
-    loaded = load_scenario(file, overrides=changes)
-    folder = _free(into or Path("runs") / loaded.scenario.charter.name)
-    try:
-        return simulation.simulate(loaded, into=folder, progress=progress)
-    except KeyboardInterrupt as stop:
-        raise _interrupted(stop, folder) from None
-
-
-def _go_on(folder: Path, progress: Display) -> Result:
-    from troth import simulation
-
-    try:
-        return simulation.resume(folder, progress=progress)
-    except KeyboardInterrupt as stop:
-        raise _interrupted(stop, folder) from None
-
-
-def _free(folder: Path) -> Path:
-    """The name that the run's folder will get, unless somebody else takes it at this moment."""
-    number, free = 1, folder
-    while free.exists():
-        number += 1
-        free = folder.with_name(f"{folder.name}-{number}")
-    return free
 
 
 def _interrupted(stop: KeyboardInterrupt, folder: Path) -> KeyboardInterrupt:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 
 import click
 
 from troth.cli.failure import failure_of
 
 Format: TypeAlias = Literal["text", "json"]
-
-C = TypeVar("C", bound=Callable[..., Any])
 
 
 class Verb(click.Command):
@@ -49,26 +46,32 @@ FILE = click.Path(path_type=Path)
 """A path that the verb itself opens, so that its errors read like all others."""
 
 
-def format_option(command: C) -> C:
-    """Gives a command the option `--format`, which is `text` or `json`."""
-    return click.option(
-        "--format",
-        type=click.Choice(["text", "json"]),
-        default="text",
-        show_default=True,
-        help="Of the result on standard output, and of an error on standard error.",
-    )(command)
+format_option = click.option(
+    "--format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Of the result on standard output, and of an error on standard error.",
+)
+"""Gives a command the option `--format`, which is `text` or `json`."""
+
+set_option = click.option(
+    "--set",
+    "changes",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Change a key of the scenario: training.rounds=5. May be given several times.",
+)
+"""`--set key=value`, as `changes`."""
 
 
-def set_option(command: C) -> C:
-    """`--set key=value`, as `changes`."""
-    return click.option(
-        "--set",
-        "changes",
-        metavar="KEY=VALUE",
-        multiple=True,
-        help="Change a key of the scenario: training.rounds=5. May be given several times.",
-    )(command)
+def show_run(folder: Path, format: Format) -> None:
+    """Print what came of the run that is kept in `folder`."""
+    from troth.report.read import load_run
+    from troth.report.table import summary_json, summary_table
+
+    run = load_run(folder)
+    click.echo(summary_json(run) if format == "json" else summary_table(run))
 
 
 def talk(text: str) -> None:

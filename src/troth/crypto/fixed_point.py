@@ -13,8 +13,7 @@ from math import sqrt
 
 import numpy as np
 
-from troth.errors import LocalError, PeerError
-from troth.ids import NodeId
+from troth.errors import LocalError
 from troth.privacy.clipping import check_clip, clip_update
 from troth.wire import Float32s, Float64s, Int64s
 
@@ -80,21 +79,6 @@ class FixedPoint:
                 hint="take fewer fraction_bits",
             )
         return bound
-
-    def decode_sum(self, values_D: Int64s, contributors: int, *, sender: NodeId) -> Float64s:
-        """`decode` for an aggregate that somebody else sent.
-
-        Raises:
-          PeerError: a value is not one that `contributors` updates can add up to; the culprit is
-            `sender`.
-          LocalError: as `sum_bound`.
-        """
-        if not within(values_D, self.sum_bound(contributors)):
-            raise PeerError(
-                f"sent an aggregate outside the range of {contributors} updates",
-                culprits=(sender,),
-            )
-        return self.decode(values_D)
 
     def norm_bound(self, dimension: int) -> float:
         """C + 2^-f sqrt(D)/2: the L2 norm that no decoded update exceeds.

@@ -11,13 +11,8 @@ from pathlib import Path
 from typing import NewType
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
 
-from troth.crypto.secret_file import read_private_key, write_secret
+from troth.crypto.secret_file import pem_of, read_private_key, write_secret
 from troth.errors import UsageError
 
 PublicId = NewType("PublicId", str)
@@ -61,8 +56,7 @@ class Identity:
           UsageError: there is a file already (an identity is never overwritten), or it cannot be
             written.
         """
-        pem = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        write_secret(path, pem)
+        write_secret(path, pem_of(self.key))
 
 
 def public_id(key: Ed25519PublicKey) -> PublicId:

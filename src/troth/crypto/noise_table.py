@@ -228,8 +228,10 @@ def assign_slots(
     hashes = {contributor: _lot(output, noiser) for contributor, output in outputs.items()}
     taken: dict[NodeId, int] = {}
     for contributor in sorted(hashes, key=lambda peer: (hashes[peer], peer)):
-        first = int.from_bytes(hashes[contributor]) % shape.slots
-        slot = _free(first, {*reserved, *taken.values()}, shape.slots)
+        first = int.from_bytes(hashes[contributor])
+        used = {*reserved, *taken.values()}
+        in_turn = ((first + step) % shape.slots for step in range(shape.slots))
+        slot = next((slot for slot in in_turn if slot not in used), None)
         if slot is not None:
             taken[contributor] = slot
     return taken
@@ -248,11 +250,3 @@ def _lot(output: bytes, noiser: NodeId) -> bytes:
     return sha256(
         b"troth-noise-slot\0" + len(output).to_bytes(4) + output + noiser.encode()
     ).digest()
-
-
-def _free(first: int, taken: Collection[int], slots: int) -> int | None:
-    for step in range(slots):
-        slot = (first + step) % slots
-        if slot not in taken:
-            return slot
-    return None

@@ -184,11 +184,6 @@ class SolvePuzzle(Compute[object, Solved]):
         return max(1, ceil(log1p(-uniform) / log1p(-(16.0**-self.puzzle.difficulty))))
 
 
-def expected_hashes(difficulty: int) -> float:
-    """16^difficulty: hashes that a solution takes on average."""
-    return 16.0**difficulty
-
-
 def _digits(puzzle: Puzzle, ground_up_to: int | None) -> int:
     return puzzle.difficulty if ground_up_to is None else min(puzzle.difficulty, ground_up_to)
 

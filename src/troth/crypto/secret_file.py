@@ -8,7 +8,12 @@ from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from troth.errors import UsageError, reason_of
 
@@ -55,6 +60,11 @@ def read_private_key(path: Path, *, hint: str) -> PrivateKeyTypes | None:
         return load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return None
+
+
+def pem_of(key: PrivateKeyTypes) -> bytes:
+    """A private key as PEM, in clear."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def write_secret(path: Path, secret: bytes) -> None:

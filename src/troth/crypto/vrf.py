@@ -38,7 +38,6 @@ from troth.ids import NodeId
 SEED_BYTES = 32
 PUBLIC_KEY_BYTES = 32
 PROOF_BYTES = 80
-OUTPUT_BYTES = 64
 
 _SUITE = b"\x03"
 _POINT_BYTES = 32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
@@ -79,16 +80,7 @@ def _sample(data_set: DataSet, rows: int | None, test_rows: int | None, stream: 
         f"{data_set.name}: {len(train)} of {len(data_set.train)} training and {len(test)} of "
         f"{len(data_set.test)} test rows, drawn by the run's seed"
     )
-    return DataSet(
-        name=data_set.name,
-        task=data_set.task,
-        train=train,
-        test=test,
-        features=data_set.features,
-        classes=data_set.classes,
-        target_floor=data_set.target_floor,
-        notes=[*data_set.notes, note],
-    )
+    return replace(data_set, train=train, test=test, notes=[*data_set.notes, note])
 
 
 def _draw(examples: Examples, count: int | None, key: str, stream: Stream) -> Examples:

@@ -19,7 +19,7 @@ import msgspec
 from troth.charter.loading import LoadedScenario
 from troth.deployment.launching import Launching, ThroughTor, mesh, star
 from troth.deployment.processes import Processes
-from troth.errors import CharterError, UsageError
+from troth.errors import UsageError, charter_errors_in
 from troth.ids import Bytes
 from troth.protocols.lookup import protocol_of
 from troth.records import Status, Summary
@@ -59,10 +59,8 @@ class Launch:
         Raises:
           LocalError: the scenario cannot be launched, or a node has failed; with its exit code.
         """
-        try:
+        with charter_errors_in(self.loaded.path):
             launching = self._launching()
-        except CharterError as error:
-            raise error.in_file(error.file or self.loaded.path) from None
         if len(launching.names) > MAX_LAUNCHED:
             raise UsageError(
                 f"{len(launching.names)} nodes are more than {MAX_LAUNCHED} on one machine",

@@ -19,7 +19,7 @@ from troth.crypto.identity import Identity, PublicId
 from troth.data.root import data_root
 from troth.deployment.bringing import Bringing, NodeFiles
 from troth.deployment.play import NodeResult, Play, open_folder
-from troth.errors import CharterError
+from troth.errors import CharterError, charter_errors_in
 from troth.ids import NodeId
 from troth.protocols.lookup import protocol_of
 from troth.protocols.registry import PROTOCOLS
@@ -53,7 +53,7 @@ def play(
       LocalError: as `run_node`; the folder is another node's or another run's; as `Bringing`.
     """
     with ExitStack() as opened:
-        try:
+        with charter_errors_in(loaded.path):
             bringing = None if files is None else _bringing(loaded, id, files)
             stage = prepare_node(
                 loaded.scenario,
@@ -62,8 +62,6 @@ def play(
                 root=data_root(),
                 bring=None if bringing is None else bringing.read,
             )
-        except CharterError as error:
-            raise error.in_file(error.file or loaded.path) from error
         opened.callback(stage.engine.close)
         if bringing is not None:
             bringing.check(opened, progress)

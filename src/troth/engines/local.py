@@ -23,14 +23,10 @@ class InlineEngine(Engine):
         return [request.run(self._bench) for request in requests]
 
 
-class BatchedEngine(Engine):
+class BatchedEngine(InlineEngine):
     """Requests of a kind together: one vectorised step for a thousand parties."""
 
     name = "batched"
-
-    def __init__(self, bench: Workbench) -> None:
-        super().__init__()
-        self._bench = bench
 
     def _run(self, requests: Sequence[Compute[Any, Any]]) -> list[Any]:
         return run_grouped(requests, self._bench)

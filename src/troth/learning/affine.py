@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from troth.learning.losses import Loss
-from troth.learning.models import Model
-from troth.learning.spec import TaskKind
+from troth.learning.models import Model, Purpose
 from troth.streams import Stream
 from troth.wire import Float32s
 
@@ -25,25 +23,11 @@ class Affine(Model):
     classes for softmax regression.
     """
 
-    def __init__(
-        self,
-        *,
-        features: tuple[int, ...],
-        outputs: int,
-        columns: int,
-        task: TaskKind,
-        loss: Loss,
-        l2: float,
-    ) -> None:
-        inputs = int(np.prod(features))
+    def __init__(self, purpose: Purpose, *, columns: int) -> None:
         super().__init__(
-            features=features,
-            outputs=outputs,
-            task=task,
-            loss=loss,
-            l2=l2,
-            dimension=(inputs + 1) * columns,
-            floats_per_example=inputs + 4 * columns,
+            purpose,
+            dimension=(purpose.inputs + 1) * columns,
+            floats_per_example=purpose.inputs + 4 * columns,
         )
         self.columns = columns
 

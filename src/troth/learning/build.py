@@ -11,7 +11,7 @@ from troth.learning.affine import Affine
 from troth.learning.checks import check_classes, check_model
 from troth.learning.losses import choose_loss
 from troth.learning.mlp import Perceptron
-from troth.learning.models import Model
+from troth.learning.models import Model, Purpose
 from troth.learning.module import ModuleModel
 from troth.learning.shokri import ShokriPerceptron, shokri_cnn
 from troth.references import resolve
@@ -43,30 +43,14 @@ def build_model(
     check_classes(table, outputs)
     columns = 1 if isinstance(table, spec.Logistic) else outputs
     objective = choose_loss(task, loss, columns=columns)
+    purpose = Purpose(features, outputs, task, objective, table.l2)
     match table:
         case spec.Logistic() | spec.Softmax() | spec.Linear():
-            return Affine(
-                features=features,
-                outputs=outputs,
-                columns=columns,
-                task=task,
-                loss=objective,
-                l2=table.l2,
-            )
+            return Affine(purpose, columns=columns)
         case spec.MLP():
-            return Perceptron(
-                features=features,
-                hidden=table.hidden,
-                outputs=outputs,
-                activation=table.activation,
-                task=task,
-                loss=objective,
-                l2=table.l2,
-            )
+            return Perceptron(purpose, hidden=table.hidden, activation=table.activation)
         case spec.ShokriMLP():
-            return ShokriPerceptron(
-                features=features, outputs=outputs, task=task, loss=objective, l2=table.l2
-            )
+            return ShokriPerceptron(purpose)
         case spec.ShokriCNN():
             factory = partial(shokri_cnn, features, outputs)
             key, value = "task.model.name", "shokri_cnn"
@@ -77,16 +61,7 @@ def build_model(
             except CharterError as error:
                 raise CharterError(error.message, key=key, hint=error.hint) from error
             factory = partial(named, features, outputs, **table.arguments)
-    return ModuleModel(
-        factory,
-        features=features,
-        outputs=outputs,
-        task=task,
-        loss=objective,
-        l2=table.l2,
-        key=key,
-        value=value,
-    )
+    return ModuleModel(factory, purpose, key=key, value=value)
 
 
 def _check_outputs(outputs: int, task: spec.TaskKind) -> None:

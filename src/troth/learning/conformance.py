@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from troth.errors import UsageError
 from troth.learning.losses import choose_loss
-from troth.learning.models import Model
+from troth.learning.models import Model, Purpose
 from troth.learning.module import ModuleModel
 from troth.learning.spec import TaskKind
 from troth.streams import Stream
@@ -46,13 +46,10 @@ def check_module(
       CharterError: the module cannot be used at all (see `ModuleModel`).
       UsageError: names the promise that does not hold, and by how much.
     """
+    loss = choose_loss(task, None, columns=outputs)
     model = ModuleModel(
         lambda: factory(features, outputs),
-        features=features,
-        outputs=outputs,
-        task=task,
-        loss=choose_loss(task, None, columns=outputs),
-        l2=0.0,
+        Purpose(features, outputs, task, loss, l2=0.0),
         key="task.model.callable",
         value=getattr(factory, "__name__", repr(factory)),
     )

@@ -23,8 +23,14 @@ from troth.errors import CharterError
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 
-# torch defines this module's attribute through its class, where mypy does not see it.
-_DETERMINISTIC: Any = torch.utils.deterministic
+_SWITCHED_OFF: tuple[tuple[Any, str], ...] = (
+    # Filling new memory would cost a write per tensor and protect only from reading it unwritten.
+    (torch.utils.deterministic, "fill_uninitialized_memory"),
+    (torch.backends.cuda.matmul, "allow_tf32"),
+    (torch.backends.cudnn, "allow_tf32"),
+    (torch.backends.cudnn, "benchmark"),
+)
+"""What is off while results have to repeat."""
 
 
 def choose_device(name: DeviceName) -> torch.device:
@@ -63,30 +69,19 @@ def repeatable(device: torch.device) -> Iterator[None]:
     if device.type == "cuda":
         # Read by cuBLAS when it starts; without it torch refuses matrix products.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = (
-        torch.get_deterministic_debug_mode(),
-        _DETERMINISTIC.fill_uninitialized_memory,
-        torch.backends.cuda.matmul.allow_tf32,
-        torch.backends.cudnn.allow_tf32,
-        torch.backends.cudnn.benchmark,
-        torch.get_num_threads(),
-    )
+    mode, threads = torch.get_deterministic_debug_mode(), torch.get_num_threads()
+    before = [(place, name, getattr(place, name)) for place, name in _SWITCHED_OFF]
     # The same switch as `use_deterministic_algorithms`, which would import torch's compiler (1 s).
     torch.set_deterministic_debug_mode("error")
-    # Filling new memory would cost a write per tensor and protect only from reading it unwritten.
-    _DETERMINISTIC.fill_uninitialized_memory = False
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.benchmark = False
+    for place, name in _SWITCHED_OFF:
+        setattr(place, name, False)
     if device.type == "cpu":
         # Cores are kept busy by `parallel.map_pieces` instead.
         torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_deterministic_debug_mode(before[0])
-        _DETERMINISTIC.fill_uninitialized_memory = before[1]
-        torch.backends.cuda.matmul.allow_tf32 = before[2]
-        torch.backends.cudnn.allow_tf32 = before[3]
-        torch.backends.cudnn.benchmark = before[4]
-        torch.set_num_threads(before[5])
+        torch.set_deterministic_debug_mode(mode)
+        for place, name, value in before:
+            setattr(place, name, value)
+        torch.set_num_threads(threads)

@@ -19,6 +19,9 @@ from troth.learning.workbench import Workbench
 from troth.records import Metrics
 from troth.wire import Float32s, Int64s
 
+Attack = tuple[int | None, int | None]
+"""The source and the target class of an attack, as `Evaluate` has them."""
+
 
 class PartyMetrics(msgspec.Struct, frozen=True):
     """Metrics of one model on each of several parties' rows, in the order asked for."""
@@ -54,7 +57,7 @@ class Evaluate(Compute[Workbench, Metrics]):
         if self.on is not None:
             index_N = torch.tensor(bench.rows(self.on), device=bench.device)
             x_NF, y_N = bench.x_NF[index_N], bench.y_N[index_N]
-        sums = _Sums(bench, self.source, self.target)
+        sums = _Sums(bench, (self.source, self.target))
         at_once = bench.model.rows_at_once(1, bench.device)
 
         def measure(rows: tuple[Tensor, Tensor]) -> Tensor:
@@ -69,18 +72,18 @@ class Evaluate(Compute[Workbench, Metrics]):
     @classmethod
     def run_many(cls, requests: Sequence[Self], bench: Workbench) -> Sequence[Metrics]:
         first = requests[0]
-        source, target = first.source, first.target
+        attack = first.source, first.target
         same = all(request.params_D is first.params_D for request in requests)
         if first.on is None:
             if same:
                 return [first.run(bench)] * len(requests)
-            return _on_test_set([r.params_D for r in requests], bench, source, target)
+            return _on_test_set([r.params_D for r in requests], bench, attack)
         rows = [bench.rows(r.on) for r in requests if r.on is not None]
         # `group` keeps requests with and without a node apart.
         assert len(rows) == len(requests)
         if same:
-            return _one_model(first.params_D, rows, bench, source, target)
-        return _own_models([r.params_D for r in requests], rows, bench, source, target)
+            return _one_model(first.params_D, rows, bench, attack)
+        return _own_models([r.params_D for r in requests], rows, bench, attack)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +99,7 @@ class EvaluateParties(Compute[Workbench, PartyMetrics]):
 
     def run(self, bench: Workbench) -> PartyMetrics:
         rows = [bench.rows(node) for node in self.nodes]
-        found = _one_model(self.params_D, rows, bench, self.source, self.target)
+        found = _one_model(self.params_D, rows, bench, (self.source, self.target))
         return PartyMetrics(metrics=tuple(found))
 
 
@@ -107,9 +110,9 @@ class _Sums:
     the source class, and whether it is of the source class and taken for the target.
     """
 
-    def __init__(self, bench: Workbench, source: int | None, target: int | None) -> None:
+    def __init__(self, bench: Workbench, attack: Attack) -> None:
         self._model, self._floor = bench.model, bench.target_floor
-        self._source, self._target = source, target
+        self._source, self._target = attack
         self._sums_QP: Tensor | float = 0.0
 
     def measure(self, scores: Tensor, y: Tensor) -> Tensor:
@@ -148,14 +151,10 @@ class _Sums:
 
 
 def _one_model(
-    params_D: Float32s,
-    rows_P: Sequence[Int64s],
-    bench: Workbench,
-    source: int | None,
-    target: int | None,
+    params_D: Float32s, rows_P: Sequence[Int64s], bench: Workbench, attack: Attack
 ) -> list[Metrics]:
     """All parties' rows one after the other: whose they are does not matter to the model."""
-    sums = _Sums(bench, source, target)
+    sums = _Sums(bench, attack)
     params = bench.tensor(params_D)
     index_N = torch.tensor(np.concatenate(rows_P), device=bench.device)
 
@@ -172,17 +171,13 @@ def _one_model(
 
 
 def _own_models(
-    params_P: Sequence[Float32s],
-    rows_P: Sequence[Int64s],
-    bench: Workbench,
-    source: int | None,
-    target: int | None,
+    params_P: Sequence[Float32s], rows_P: Sequence[Int64s], bench: Workbench, attack: Attack
 ) -> list[Metrics]:
     """Every party's model on its own rows. Sorted by size, so that little is filled up."""
     order = sorted(range(len(rows_P)), key=lambda i: (len(rows_P[i]), i))
     found: dict[int, Metrics] = {}
     for chunk in _chunks(order, bench):
-        sums = _Sums(bench, source, target)
+        sums = _Sums(bench, attack)
         counts_P = [len(rows_P[i]) for i in chunk]
         params_PD = bench.tensor(np.stack([params_P[i] for i in chunk]))
         # Filled up with the party's own rows, which are left out of the sums again.
@@ -200,13 +195,11 @@ def _own_models(
     return [found[i] for i in range(len(rows_P))]
 
 
-def _on_test_set(
-    params_P: Sequence[Float32s], bench: Workbench, source: int | None, target: int | None
-) -> list[Metrics]:
+def _on_test_set(params_P: Sequence[Float32s], bench: Workbench, attack: Attack) -> list[Metrics]:
     """Every party's model on the test set."""
     found: list[Metrics] = []
     for chunk in _chunks(range(len(params_P)), bench):
-        sums = _Sums(bench, source, target)
+        sums = _Sums(bench, attack)
         params_PD = bench.tensor(np.stack([params_P[i] for i in chunk]))
         at_once = bench.model.rows_at_once(len(chunk), bench.device)
         x_parts = torch.split(bench.test_x_TF, at_once)

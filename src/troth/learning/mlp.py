@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from math import prod
 from typing import Literal
 
 import numpy as np
@@ -12,9 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from troth.learning.losses import Loss
-from troth.learning.models import Model
-from troth.learning.spec import TaskKind
+from troth.learning.models import Model, Purpose
 from troth.streams import Stream
 from troth.wire import Float32s
 
@@ -33,34 +30,25 @@ class Perceptron(Model):
     Parameters are, layer by layer, W row by row, then b: those of a chain of `torch.nn.Linear`.
 
     Args:
+      purpose: its outputs are K, the units of the last layer.
       hidden: units of the hidden layers.
-      outputs: K, units of the last layer.
       layer_inputs: inputs of the first layer; absent: the number of features.
     """
 
     def __init__(
         self,
+        purpose: Purpose,
         *,
-        features: tuple[int, ...],
         hidden: Sequence[int],
-        outputs: int,
         activation: Activation,
-        task: TaskKind,
-        loss: Loss,
-        l2: float,
         layer_inputs: int | None = None,
     ) -> None:
-        inputs = prod(features)
-        self.sizes = (layer_inputs or inputs, *hidden, outputs)
+        self.sizes = (layer_inputs or purpose.inputs, *hidden, purpose.outputs)
         self.activation: Activation = activation
         super().__init__(
-            features=features,
-            outputs=outputs,
-            task=task,
-            loss=loss,
-            l2=l2,
+            purpose,
             dimension=sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(self.sizes)),
-            floats_per_example=inputs + 2 * self.sizes[0] + 4 * sum(self.sizes[1:]),
+            floats_per_example=purpose.inputs + 2 * self.sizes[0] + 4 * sum(self.sizes[1:]),
         )
 
     def init(self, stream: Stream) -> Float32s:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
 
 import torch
@@ -40,6 +41,28 @@ def workspace_bytes(device: torch.device) -> int:
     return WORKSPACE_BYTES if device.type == "cpu" else CUDA_WORKSPACE_BYTES
 
 
+@dataclass(frozen=True)
+class Purpose:
+    """What a model is made for.
+
+    Args:
+      features: shape of one example.
+      outputs: number of classes, or 1 for regression.
+      l2: the regularisation, see above.
+    """
+
+    features: tuple[int, ...]
+    outputs: int
+    task: TaskKind
+    loss: Loss
+    l2: float
+
+    @property
+    def inputs(self) -> int:
+        """F, how many numbers one example has after flattening."""
+        return prod(self.features)
+
+
 class Model(ABC):
     """A model and its loss, without parameters of its own.
 
@@ -55,36 +78,18 @@ class Model(ABC):
     | `init` draws from its stream only                        | parties start at unequal models|
 
     Args:
-      features: shape of one example.
-      outputs: number of classes, or 1 for regression.
       dimension: D.
       floats_per_example: about how many floats one example takes during a gradient, its features
         included; sets how many examples are worked on at once, and nothing else.
     """
 
-    def __init__(
-        self,
-        *,
-        features: tuple[int, ...],
-        outputs: int,
-        task: TaskKind,
-        loss: Loss,
-        l2: float,
-        dimension: int,
-        floats_per_example: int,
-    ) -> None:
-        self.features = features
-        self.outputs = outputs
-        self.task: TaskKind = task
-        self.loss = loss
-        self.l2 = l2
+    def __init__(self, purpose: Purpose, *, dimension: int, floats_per_example: int) -> None:
+        self.features, self.inputs = purpose.features, purpose.inputs
+        self.outputs = purpose.outputs
+        self.task: TaskKind = purpose.task
+        self.loss, self.l2 = purpose.loss, purpose.l2
         self.dimension = dimension
         self.floats_per_example = floats_per_example
-
-    @property
-    def inputs(self) -> int:
-        """F, how many numbers one example has after flattening."""
-        return prod(self.features)
 
     @abstractmethod
     def init(self, stream: Stream) -> Float32s:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable
-from math import prod
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from troth.errors import CharterError
-from troth.learning.losses import Loss
-from troth.learning.models import Model
-from troth.learning.spec import TaskKind
+from troth.learning.models import Model, Purpose
 from troth.streams import Stream
 from troth.wire import Float32s
 
@@ -46,37 +43,22 @@ class ModuleModel(Model):
         influence one another.
     """
 
-    def __init__(
-        self,
-        factory: Factory,
-        *,
-        features: tuple[int, ...],
-        outputs: int,
-        task: TaskKind,
-        loss: Loss,
-        l2: float,
-        key: str,
-        value: object,
-    ) -> None:
+    def __init__(self, factory: Factory, purpose: Purpose, *, key: str, value: object) -> None:
         self._factory, self._key, self._value = factory, key, value
         module = self._build(0)
         trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self._check_parameters(trained)
         self._shapes = {name: p.shape for name, p in trained.items()}
         self._lengths = [p.numel() for p in trained.values()]
-        activations = self._check_forward(module, features, outputs)
+        activations = self._check_forward(module, purpose)
         for parameter in module.parameters():
             parameter.requires_grad_(False)
         self._module = module
         self._own = threading.local()
         super().__init__(
-            features=features,
-            outputs=outputs,
-            task=task,
-            loss=loss,
-            l2=l2,
+            purpose,
             dimension=sum(self._lengths),
-            floats_per_example=prod(features) + 3 * activations,
+            floats_per_example=purpose.inputs + 3 * activations,
         )
 
     def init(self, stream: Stream) -> Float32s:
@@ -144,9 +126,9 @@ class ModuleModel(Model):
                 )
 
     @torch.no_grad()
-    def _check_forward(self, module: nn.Module, features: tuple[int, ...], outputs: int) -> int:
+    def _check_forward(self, module: nn.Module, purpose: Purpose) -> int:
         """Check a forward pass; return how many floats the layers give out for one example."""
-        x = torch.rand(_PROBES, *features, generator=torch.Generator().manual_seed(0))
+        x = torch.rand(_PROBES, *purpose.features, generator=torch.Generator().manual_seed(0))
         buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
         activations = 0
 
@@ -159,7 +141,7 @@ class ModuleModel(Model):
         scores = self._forward(module, x, 1)
         for hook in hooks:
             hook.remove()
-        expected = (_PROBES, outputs)
+        expected = (_PROBES, purpose.outputs)
         if not isinstance(scores, Tensor) or scores.shape != expected:
             found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
             raise self._problem(

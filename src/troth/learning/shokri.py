@@ -26,9 +26,8 @@ from torch.nn.functional import pad
 
 from troth.errors import CharterError
 from troth.learning.checks import check_images
-from troth.learning.losses import Loss
 from troth.learning.mlp import Perceptron
-from troth.learning.spec import TaskKind
+from troth.learning.models import Purpose
 
 HIDDEN = (128, 64)
 
@@ -43,20 +42,14 @@ class ShokriPerceptron(Perceptron):
     is: D = 140,106. Anything else goes in as it is.
     """
 
-    def __init__(
-        self, *, features: tuple[int, ...], outputs: int, task: TaskKind, loss: Loss, l2: float
-    ) -> None:
-        self._padded = len(features) >= 2 and features[-2:] == (_MNIST_SIDE, _MNIST_SIDE)
-        channels = prod(features[:-2])
+    def __init__(self, purpose: Purpose) -> None:
+        *channels, height, width = (1, *purpose.features)
+        self._padded = height == width == _MNIST_SIDE
         super().__init__(
-            features=features,
+            purpose,
             hidden=HIDDEN,
-            outputs=outputs,
             activation="relu",
-            task=task,
-            loss=loss,
-            l2=l2,
-            layer_inputs=channels * _PADDED_SIDE**2 if self._padded else None,
+            layer_inputs=prod(channels) * _PADDED_SIDE**2 if self._padded else None,
         )
 
     def predict(self, params_D: Tensor, x_BF: Tensor) -> Tensor:

@@ -23,14 +23,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from troth.errors import LocalError
-from troth.privacy.spec import Adjacency
 
 if TYPE_CHECKING:
     from dp_accounting.dp_event import DpEvent
-
-
-class UnsupportedEventError(LocalError):
-    """An event that no accountant here can count. It is refused: unsupported is not zero."""
 
 
 def _check_positive(name: str, value: float) -> None:
@@ -109,36 +104,3 @@ def dp_event(event: Event) -> DpEvent:
             return known.PoissonSampledDpEvent(q, known.GaussianDpEvent(z))
         case NonPrivateEvent():
             return known.NonPrivateDpEvent()
-
-
-def from_dp_event(event: object, adjacency: Adjacency) -> Event:
-    """The event that a dp_accounting object stands for, so that other mechanisms can be recorded.
-
-    dp_accounting's Gaussian and Laplace are noise on a sum of values of norm 1; under `replace_one`
-    two such sums are 2 apart.
-
-    Raises:
-      UnsupportedEventError: any class but `GaussianDpEvent`, `LaplaceDpEvent`, `ZCDpEvent` with
-        xi = 0, `PoissonSampledDpEvent` of a `GaussianDpEvent`, and `NonPrivateDpEvent`.
-    """
-    from dp_accounting import dp_event as known  # slow: loads scipy.stats
-
-    distance = 2.0 if adjacency == "replace_one" else 1.0
-    match event:
-        case known.GaussianDpEvent(noise_multiplier=z) if z > 0:
-            return GaussianEvent(z / distance)
-        case known.LaplaceDpEvent(noise_multiplier=z) if z > 0:
-            return LaplaceEvent(z / distance)
-        case known.ZCDpEvent(rho=rho, xi=0.0):
-            return ConcentratedEvent(rho)
-        case known.PoissonSampledDpEvent(
-            sampling_probability=q, event=known.GaussianDpEvent(noise_multiplier=z)
-        ) if z > 0:
-            return SampledEvent(q, z)
-        case known.NonPrivateDpEvent():
-            return NonPrivateEvent("recorded as NonPrivateDpEvent")
-    raise UnsupportedEventError(
-        f"{event!r} is not an event that can be accounted for",
-        hint="record a composed event part by part; anything else needs an accountant first, or "
-        "counts as a NonPrivateEvent",
-    )

@@ -157,17 +157,13 @@ def party_privacy(
     if privacy is None:
         return PartyPrivacy(party=party, mechanism="none")
     ledger = ledger or privacy.open()
-    spent = ledger.spent()
     return PartyPrivacy(
         party=party,
         mechanism=str(privacy.spec.__struct_config__.tag),
         unit=ledger.unit,
         adjacency=ledger.adjacency,
         budget=privacy.epsilon,
-        delta=spent.delta,
-        epsilon=spent.epsilon,
-        pld=spent.pld,
-        rdp=spent.rdp,
+        **msgspec.structs.asdict(ledger.spent()),
         releases=ledger.last_release,
         views=list(ledger.views()),
         entries=msgspec.to_builtins(ledger.entries),

@@ -10,13 +10,7 @@ import msgspec
 from troth.errors import LocalError
 from troth.learning.training import Training
 from troth.privacy.accounting import smallest_noise_multiplier
-from troth.privacy.events import (
-    ConcentratedEvent,
-    Event,
-    GaussianEvent,
-    LaplaceEvent,
-    SampledEvent,
-)
+from troth.privacy.events import Event, SampledEvent
 from troth.privacy.ledger import Budget, PrivacyLedger
 from troth.privacy.mechanisms import DiscreteGaussian, Gaussian, Laplace, Mechanism
 from troth.privacy.spec import (
@@ -29,6 +23,12 @@ from troth.privacy.spec import (
     UpdateNoise,
     check_delta,
 )
+
+_MECHANISMS: dict[type[Budgeted], type[Mechanism]] = {
+    GaussianNoise: Gaussian,
+    DiscreteGaussianNoise: DiscreteGaussian,
+    LaplaceNoise: Laplace,
+}
 
 
 class NoisePlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,12 +91,8 @@ def _least(
 def _event(kind: type[Budgeted], q: float, z: float) -> Event:
     if kind is DPSGD:
         return SampledEvent(q, z)
-    if kind is LaplaceNoise:
-        return LaplaceEvent(z)
-    if kind is DiscreteGaussianNoise:
-        return ConcentratedEvent(0.5 / z**2)
-    assert kind is GaussianNoise
-    return GaussianEvent(z)
+    # Whatever the clip is: an event knows noise over sensitivity only.
+    return _MECHANISMS[kind](1.0, z).event
 
 
 def sampling_probability(batch_size: int | None, examples: int) -> float:
@@ -115,12 +111,7 @@ def training_steps(training: Training, q: float) -> int:
 
 def mechanism(spec: UpdateNoise, noise_multiplier: float) -> Mechanism:
     """The mechanism that a table with noise on whole updates means."""
-    kinds: dict[type[UpdateNoise], type[Mechanism]] = {
-        GaussianNoise: Gaussian,
-        DiscreteGaussianNoise: DiscreteGaussian,
-        LaplaceNoise: Laplace,
-    }
-    return kinds[type(spec)](spec.clip, noise_multiplier, spec.unit, spec.adjacency)
+    return _MECHANISMS[type(spec)](spec.clip, noise_multiplier, spec.unit, spec.adjacency)
 
 
 def open_ledger(spec: Budgeted, party: str | None = None) -> PrivacyLedger:

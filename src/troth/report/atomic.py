@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 from troth.errors import UsageError, reason_of
@@ -65,6 +67,13 @@ def append_line(path: Path, line: bytes) -> None:
 def whole_lines(data: bytes) -> bytes:
     """`data` up to and with its last newline."""
     return data[: data.rfind(b"\n") + 1]
+
+
+def numbered(path: Path) -> Iterator[Path]:
+    """`path`, `path-2`, `path-3`, ...: names for what shall be at `path`, where some are taken."""
+    yield path
+    for number in count(2):
+        yield path.with_name(f"{path.name}-{number}")
 
 
 def sync_folder(folder: Path) -> None:

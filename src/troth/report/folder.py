@@ -24,8 +24,8 @@ from safetensors.numpy import save
 
 from troth.errors import UsageError
 from troth.ids import NodeId
-from troth.records import PrivacyRecord, RoundRecord, Summary
-from troth.report.atomic import append_line, cannot_write, replace_file, sync_folder
+from troth.records import PrivacyRecord, RoundRecord, Summary, pretty_json
+from troth.report.atomic import append_line, cannot_write, numbered, replace_file, sync_folder
 from troth.report.read import ROUNDS, SCENARIO, SUMMARY, read_rounds, read_scenario, read_summary
 from troth.wire import Float32s
 
@@ -173,7 +173,7 @@ class RunFolder:
 
 
 def _json(record: Summary | PrivacyRecord) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+    return pretty_json(record) + b"\n"
 
 
 def _hidden_folder(path: Path) -> Path:
@@ -190,8 +190,7 @@ def _hidden_folder(path: Path) -> Path:
 
 def _publish(partial: Path, path: Path) -> Path:
     """Rename `partial` to the first free one of path, path-2, path-3, ..."""
-    for number in count(1):
-        target = path if number == 1 else path.with_name(f"{path.name}-{number}")
+    for target in numbered(path):
         try:
             # Renaming onto a folder with something in it fails, and every run's folder has
             # something in it.

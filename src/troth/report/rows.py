@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from troth.records import Metrics, PartyPrivacy, PartyRecord, ReleasePrivacy, Summary
 from troth.report.read import Run
 from troth.report.text import ABSENT, amount, number, percent, ranges, shortened, size
+
+R = TypeVar("R")
 
 MAX_TEXT = 500
 """Characters of one note, reason or problem."""
@@ -77,14 +80,25 @@ class TrafficRow:
     share: float
 
 
+@dataclass(frozen=True)
+class Listed(Generic[R]):
+    """The rows of a table."""
+
+    rows: list[R]
+    rule: str
+    """What a cap left out; empty: nothing."""
+    columns: list[str] = field(default_factory=list)
+    """Headings, of columns that not every run has."""
+
+
 def cell(text: str, order: float | None) -> Cell:
     """Sorts last where there is no number."""
     return Cell(text, order if order is not None and math.isfinite(order) else math.inf)
 
 
-def party_rows(summary: Summary, limit: int) -> tuple[list[str], list[PartyRow], str]:
-    """Columns, rows and the rule of the party table. A column that no party fills is left out;
-    each measure that any party has is one."""
+def party_rows(summary: Summary, limit: int) -> Listed[PartyRow]:
+    """The party table. A column that no party fills is left out; each measure that any party has is
+    one."""
     shown, rules = summary.parties, []
     if len(shown) > limit:
         shown = sorted(
@@ -114,7 +128,7 @@ def party_rows(summary: Summary, limit: int) -> tuple[list[str], list[PartyRow],
         for party in shown
     ]
     headings = [shortened(name[:1].upper() + name[1:], MAX_HEADING) for name in measures]
-    return [*columns, *headings], rows, " ".join(rules)
+    return Listed(rows, " ".join(rules), [*columns, *headings])
 
 
 _COLUMNS = {
@@ -142,7 +156,7 @@ def _party_cell(party: PartyRecord, column: str) -> Cell:
     return cell(size(value) if column in ("Sent", "Received") else f"{value:,}", value)
 
 
-def rejection_rows(run: Run, limit: int) -> tuple[list[RejectionRow], str]:
+def rejection_rows(run: Run, limit: int) -> Listed[RejectionRow]:
     """Who was refused why, most often first."""
     attackers: dict[str, str | None] = {
         party.party: party.attacker for party in run.summary.parties
@@ -162,13 +176,12 @@ def rejection_rows(run: Run, limit: int) -> tuple[list[RejectionRow], str]:
         )
         for node, reason in order[:limit]
     ]
-    if len(order) <= limit:
-        return rows, ""
-    return rows, f"The {limit:,} most frequent of {len(order):,}. All are in rounds.jsonl."
+    rule = f"The {limit:,} most frequent of {len(order):,}. All are in rounds.jsonl."
+    return Listed(rows, rule if len(order) > limit else "")
 
 
-def told_rows(summary: Summary, limit: int) -> tuple[list[ToldRow], str]:
-    """Who was refused or stopped, by name, and the rule of what is left out."""
+def told_rows(summary: Summary, limit: int) -> Listed[ToldRow]:
+    """Who was refused or stopped, by name."""
     rows = [
         ToldRow(
             party.party,
@@ -178,9 +191,8 @@ def told_rows(summary: Summary, limit: int) -> tuple[list[ToldRow], str]:
         for party in summary.parties
         if party.told is not None or party.stopped is not None
     ]
-    if len(rows) <= limit:
-        return rows, ""
-    return rows[:limit], f"The first {limit:,} of {len(rows):,}. All are in summary.json."
+    rule = f"The first {limit:,} of {len(rows):,}. All are in summary.json."
+    return Listed(rows[:limit], rule if len(rows) > limit else "")
 
 
 PRIVACY_COLUMNS = ["ε spent", "by PLD", "by RDP", "ε at most", "δ", "Updates"]
@@ -190,8 +202,8 @@ PAPER_COLUMN = "ε in the paper"
 """Before the others, if a protocol's paper counts otherwise."""
 
 
-def privacy_rows(summary: Summary, limit: int) -> tuple[list[str], list[PrivacyRow], str]:
-    """Columns, what each party spent, by name, and the rule of what is left out."""
+def privacy_rows(summary: Summary, limit: int) -> Listed[PrivacyRow]:
+    """What each party spent, by name."""
     parties = [] if summary.privacy is None else summary.privacy.parties
     counted = any(release.paper is not None for party in parties for release in party.by_release)
     rows = []
@@ -202,7 +214,7 @@ def privacy_rows(summary: Summary, limit: int) -> tuple[list[str], list[PrivacyR
             rows.append(_privacy_row(party, release, what, counted, release.paper))
     columns = [PAPER_COLUMN, *PRIVACY_COLUMNS] if counted else PRIVACY_COLUMNS
     rule = f"The first {limit:,} of {len(parties):,}. All are in privacy.json."
-    return columns, rows, rule if len(parties) > limit else ""
+    return Listed(rows, rule if len(parties) > limit else "", columns)
 
 
 def _privacy_row(

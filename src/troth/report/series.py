@@ -4,7 +4,7 @@ colours."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,49 +45,40 @@ def look(index: int) -> tuple[int, int]:
 class Series:
     """A number that every round may have.
 
-    `axis` is its name on an axis; `kind` says how its values are written: a share as per cent.
+    `key` is what the round's record or its metrics call it, and `axis` its name on an axis; `kind`
+    says how its values are written: a share as per cent.
     """
 
     key: str
     title: str
     axis: str
     kind: Literal["share", "number", "bytes"]
-    value: Callable[[RoundRecord], float | None]
-
-
-def _error(record: RoundRecord) -> float | None:
-    return None if record.metrics is None else record.metrics.error
-
-
-def _loss(record: RoundRecord) -> float | None:
-    return None if record.metrics is None else record.metrics.loss
-
-
-def _attack_rate(record: RoundRecord) -> float | None:
-    return None if record.metrics is None else record.metrics.attack_rate
-
-
-def _bytes_sent(record: RoundRecord) -> float | None:
-    return float(record.bytes_sent)
 
 
 SERIES = {
     series.key: series
     for series in (
-        Series("error", "Error on the test set", "error", "share", _error),
-        Series("loss", "Loss on the test set", "loss", "number", _loss),
-        Series("attack_rate", "Attack rate", "attack rate", "share", _attack_rate),
-        Series("bytes_sent", "Bytes sent since the start", "bytes sent", "bytes", _bytes_sent),
+        Series("error", "Error on the test set", "error", "share"),
+        Series("loss", "Loss on the test set", "loss", "number"),
+        Series("attack_rate", "Attack rate", "attack rate", "share"),
+        Series("bytes_sent", "Bytes sent since the start", "bytes sent", "bytes"),
     )
 }
 
 
 def points(run: Run, key: str) -> tuple[list[int], list[float]]:
     """The rounds that have series `key`, ascending, and its value in each; values may be NaN."""
-    value = SERIES[key].value
-    pairs = [(int(record.round), value(record)) for record in run.rounds]
-    known = [(round, y) for round, y in pairs if y is not None]
+    known = [
+        (int(record.round), y) for record in run.rounds if (y := _value(record, key)) is not None
+    ]
     return [round for round, _ in known], [y for _, y in known]
+
+
+def _value(record: RoundRecord, key: str) -> float | None:
+    if key == "bytes_sent":
+        return float(record.bytes_sent)
+    value: float | None = getattr(record.metrics, key, None)
+    return value
 
 
 def error_name(summary: Summary) -> str:

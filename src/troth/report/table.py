@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from troth.records import PartyPrivacy, ReleasePrivacy, Summary
+from troth.records import PartyPrivacy, ReleasePrivacy, Summary, pretty_json
 from troth.report.progress import plain
 from troth.report.read import Run
 from troth.report.rows import MAX_HEADING, MAX_MEASURES
@@ -21,7 +21,7 @@ def summary_table(run: Run) -> str:
 def summary_json(run: Run) -> str:
     """`summary.json`, with the run's folder before it. Metrics that are not finite are null."""
     content = {"folder": str(run.path), **msgspec.structs.asdict(run.summary)}
-    return msgspec.json.format(msgspec.json.encode(content), indent=2).decode()
+    return pretty_json(content).decode()
 
 
 def accepted_share(summary: Summary) -> str | None:

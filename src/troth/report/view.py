@@ -18,6 +18,7 @@ from troth.report.read import Run
 from troth.report.rows import (
     MAX_TEXT,
     Cell,
+    Listed,
     PartyRow,
     PrivacyRow,
     RejectionRow,
@@ -66,7 +67,7 @@ class Card:
 
 @dataclass(frozen=True)
 class RunView:
-    """One run on a page. Every `..._rule` says what a cap left out; empty: nothing."""
+    """One run on a page."""
 
     label: str
     colour: int
@@ -75,24 +76,20 @@ class RunView:
     problem: str
     facts: list[str]
     cards: list[Card]
-    finals: list[Cell]
+    finals: dict[str, Cell]
+    """By the heading of their column in a comparison; the same for every run."""
     participation: Grid | None
-    party_columns: list[str]
-    parties: list[PartyRow]
-    parties_rule: str
+    parties: Listed[PartyRow]
     contributions: str
-    rejections: list[RejectionRow]
-    rejections_rule: str
-    told: list[ToldRow]
-    told_rule: str
+    rejections: Listed[RejectionRow]
+    told: Listed[ToldRow]
     traffic: list[TrafficRow]
     privacy: list[str]
-    privacy_columns: list[str]
-    privacies: list[PrivacyRow]
-    privacies_rule: str
+    privacies: Listed[PrivacyRow]
     notes: list[str]
     scenario: str
     scenario_rule: str
+    """What a cap left out; empty: nothing."""
     difference: str
 
 
@@ -103,7 +100,6 @@ class Page:
     title: str
     runs: list[RunView]
     charts: list[Chart]
-    final_columns: list[str]
 
 
 def page(runs: Sequence[Run]) -> Page:
@@ -119,29 +115,13 @@ def page(runs: Sequence[Run]) -> Page:
         if len(runs) == 1
         else f"{len(runs)} runs compared · Troth"
     )
-    return Page(title, views, charts, FINAL_COLUMNS)
-
-
-FINAL_COLUMNS = [
-    "Error",
-    "Loss",
-    "Attack rate",
-    "Rounds",
-    "Bytes sent",
-    "Simulated time",
-    "Measured time",
-    "Peak memory",
-]
+    return Page(title, views, charts)
 
 
 def _view(run: Run, label: str, index: int, runs: Sequence[Run]) -> RunView:
     summary = run.summary
-    columns, parties, parties_rule = party_rows(summary, max(20, MAX_PARTIES // len(runs)))
-    rejections, rejections_rule = rejection_rows(run, max(20, MAX_REJECTIONS // len(runs)))
-    told, told_rule = told_rows(summary, max(20, MAX_REJECTIONS // len(runs)))
-    privacy_columns, privacies, privacies_rule = privacy_rows(
-        summary, max(20, MAX_PARTIES // len(runs))
-    )
+    most_parties = max(20, MAX_PARTIES // len(runs))
+    most_rejections = max(20, MAX_REJECTIONS // len(runs))
     limit = MAX_SCENARIO_CHARACTERS // len(runs)
     left_out = len(run.scenario_text) - limit
     return RunView(
@@ -154,19 +134,13 @@ def _view(run: Run, label: str, index: int, runs: Sequence[Run]) -> RunView:
         cards=_cards(run),
         finals=_finals(summary),
         participation=grid(run, len(runs)),
-        party_columns=columns,
-        parties=parties,
-        parties_rule=parties_rule,
+        parties=party_rows(summary, most_parties),
         contributions=accepted_share(summary) or "",
-        rejections=rejections,
-        rejections_rule=rejections_rule,
-        told=told,
-        told_rule=told_rule,
+        rejections=rejection_rows(run, most_rejections),
+        told=told_rows(summary, most_rejections),
         traffic=traffic_rows(summary),
         privacy=_privacy(summary),
-        privacy_columns=privacy_columns,
-        privacies=privacies,
-        privacies_rule=privacies_rule,
+        privacies=privacy_rows(summary, most_parties),
         notes=[shortened(note, MAX_TEXT) for note in summary.notes[:MAX_NOTES]],
         scenario=run.scenario_text[:limit],
         scenario_rule=f"{left_out:,} more characters in scenario.toml" if left_out > 0 else "",
@@ -254,23 +228,23 @@ def _bad(metrics: Metrics | None) -> bool:
     return metrics is not None and not math.isfinite(metrics.loss + metrics.error)
 
 
-def _finals(summary: Summary) -> list[Cell]:
+def _finals(summary: Summary) -> dict[str, Cell]:
     final = summary.final
     error, loss, attack_rate = (
         (final.error, final.loss, final.attack_rate) if final else (None, None, None)
     )
-    return [
-        cell(percent(error), error),
-        cell(number(loss), loss),
-        cell(percent(attack_rate), attack_rate),
-        cell(f"{summary.rounds:,}", summary.rounds),
-        cell(size(summary.bytes_sent), summary.bytes_sent),
-        cell(duration(summary.simulated_s), summary.simulated_s)
+    return {
+        "Error": cell(percent(error), error),
+        "Loss": cell(number(loss), loss),
+        "Attack rate": cell(percent(attack_rate), attack_rate),
+        "Rounds": cell(f"{summary.rounds:,}", summary.rounds),
+        "Bytes sent": cell(size(summary.bytes_sent), summary.bytes_sent),
+        "Simulated time": cell(duration(summary.simulated_s), summary.simulated_s)
         if summary.world == "simulated"
         else cell(ABSENT, None),
-        cell(duration(summary.measured_s), summary.measured_s),
-        cell(size(summary.peak_rss_bytes), summary.peak_rss_bytes),
-    ]
+        "Measured time": cell(duration(summary.measured_s), summary.measured_s),
+        "Peak memory": cell(size(summary.peak_rss_bytes), summary.peak_rss_bytes),
+    }
 
 
 def _privacy(summary: Summary) -> list[str]:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,9 @@ import numpy as np
 
 from troth.errors import CharterError, LocalError, UsageError
 from troth.ids import MeasuredSeconds
-from troth.records import Record
+from troth.records import Record, pretty_json
 from troth.references import resolve
-from troth.report.atomic import cannot_write, replace_file
+from troth.report.atomic import cannot_write, numbered, replace_file
 from troth.reproduction.readings import Value
 from troth.reproduction.spec import Argument, Experiment, Points
 from troth.streams import Stream
@@ -135,9 +134,7 @@ def carry_out(computation: Computation, folder: Path) -> Path:
     values, curves = _sorted_out(computation, returned)
     outcome = Computed(call=call, values=values, curves=curves, measured_s=measured_s)
     kept = _new_folder(folder)
-    replace_file(
-        kept / VARIANT, msgspec.json.format(msgspec.json.encode(outcome), indent=2) + b"\n"
-    )
+    replace_file(kept / VARIANT, pretty_json(outcome) + b"\n")
     return kept
 
 
@@ -259,8 +256,7 @@ def _numbers(said: object) -> np.ndarray[Any, np.dtype[np.float64]] | None:
 
 
 def _new_folder(path: Path) -> Path:
-    for number in count(1):
-        folder = path if number == 1 else path.with_name(f"{path.name}-{number}")
+    for folder in numbered(path):
         try:
             folder.mkdir(parents=True)
         except FileExistsError:

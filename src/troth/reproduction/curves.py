@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from troth.report.read import Run
+from troth.report.series import points
 from troth.reproduction.readings import Unit
 
 
@@ -25,21 +27,13 @@ class RunCurve:
     unit: Unit = "share"
 
 
-def _error(run: Run) -> list[tuple[int, float]]:
-    return [(r.round, r.metrics.error) for r in run.rounds if r.metrics is not None]
-
-
-def _attack_rate(run: Run) -> list[tuple[int, float]]:
-    return [
-        (r.round, r.metrics.attack_rate)
-        for r in run.rounds
-        if r.metrics is not None and r.metrics.attack_rate is not None
-    ]
+def _series(key: str, run: Run) -> list[tuple[int, float]]:
+    return list(zip(*points(run, key), strict=True))
 
 
 CURVES = (
-    RunCurve("error", "error on the test set", _error),
-    RunCurve("attack_rate", "attack rate", _attack_rate),
+    RunCurve("error", "error on the test set", partial(_series, "error")),
+    RunCurve("attack_rate", "attack rate", partial(_series, "attack_rate")),
 )
 """Those of every protocol's runs."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from troth.charter.document import parse, read_text
 from troth.charter.loading import LoadedScenario, convert, load_scenario
-from troth.errors import CharterError, UsageError
+from troth.errors import CharterError, UsageError, charter_errors_in
 from troth.reproduction.computing import Computation, computations_of
 from troth.reproduction.spec import Experiment
 
@@ -69,11 +69,9 @@ def read_experiment(name: str, folder: Path) -> Experiment:
             hint=f"{guess}troth reproduce lists what there is",
         )
     file = folder / f"{name}{SUFFIX}"
-    try:
+    with charter_errors_in(file):
         experiment = convert(parse(read_text(file), file), Experiment)
         experiment.check()
-    except CharterError as error:
-        raise error if error.file is not None else error.in_file(file) from None
     return experiment
 
 

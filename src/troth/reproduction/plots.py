@@ -63,10 +63,14 @@ def save_plot(
         units = _UNITS if experiment.compute is None else _COMPUTED_UNITS
         for axes, plot in zip(panels, plots, strict=True):
             match plot:
-                case Curves():
-                    _draw_curves(axes, plot, results, runs)
-                case Points():
-                    _draw_points(axes, plot, results, computed)
+                case Curves(y=y):
+                    scale = 100 if CURVES[y].unit == "share" else 1
+                    _draw_curves(axes, results, {n: curve(r, plot) for n, r in runs.items()}, scale)
+                    _name_axes_of_curves(axes, plot)
+                case Points(curve=name):
+                    _draw_curves(axes, results, {n: c.curves[name] for n, c in computed.items()}, 1)
+                    axes.set_xlabel(plot.x)
+                    axes.set_ylabel(plot.y)
                 case Bars(reading=reading):
                     _draw_bars(axes, columns[reading], results)
                     axes.set_ylabel(f"{columns[reading].label}{units[columns[reading].unit]}")
@@ -104,42 +108,31 @@ def curve(run: Run, plot: Curves) -> list[tuple[float, float]]:
     return timed if plot.mean_over_s is None else means(timed, plot.mean_over_s)
 
 
-def _draw_curves(axes: Axes, plot: Curves, results: Results, runs: Mapping[str, Run]) -> None:
-    shown = CURVES[plot.y]
-    scale = 100 if shown.unit == "share" else 1
+def _draw_curves(axes: Axes, results: Results, points: Mapping[str, ArrayLike], scale: int) -> None:
+    """A curve for each variant that there are points of."""
     for index, row in enumerate(results.rows):
-        if row.name in runs:
-            _draw_curve(axes, index, row.label, curve(runs[row.name], plot), scale)
+        if row.name not in points:
+            continue
+        colour, dash = look(index)
+        places, values = np.array(points[row.name]).reshape(-1, 2).T
+        axes.plot(
+            places,
+            scale * values,
+            # A dollar sign would start a formula.
+            label=row.label.replace("$", r"\$"),
+            color=PALETTE[colour],
+            linestyle=_LINES[dash],
+            linewidth=1.2,
+        )
+    axes.grid(alpha=0.3)
+
+
+def _name_axes_of_curves(axes: Axes, plot: Curves) -> None:
+    shown = CURVES[plot.y]
     axes.set_xlim(0, plot.until_s if plot.x == "seconds" else None)
     axes.set_xlabel("round" if plot.x == "rounds" else "simulated seconds")
     over = "" if plot.mean_over_s is None else f", mean of {plot.mean_over_s:g} s"
     axes.set_ylabel(f"{shown.axis}{over}{_UNITS[shown.unit]}")
-    axes.grid(alpha=0.3)
-
-
-def _draw_points(
-    axes: Axes, plot: Points, results: Results, computed: Mapping[str, Computed]
-) -> None:
-    for index, row in enumerate(results.rows):
-        if row.name in computed:
-            _draw_curve(axes, index, row.label, computed[row.name].curves[plot.curve], 1)
-    axes.set_xlabel(plot.x)
-    axes.set_ylabel(plot.y)
-    axes.grid(alpha=0.3)
-
-
-def _draw_curve(axes: Axes, index: int, label: str, points: ArrayLike, scale: int) -> None:
-    colour, dash = look(index)
-    places, values = np.array(points).reshape(-1, 2).T
-    axes.plot(
-        places,
-        scale * values,
-        # A dollar sign would start a formula.
-        label=label.replace("$", r"\$"),
-        color=PALETTE[colour],
-        linestyle=_LINES[dash],
-        linewidth=1.2,
-    )
 
 
 def _draw_lines(

@@ -5,6 +5,8 @@ A protocol has readings of its own beside these; see `troth.reproduction.offered
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
@@ -52,31 +54,34 @@ class FinalAttackRate(Reading, frozen=True, tag="final_attack_rate", kw_only=Tru
         return None if run.summary.final is None else run.summary.final.attack_rate
 
 
-class WorstError(Reading, frozen=True, tag="worst_error", kw_only=True):
+class _SpanReading(Reading, frozen=True, kw_only=True):
+    """What is read off all rounds that end in a span of simulated time."""
+
+    unit: ClassVar[Unit] = "share"
+
+    from_s: NonNegative = 0.0
+    until_s: Positive | None = None
+    """Absent: to the end."""
+
+    def errors(self, run: Run) -> list[float]:
+        """The errors of these rounds, in order."""
+        until_s = math.inf if self.until_s is None else self.until_s
+        return [error for end_s, error in error_curve(run) if self.from_s <= end_s <= until_s]
+
+
+class WorstError(_SpanReading, frozen=True, tag="worst_error", kw_only=True):
     """The highest error of all rounds that end in a span of simulated time."""
 
-    unit: ClassVar[Unit] = "share"
-
-    from_s: NonNegative = 0.0
-    until_s: Positive | None = None
-    """Absent: to the end."""
-
     def read_off(self, run: Run) -> float | None:
-        return max(_within(run, self.from_s, self.until_s), default=None)
+        return max(self.errors(run), default=None)
 
 
-class MeanError(Reading, frozen=True, tag="mean_error", kw_only=True):
+class MeanError(_SpanReading, frozen=True, tag="mean_error", kw_only=True):
     """The mean error of all rounds that end in a span of simulated time."""
 
-    unit: ClassVar[Unit] = "share"
-
-    from_s: NonNegative = 0.0
-    until_s: Positive | None = None
-    """Absent: to the end."""
-
     def read_off(self, run: Run) -> float | None:
-        within = _within(run, self.from_s, self.until_s)
-        return over(sum(within), len(within))
+        errors = self.errors(run)
+        return over(sum(errors), len(errors))
 
 
 class ErrorAt(Reading, frozen=True, tag="error_at", kw_only=True):
@@ -209,17 +214,7 @@ class Measure(Reading, frozen=True, tag="measure", kw_only=True):
     def read_off(self, run: Run) -> float | None:
         chosen = parties_of(run, self.of)
         held = [value for p in chosen if (value := p.measure(self.name)) is not None]
-        if not held:
-            return None
-        match self.take:
-            case "min":
-                return min(held)
-            case "max":
-                return max(held)
-            case "sum":
-                return sum(held)
-            case "mean":
-                return sum(held) / len(held)
+        return _TAKES[self.take](held) if held else None
 
 
 class Value(Table, frozen=True, tag_field="kind", tag="value", kw_only=True):
@@ -265,9 +260,9 @@ def error_curve(run: Run) -> list[tuple[float, float]]:
     return [(r.simulated_s, r.metrics.error) for r in run.rounds if r.metrics is not None]
 
 
-def _within(run: Run, from_s: float, until_s: float | None) -> list[float]:
-    return [
-        error
-        for seconds, error in error_curve(run)
-        if from_s <= seconds and (until_s is None or seconds <= until_s)
-    ]
+_TAKES: dict[str, Callable[[list[float]], float]] = {
+    "mean": lambda held: sum(held) / len(held),
+    "min": min,
+    "max": max,
+    "sum": sum,
+}

@@ -6,9 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from troth.errors import UsageError
+from troth.records import pretty_json
 from troth.report.atomic import replace_file
 from troth.report.page import COMPARISON, write_report
 from troth.report.progress import Display
@@ -86,8 +85,7 @@ def reproduce(
             runs[name] = load_run(folder)
     check_names(loaded.experiment, loaded.file, computed)
     results = results_of(loaded, runs, computed, folders)
-    content = msgspec.json.format(msgspec.json.encode(results), indent=2)
-    replace_file(into / RESULTS, content + b"\n")
+    replace_file(into / RESULTS, pretty_json(results) + b"\n")
     plot = save_plot(loaded.experiment, results, runs, computed, into / PLOT)
     if loaded.computations:
         page = write_page(results, computed, plot, into / COMPARISON)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-
-import msgspec
+from typing import Any
 
 from troth.ids import MeasuredSeconds
 from troth.records import Record
@@ -83,24 +82,15 @@ def results_of(
             name: Pair(paper=variant.paper.get(name), measured=_measured(reading, run, outcome))
             for name, reading in experiment.readings.items()
         }
-        row = Row(name=variant.name, label=variant.label, readings=readings)
+        done: dict[str, Any] = {}
         if run is not None:
-            row = msgspec.structs.replace(
-                row,
-                folder=folders[variant.name].name,
-                seed=run.summary.seed,
-                charter_digest=run.summary.charter_digest,
-                trace_digest=run.summary.trace_digest,
-                measured_s=run.summary.measured_s,
-            )
+            repeats = ("seed", "charter_digest", "trace_digest", "measured_s")
+            done = {name: getattr(run.summary, name) for name in repeats}
         elif outcome is not None:
-            row = msgspec.structs.replace(
-                row,
-                folder=folders[variant.name].name,
-                seed=outcome.call.seed,
-                measured_s=outcome.measured_s,
-            )
-        rows.append(row)
+            done = {"seed": outcome.call.seed, "measured_s": outcome.measured_s}
+        if done:
+            done["folder"] = folders[variant.name].name
+        rows.append(Row(name=variant.name, label=variant.label, readings=readings, **done))
     by_name = {row.name: row.readings for row in rows}
     ratios = []
     for ratio in experiment.ratios:

@@ -12,7 +12,7 @@ import msgspec
 from troth.errors import CharterError
 from troth.reproduction.offered import CURVES, READINGS
 from troth.reproduction.readings import Line, Reading, Value
-from troth.specification import NAME_PATTERN, Index, Positive, Reference, Table
+from troth.specification import NAME_PATTERN, Index, Positive, Reference, Table, tag
 
 Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 Scalar = bool | int | float | str
@@ -163,39 +163,28 @@ class Experiment(Table, frozen=True, kw_only=True):
                 hint="an experiment names a scenario that is run, or what to compute instead",
             )
         computed = self.compute is not None
-        what = "compute" if computed else "a scenario"
+
+        def out_of_place(key: str, value: object, hint: str) -> CharterError:
+            problem = f"does not go with {'compute' if computed else 'a scenario'}"
+            return CharterError(problem, key=key, value=value, hint=hint)
+
         for name, reading in self.readings.items():
             if isinstance(reading, Value) != computed:
-                raise CharterError(
-                    f"does not go with {what}",
-                    key=f"readings.{name}.kind",
-                    value=reading.__struct_config__.tag,
-                    hint='kind = "value" is read off what compute returned, all others off a run',
-                )
+                hint = 'kind = "value" is read off what compute returned, all others off a run'
+                raise out_of_place(f"readings.{name}.kind", tag(reading), hint)
         for index, variant in enumerate(self.variants):
             key, value = ("set", variant.set) if computed else ("arguments", variant.arguments)
             if value:
-                raise CharterError(
-                    f"does not go with {what}",
-                    key=f"variants[{index}].{key}",
-                    value=value,
-                    hint="set changes a scenario; arguments are what compute is called with",
-                )
+                hint = "set changes a scenario; arguments are what compute is called with"
+                raise out_of_place(f"variants[{index}].{key}", value, hint)
         if self.seed is not None and not computed:
-            raise CharterError(
-                f"does not go with {what}",
-                key="seed",
-                value=self.seed,
-                hint="a scenario has its own",
-            )
+            raise out_of_place("seed", self.seed, "a scenario has its own")
         if isinstance(self.plot, Curves if computed else Points):
-            raise CharterError(
-                f"does not go with {what}",
-                key="plot.kind",
-                value=self.plot.__struct_config__.tag,
-                hint='"curves" shows rounds of runs, "points" what compute returned; '
-                '"bars" and "lines" go with both',
+            hint = (
+                '"curves" shows rounds of runs, "points" what compute returned; "bars" and '
+                '"lines" go with both'
             )
+            raise out_of_place("plot.kind", tag(self.plot), hint)
 
     def _check_known(
         self, key: str, name: str, known: dict[str, ReadingSpec] | list[str], what: str

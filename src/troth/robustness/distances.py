@@ -100,18 +100,12 @@ def _gram_in(
 
 def _components(open_MM: np.typing.NDArray[np.bool_]) -> list[list[int]]:
     """The connected components of the graph that have at least two nodes, nodes ascending."""
-    components = []
     linked_M = open_MM.any(axis=1)
-    unseen = {int(node) for node in np.flatnonzero(linked_M)}
-    for start in sorted(unseen):
-        if start not in unseen:
-            continue
-        unseen.remove(start)
-        component, front = [start], [start]
-        while front:
-            linked = [int(j) for j in np.flatnonzero(open_MM[front.pop()]) if int(j) in unseen]
-            unseen.difference_update(linked)
-            component += linked
-            front += linked
-        components.append(sorted(component))
-    return components
+    if not linked_M.any():
+        return []
+    # Imported here: without attackers there is nothing to look for.
+    from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
+
+    _, label_M = connected_components(open_MM, directed=False)
+    labels = np.unique(label_M[linked_M])
+    return [np.flatnonzero(label_M == label).tolist() for label in labels]

@@ -53,7 +53,6 @@ class Recorder:
       target: the (source, target) classes by which an attack rate is measured, if any.
       reporting: how many nodes report every round; more than one where each has a model of its own.
       earlier: the records of rounds before this start of the run.
-      on_report: given every report as it comes, for claim checkers.
     """
 
     def __init__(
@@ -66,7 +65,6 @@ class Recorder:
         target: tuple[int, int] | None = None,
         reporting: int = 1,
         earlier: Sequence[RoundRecord] = (),
-        on_report: Callable[[Report], None] | None = None,
     ) -> None:
         self.rounds = list(earlier)
         self._scenario = scenario
@@ -75,7 +73,6 @@ class Recorder:
         self._on_round = on_round
         self._target = target or (None, None)
         self._reporting = reporting
-        self._on_report = on_report
         self._open = _Unrecorded(measured_s=earlier[-1].measured_s if earlier else 0.0)
         self._began_s = time.perf_counter()
 
@@ -113,8 +110,6 @@ class Recorder:
         Raises:
           RoundFailedError: the node's model is no longer finite.
         """
-        if self._on_report is not None:
-            self._on_report(report)
         if not np.isfinite(report.params_D).all():
             raise RoundFailedError(
                 f"round {report.round}: the model of {node} is no longer finite",

@@ -10,27 +10,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from troth import streams
+from troth.charter.charter import Charter, Task
+from troth.charter.digest import charter_digest
 from troth.charter.scenario import Scenario
-from troth.data.examples import DataSet
+from troth.data.examples import DataSet, Examples
 from troth.data.loading import load
 from troth.data.partitions import deal
 from troth.data.split import split_groups, split_rows
 from troth.errors import CharterError
 from troth.ids import NodeId, PartyId, party_id
 from troth.learning.build import build_model
-from troth.learning.models import Model
-from troth.learning.spec import LossName, ModelSpec, TaskKind
 from troth.learning.workbench import Workbench, build_workbench
 from troth.protocols.lookup import protocol_of
+from troth.protocols.protocol import Agreed
 from troth.references import resolve
 from troth.specification import Table
 from troth.streams import Stream
-from troth.wire import Int64s
+from troth.wire import Float32s, Int64s
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,34 +139,73 @@ def _admit(
     return tuple(admitted), notes
 
 
+def agreed_by(
+    charter: Charter, parties: tuple[PartyId, ...], initial_D: Float32s, base: Path
+) -> Agreed[Any]:
+    """What all nodes of a run know of it before round 1.
+
+    Args:
+      parties: admitted, ascending.
+      initial_D: the model before round 1, shape (D,).
+    """
+    return Agreed(
+        parameters=charter.protocol,
+        privacy=charter.privacy,
+        training=charter.training,
+        parties=parties,
+        initial_D=initial_D,
+        charter=charter_digest(charter),
+        base=base,
+    )
+
+
+def tensors(examples: Examples, *, shared: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """Examples and what is predicted of them, as `make_bench` takes them.
+
+    Args:
+      shared: they lie in memory that worker processes share.
+    """
+    x_NF, y_N = (
+        torch.from_numpy(np.require(array, requirements=["C", "W"]))
+        for array in (examples.x_NF, examples.y_N)
+    )
+    if shared:
+        for tensor in (x_NF, y_N):
+            # torch declares no types for this method.
+            untyped: Any = tensor
+            untyped.share_memory_()
+    return x_NF, y_N
+
+
 def make_bench(
-    table: ModelSpec,
+    task: Task,
     *,
     features: tuple[int, ...],
     outputs: int,
-    task: TaskKind,
-    loss: LossName | None,
     base: Path,
-    x_NF: torch.Tensor,
-    y_N: torch.Tensor,
+    train: tuple[torch.Tensor, torch.Tensor],
+    test: tuple[torch.Tensor, torch.Tensor],
     rows_of: Mapping[NodeId, Int64s],
-    test_x_TF: torch.Tensor,
-    test_y_T: torch.Tensor,
     stream: Stream,
     device: torch.device,
     target_floor: float,
 ) -> Workbench:
-    """A bench; also called in worker processes, so every argument can be pickled."""
-    model: Model = build_model(
-        table, features=features, outputs=outputs, task=task, loss=loss, base=base
+    """A bench; also called in worker processes, so every argument can be pickled.
+
+    Args:
+      train, test: examples, and what is predicted of them.
+    """
+    model = build_model(
+        task.model, features=features, outputs=outputs, task=task.kind, loss=task.loss, base=base
     )
+    x_NF, y_N, test_x_TF, test_y_T = (tensor.numpy() for tensor in (*train, *test))
     return build_workbench(
         model,
-        x_NF=x_NF.numpy(),
-        y_N=y_N.numpy(),
+        x_NF=x_NF,
+        y_N=y_N,
         rows_of=rows_of,
-        test_x_TF=test_x_TF.numpy(),
-        test_y_T=test_y_T.numpy(),
+        test_x_TF=test_x_TF,
+        test_y_T=test_y_T,
         stream=stream,
         device=device,
         target_floor=target_floor,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from troth.attacks.registry import own_attacks
 from troth.attacks.spec import RandomData, UpdateAttack
-from troth.charter.rules.common import attackers, classes, party_names, sends_messages
+from troth.charter.rules.common import attackers, classes, party_names
 from troth.charter.scenario import Scenario
 from troth.errors import CharterError
+from troth.protocols.lookup import protocol_of
 from troth.specification import tag
 
 _ANY_LABEL = 2**63
@@ -52,7 +53,7 @@ def _attackers_are_admitted(scenario: Scenario) -> None:
 
 def _attack_has_something_to_attack(scenario: Scenario) -> None:
     """Without messages there is no update to poison; data can be poisoned everywhere."""
-    if sends_messages(scenario.charter):
+    if protocol_of(scenario.charter.protocol).sends_messages:
         return
     for index, attack in enumerate(scenario.attacks):
         if isinstance(attack, UpdateAttack):

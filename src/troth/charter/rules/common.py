@@ -8,7 +8,6 @@ from troth.charter.scenario import Scenario
 from troth.data.known import KNOWN, KnownSet
 from troth.data.spec import FileData, NamedData
 from troth.ids import PartyId, party_id
-from troth.protocols.lookup import protocol_of
 
 
 def party_names(scenario: Scenario) -> list[PartyId]:
@@ -23,31 +22,6 @@ def admitted(scenario: Scenario) -> list[PartyId]:
     if admission.policy == "open":
         return names
     return [name for name in names if name in admission.allow]
-
-
-def coordinator(charter: Charter) -> str | None:
-    """The name of the node that is no party and that everybody talks to, where there is one."""
-    return next(iter(coordinators(charter)), None)
-
-
-def coordinators(charter: Charter) -> tuple[str, ...]:
-    """The names of all nodes that are no parties; a run cannot end without any of them."""
-    return protocol_of(charter.protocol).coordinators
-
-
-def parties_are_nodes(charter: Charter) -> bool:
-    """Whether parties do anything during a run, or only hand their data over."""
-    return protocol_of(charter.protocol).parties_are_nodes
-
-
-def sends_messages(charter: Charter) -> bool:
-    """Whether nodes say anything to each other."""
-    return protocol_of(charter.protocol).sends_messages
-
-
-def cost_labels(charter: Charter) -> list[str]:
-    """What cost models call the computations of the protocol's roles."""
-    return list(protocol_of(charter.protocol).labels)
 
 
 def attackers(attack: Attack, count: int) -> int:

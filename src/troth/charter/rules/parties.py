@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from troth.charter.keys import Key, dotted
-from troth.charter.rules.common import (
-    admitted,
-    coordinators,
-    parties_are_nodes,
-    party_names,
-)
+from troth.charter.rules.common import admitted, party_names
 from troth.charter.scenario import Scenario
 from troth.errors import CharterError
 from troth.privacy.spec import NoPrivacy
+from troth.protocols.lookup import protocol_of
 
 
 def _named_nodes(scenario: Scenario) -> Iterator[tuple[Key, str]]:
@@ -46,8 +42,9 @@ def _names_exist(scenario: Scenario) -> None:
     )
     participants = admitted(scenario)
     _check_names(_named_participants(scenario), participants)
-    nodes = participants if parties_are_nodes(scenario.charter) else []
-    _check_names(_named_nodes(scenario), nodes, others=coordinators(scenario.charter))
+    protocol = protocol_of(scenario.charter.protocol)
+    nodes = participants if protocol.parties_are_nodes else []
+    _check_names(_named_nodes(scenario), nodes, others=protocol.coordinators)
 
 
 def _check_names(

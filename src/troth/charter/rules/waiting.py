@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from troth.charter.rules.common import admitted, coordinators, sends_messages
-from troth.charter.rules.world import least_delay_s
+from troth.charter.rules.common import admitted
 from troth.charter.scenario import Scenario
-from troth.charter.world import FixedCost
+from troth.charter.world import FixedCost, floor_s
 from troth.errors import CharterError
 from troth.protocols.lookup import protocol_of
 from troth.protocols.protocol import Waiting
@@ -18,7 +17,7 @@ def _waiting(scenario: Scenario) -> Waiting | None:
 
 
 def _messages_arrive(scenario: Scenario) -> None:
-    if sends_messages(scenario.charter) and scenario.network.loss >= 1:
+    if protocol_of(scenario.charter.protocol).sends_messages and scenario.network.loss >= 1:
         raise CharterError(
             "loses every message", key="network.loss", value=scenario.network.loss, hint="lower it"
         )
@@ -26,7 +25,7 @@ def _messages_arrive(scenario: Scenario) -> None:
 
 def _who_must_finish_comes_back(scenario: Scenario) -> None:
     """A run is over when its coordinator has a model, or every party has when there is none."""
-    needed = coordinators(scenario.charter)
+    needed = protocol_of(scenario.charter.protocol).coordinators
     for index, crash in enumerate(scenario.faults.crashes):
         if crash.restart_after_s is None and (not needed or crash.node in needed):
             raise CharterError(
@@ -76,7 +75,8 @@ def _cause_of_loss(scenario: Scenario, spare: int) -> tuple[str, object] | None:
     if churn.mean_online_s is not None:
         return "churn.mean_online_s", churn.mean_online_s
     crashes, absences = scenario.faults.crashes, churn.absences
-    if any(crash.node in coordinators(scenario.charter) for crash in crashes):
+    needed = protocol_of(scenario.charter.protocol).coordinators
+    if any(crash.node in needed for crash in crashes):
         return "faults.crashes", ...
     away = {crash.node for crash in crashes} | {absence.party for absence in absences}
     if away and len(away) > spare:
@@ -93,7 +93,7 @@ def _deadline_leaves_time(scenario: Scenario) -> None:
     latencies = list(network.latency_of.values())
     if len(latencies) < len(admitted(scenario)):
         latencies.append(network.latency)
-    least_s = 2 * min(least_delay_s(latency) for latency in latencies)
+    least_s = 2 * min(floor_s(latency) for latency in latencies)
     training_s = 0.0
     if isinstance(cost, FixedCost):
         training_s = sum(cost.seconds.get(each, cost.otherwise_s) for each in waiting.computations)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import msgspec
 
 from troth.charter.keys import dotted
-from troth.charter.rules.common import cost_labels, parties_are_nodes, sends_messages
 from troth.charter.scenario import Scenario
 from troth.charter.words import listing
-from troth.charter.world import Churn, FixedCost, LatencySpec, Network
+from troth.charter.world import Churn, FixedCost, Network, floor_s
 from troth.errors import CharterError
+from troth.protocols.lookup import protocol_of
 from troth.specification import tag
 
 
 def _network_carries_something(scenario: Scenario) -> None:
-    if sends_messages(scenario.charter):
+    if protocol_of(scenario.charter.protocol).sends_messages:
         return
     untouched = Network()
     for field in msgspec.structs.fields(Network):
@@ -29,11 +29,11 @@ def _network_carries_something(scenario: Scenario) -> None:
 
 
 def _parties_can_be_away(scenario: Scenario) -> None:
-    if parties_are_nodes(scenario.charter) or scenario.churn == Churn():
+    protocol = protocol_of(scenario.charter.protocol)
+    if protocol.parties_are_nodes or scenario.churn == Churn():
         return
-    name = tag(scenario.charter.protocol)
     raise CharterError(
-        f'has no effect: with protocol = "{name}" parties only hand over their data',
+        f'has no effect: with protocol = "{protocol.name}" parties only hand over their data',
         key="churn",
         hint="remove it, or choose another protocol",
     )
@@ -42,7 +42,7 @@ def _parties_can_be_away(scenario: Scenario) -> None:
 def _reordering_has_delays(scenario: Scenario) -> None:
     network = scenario.network
     delays = [network.latency, *network.latency_of.values()]
-    if network.reordering > 0 and not any(least_delay_s(delay) > 0 for delay in delays):
+    if network.reordering > 0 and not any(floor_s(delay) > 0 for delay in delays):
         raise CharterError(
             "has no effect, because messages take no time",
             key="network.reordering",
@@ -65,7 +65,7 @@ def _absences_end_after_they_begin(scenario: Scenario) -> None:
 def _costs_are_of_something(scenario: Scenario) -> None:
     if not isinstance(scenario.cost, FixedCost):
         return
-    known = cost_labels(scenario.charter)
+    known = protocol_of(scenario.charter.protocol).labels
     for label in scenario.cost.seconds:
         if label not in known:
             raise CharterError(
@@ -84,14 +84,6 @@ def _workers_have_processes(scenario: Scenario) -> None:
             value=engine.workers,
             hint='set engine.name = "processes", or remove workers',
         )
-
-
-def least_delay_s(latency: LatencySpec) -> float:
-    """The least one-way delay, in seconds."""
-    # Imported here: it comes with numerical code, and `troth --help` reads this module.
-    from troth.charter.world import floor_s
-
-    return floor_s(latency)
 
 
 RULES = (

@@ -6,6 +6,8 @@ group, so neither the split nor a partition ever divides one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from troth.data.examples import DataSet, Examples
@@ -110,27 +112,17 @@ def read(stays: bytes) -> DataSet:
 def _derive() -> list[pl.Expr]:
     disposition, source = pl.col("discharge_disposition_id"), pl.col("admission_source_id")
     specialty = pl.col("medical_specialty")
+    in_care = {
+        "home": disposition == "1",
+        "home care": disposition.is_in(["6", "8"]),
+        "nursing facility": disposition.is_in(["3", "4", "24"]),
+    }
+    sent_by = {"emergency room": source == "7", "referral": source.is_in(["1", "2", "3"])}
+    kept = {name: specialty == name for name in (*_SPECIALTIES, _MISSING)}
     return [
-        pl.when(disposition == "1")
-        .then(pl.lit("home"))
-        .when(disposition.is_in(["6", "8"]))
-        .then(pl.lit("home care"))
-        .when(disposition.is_in(["3", "4", "24"]))
-        .then(pl.lit("nursing facility"))
-        .otherwise(pl.lit(_OTHER))
-        .alias("discharged"),
-        pl.when(source == "7")
-        .then(pl.lit("emergency room"))
-        .when(source.is_in(["1", "2", "3"]))
-        .then(pl.lit("referral"))
-        .otherwise(pl.lit(_OTHER))
-        .alias("admitted_from"),
-        pl.when(specialty.is_in([*_SPECIALTIES, _MISSING]))
-        .then(specialty)
-        .when(specialty.str.starts_with("Surg"))
-        .then(pl.lit("Surgery"))
-        .otherwise(pl.lit(_OTHER))
-        .alias("specialty"),
+        _first_of(in_care).alias("discharged"),
+        _first_of(sent_by).alias("admitted_from"),
+        _first_of(kept | {"Surgery": specialty.str.starts_with("Surg")}).alias("specialty"),
         pl.col("age").replace({age: str(decade) for decade, age in enumerate(_AGES)}),
         *(_diagnosis(f"diag_{place}") for place in (1, 2, 3)),
     ]
@@ -138,27 +130,22 @@ def _derive() -> list[pl.Expr]:
 
 def _diagnosis(name: str) -> pl.Expr:
     """Groups of ICD-9 codes (Strack et al. 2014, table 2)."""
-    code = pl.col(name).cast(pl.Float64, strict=False)
-    whole = code.floor()
-    return (
-        pl.when(pl.col(name) == _MISSING)
-        .then(pl.lit(_MISSING))
-        .when(whole == 250)
-        .then(pl.lit("diabetes"))
-        .when(whole.is_between(390, 459) | (whole == 785))
-        .then(pl.lit("circulatory"))
-        .when(whole.is_between(460, 519) | (whole == 786))
-        .then(pl.lit("respiratory"))
-        .when(whole.is_between(520, 579) | (whole == 787))
-        .then(pl.lit("digestive"))
-        .when(whole.is_between(800, 999))
-        .then(pl.lit("injury"))
-        .when(whole.is_between(710, 739))
-        .then(pl.lit("musculoskeletal"))
-        .when(whole.is_between(580, 629) | (whole == 788))
-        .then(pl.lit("genitourinary"))
-        .when(whole.is_between(140, 239))
-        .then(pl.lit("neoplasms"))
-        .otherwise(pl.lit(_OTHER))
-        .alias(name)
-    )
+    whole = pl.col(name).cast(pl.Float64, strict=False).floor()
+    groups = {
+        _MISSING: pl.col(name) == _MISSING,
+        "diabetes": whole == 250,
+        "circulatory": whole.is_between(390, 459) | (whole == 785),
+        "respiratory": whole.is_between(460, 519) | (whole == 786),
+        "digestive": whole.is_between(520, 579) | (whole == 787),
+        "injury": whole.is_between(800, 999),
+        "musculoskeletal": whole.is_between(710, 739),
+        "genitourinary": whole.is_between(580, 629) | (whole == 788),
+        "neoplasms": whole.is_between(140, 239),
+    }
+    return _first_of(groups).alias(name)
+
+
+def _first_of(conditions: Mapping[str, pl.Expr]) -> pl.Expr:
+    """The name of the first condition that holds; `_OTHER` where none does."""
+    cases = [pl.when(holds).then(pl.lit(name)) for name, holds in conditions.items()]
+    return pl.coalesce(*cases, pl.lit(_OTHER))

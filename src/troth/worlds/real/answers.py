@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 
 import httpx
@@ -9,6 +10,14 @@ import httpx
 
 class BadAnswerError(Exception):
     """The other side does not answer as it should."""
+
+
+def is_unproven(error: BaseException) -> bool:
+    """Whether a connection failed because the other side could not prove who it is."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    return isinstance(cause, ssl.SSLCertVerificationError)
 
 
 async def read_answer(

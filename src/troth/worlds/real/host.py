@@ -101,12 +101,11 @@ class NumberedEnvelope(Envelope):
 class GuestEnvelope(Envelope):
     """What a guest asks; it was decoded before it came here, from whatever form it had."""
 
-    __slots__ = ("size_bytes",)
+    __slots__ = ()
 
-    def __init__(self, guest: NodeId, message: Message, size_bytes: int) -> None:
+    def __init__(self, guest: NodeId, message: Message) -> None:
         super().__init__(guest, b"")
         self._message = message
-        self.size_bytes = size_bytes
 
 
 class Host:
@@ -313,7 +312,7 @@ class Host:
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._guests[guest] = answer
         self._guests_bytes += size_bytes
-        question = GuestEnvelope(guest, message, size_bytes)
+        question = GuestEnvelope(guest, message)
         self._mailbox.put(question)
         _count(self.tally.received, GUESTS, type(message).__name__, size_bytes)
         self._arrived.set()

@@ -1,9 +1,9 @@
 """The node that others connect to: the HTTP interface over mutual TLS.
 
 Uvicorn does not tell applications whose certificate it saw, so its protocol class is extended by
-the one line that does. Whoever gets as far as a request has proven to be a pinned peer; what it
-may take up from then on is bounded (`limits`), and counted for each peer by itself, so that one
-cannot crowd out the others.
+one that does (`serving.admitting`). Whoever gets as far as a request has proven to be a pinned
+peer; what it may take up from then on is bounded (`limits`), and counted for each peer by itself,
+so that one cannot crowd out the others.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from troth.worlds.real.interface import (
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.link import MAX_NUMBER, Link, Refusal
 from troth.worlds.real.rate import TokenBucket
-from troth.worlds.real.serving import Server, TimedProtocol
+from troth.worlds.real.serving import Server, admitting, connection_gone
 from troth.worlds.real.tls import peer_public_id, server_context
 
 IDLE_S = 5
@@ -58,7 +58,9 @@ class Hub:
         self._closing = False
         self._server = Server(
             self._application(),
-            _protocol_class(self._door),
+            admitting(
+                "peer", timeout_s=host.limits.handshake_s, enter=self._enter, leave=self._door.leave
+            ),
             server_context(identity, peers.values()),
             host.limits,
             idle_s=IDLE_S,
@@ -79,6 +81,12 @@ class Hub:
             link.changed.set()
         await self._server.close()
 
+    def _enter(self, transport: asyncio.Transport) -> NodeId | None:
+        """Who is at the other end of a new connection; None if it may not come in."""
+        tls = transport.get_extra_info("ssl_object")
+        assert isinstance(tls, ssl.SSLObject), "a hub speaks TLS only"
+        return self._door.enter(peer_public_id(tls))
+
     # ---------------------------------------------------------------- requests
 
     def _application(self) -> Starlette:
@@ -88,7 +96,7 @@ class Hub:
                 Route(OUTBOX, self._get, methods=["GET"]),
                 Route(LINK, self._link, methods=["GET"]),
             ],
-            exception_handlers={Refusal: _refusal, ClientDisconnect: _gone},
+            exception_handlers={Refusal: _refusal, ClientDisconnect: connection_gone},
         )
 
     def _peer(self, request: Request) -> Link:
@@ -209,33 +217,6 @@ class Door:
             raise Refusal(429, f"more than {self.limits.requests_per_s:g} requests per second")
 
 
-def _protocol_class(door: Door) -> type[TimedProtocol]:
-    class PinnedProtocol(TimedProtocol):
-        """HTTP/1.1 that knows who is at the other end, and tells the application."""
-
-        request_s = door.limits.handshake_s
-        peer: NodeId | None = None
-
-        # Narrowed as in `TimedProtocol`.
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            tls = transport.get_extra_info("ssl_object")
-            assert isinstance(tls, ssl.SSLObject), "a hub speaks TLS only"
-            peer = self.peer = door.enter(peer_public_id(tls))
-            if peer is None:
-                transport.abort()
-                return
-            self.app_state = {"peer": peer}
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            super().connection_lost(exc)
-            if self.peer is not None:
-                door.leave(self.peer)
-                self.peer = None
-
-    return PinnedProtocol
-
-
 def _number(text: str | None) -> int:
     if text is None or not text.isascii() or not text.isdigit() or len(text) > 19:
         raise Refusal(400, f"a number from 0 to {MAX_NUMBER} is missing", close=True)
@@ -253,8 +234,3 @@ async def _refusal(_: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
     headers = {"connection": "close"} if error.close else {}
     return PlainTextResponse(error.reason, status_code=error.status, headers=headers)
-
-
-async def _gone(_: Request, __: Exception) -> Response:
-    # Nobody reads this; the connection is gone.
-    return Response(status_code=400)

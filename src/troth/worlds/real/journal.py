@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,8 +110,8 @@ class Journal:
         self._set("secret", secret)
         self.secret_seed = int.from_bytes(secret)
         """Of the node's `secret` stream: from the operating system, the same after a restart."""
-        self._inbox = set(self._keys("inbox"))
-        self._outbox = set(self._keys("outbox"))
+        last = self.load()
+        self._kept = {"inbox": set(last.inbox), "outbox": set(last.outbox)}
 
     def start_above(self, starts: int) -> None:
         """Count at least so many starts: this node has had another journal, which is lost, and its
@@ -128,17 +128,12 @@ class Journal:
 
     def load(self) -> Checkpoint:
         """What was last saved."""
-        rows = self._database.execute("SELECT peer, number, data FROM inbox ORDER BY rowid")
-        inbox = {(NodeId(peer), number): data for peer, number, data in rows}
-        rows = self._database.execute("SELECT peer, number, data FROM outbox ORDER BY number")
-        outbox = {(NodeId(peer), number): data for peer, number, data in rows}
-        received = dict(self._database.execute("SELECT peer, received FROM peers"))
         return Checkpoint(
             state=self._get("state"),
             tally=self._get("tally") or b"",
-            received=received,
-            inbox=inbox,
-            outbox=outbox,
+            received=dict(self._database.execute("SELECT peer, received FROM peers")),
+            inbox=self._messages("inbox", order="rowid"),
+            outbox=self._messages("outbox", order="number"),
             result=self._get("result"),
         )
 
@@ -159,7 +154,7 @@ class Journal:
                     raise
         except sqlite3.DatabaseError as error:
             raise self._failed(error) from None
-        self._inbox, self._outbox = set(checkpoint.inbox), set(checkpoint.outbox)
+        self._kept = {"inbox": set(checkpoint.inbox), "outbox": set(checkpoint.outbox)}
 
     def close(self) -> None:
         """Give the file back, as soon as a save that is under way has ended."""
@@ -175,27 +170,20 @@ class Journal:
         self._database.executemany(
             "INSERT OR REPLACE INTO peers VALUES (?, ?)", checkpoint.received.items()
         )
-        self._delete("inbox", self._inbox - checkpoint.inbox.keys())
-        self._delete("outbox", self._outbox - checkpoint.outbox.keys())
-        self._database.executemany(
-            "INSERT INTO inbox VALUES (?, ?, ?)",
-            ((*key, data) for key, data in checkpoint.inbox.items() if key not in self._inbox),
-        )
-        self._database.executemany(
-            "INSERT INTO outbox VALUES (?, ?, ?)",
-            ((*key, data) for key, data in checkpoint.outbox.items() if key not in self._outbox),
-        )
+        for table, messages in (("inbox", checkpoint.inbox), ("outbox", checkpoint.outbox)):
+            kept = self._kept[table]
+            self._database.executemany(
+                f"DELETE FROM {table} WHERE peer = ? AND number = ?",
+                sorted(kept - messages.keys()),
+            )
+            self._database.executemany(
+                f"INSERT INTO {table} VALUES (?, ?, ?)",
+                ((*key, data) for key, data in messages.items() if key not in kept),
+            )
 
-    def _delete(self, table: str, keys: Iterable[Key]) -> None:
-        self._database.executemany(
-            f"DELETE FROM {table} WHERE peer = ? AND number = ?", sorted(keys)
-        )
-
-    def _keys(self, table: str) -> list[Key]:
-        return [
-            (NodeId(peer), number)
-            for peer, number in self._database.execute(f"SELECT peer, number FROM {table}")
-        ]
+    def _messages(self, table: str, *, order: str) -> dict[Key, bytes]:
+        rows = self._database.execute(f"SELECT peer, number, data FROM {table} ORDER BY {order}")
+        return {(NodeId(peer), number): data for peer, number, data in rows}
 
     def _get(self, key: str) -> bytes | None:
         row = self._database.execute("SELECT value FROM node WHERE key = ?", (key,)).fetchone()

@@ -12,7 +12,7 @@ from troth.data.examples import Examples
 from troth.data.own_files import read_rows
 from troth.data.root import data_root
 from troth.data.spec import FileData
-from troth.errors import CharterError, UsageError
+from troth.errors import UsageError, charter_errors_in
 from troth.ids import NodeId, PartyId
 from troth.learning.spec import TaskKind
 from troth.worlds.dealing import Dealt, deal_rows
@@ -67,11 +67,9 @@ def rows_of_scenario(loaded: LoadedScenario, id: NodeId) -> Rows:
       UsageError: it has no such party, or does not admit it.
       CharterError, DataError, VerificationError: the data cannot be had or dealt.
     """
-    try:
+    with charter_errors_in(loaded.path):
         check_honest(loaded.scenario)
         dealt = deal_rows(loaded.scenario, base=loaded.base, root=data_root())
-    except CharterError as error:
-        raise error.in_file(error.file or loaded.path) from error
     rows = dealt_rows(dealt, id)
     if rows is None:
         raise UsageError(

@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
@@ -55,6 +58,49 @@ class TimedProtocol(H11Protocol):
         elif self._overdue is not None:
             self._overdue.cancel()
             self._overdue = None
+
+
+def admitting(
+    name: str,
+    *,
+    timeout_s: float,
+    enter: Callable[[asyncio.Transport], Any],
+    leave: Callable[[Any], None],
+) -> type[TimedProtocol]:
+    """The asyncio protocol of connections that somebody has to let in.
+
+    Args:
+      name: where the application finds what `enter` gave for a request's connection: it is
+        `request.state.NAME`.
+      timeout_s: `TimedProtocol.request_s`.
+      enter: lets a new connection in, as something that it is known by; None: it is closed at once.
+      leave: is given the same when the connection has ended.
+    """
+
+    class AdmittedProtocol(TimedProtocol):
+        request_s = timeout_s
+        entered: Any = None
+
+        # Narrowed as in `TimedProtocol`.
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.entered = enter(transport)
+            if self.entered is None:
+                transport.abort()
+                return
+            self.app_state = {name: self.entered}
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            if self.entered is not None:
+                leave(self.entered)
+
+    return AdmittedProtocol
+
+
+async def connection_gone(_: Request, __: Exception) -> Response:
+    """For `ClientDisconnect`: nobody reads this, as the connection is gone."""
+    return Response(status_code=400)
 
 
 class Server:

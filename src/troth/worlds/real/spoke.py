@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import urlsplit
 
-import anyio
 import httpx
 
 from troth.crypto.identity import Identity, PublicId
 from troth.errors import PeerError, UsageError, VerificationError
 from troth.ids import NodeId
-from troth.worlds.real.answers import BadAnswerError, read_answer
+from troth.worlds.real.answers import BadAnswerError, is_unproven, read_answer
+from troth.worlds.real.carrying import until_cancelled
 from troth.worlds.real.host import Host
 from troth.worlds.real.interface import (
     DURABLE_HEADER,
@@ -109,32 +108,15 @@ class Spoke:
         Raises:
           VerificationError: whoever answers is not the pinned hub, or it does not accept this node.
         """
-        scopes = (anyio.CancelScope(), anyio.CancelScope())
         async with self._client:
-            push, pull = (
-                asyncio.create_task(self._until_stopped(step, scope))
-                for step, scope in zip((self._push, self._pull), scopes, strict=True)
-            )
-            try:
-                failed, _ = await asyncio.wait((push, pull), return_when=asyncio.FIRST_COMPLETED)
-                for task in failed:
-                    await task
-            finally:
-                self._stopping = True
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(STOP_S):
-                        await self._no_handshake.wait()
-                # Not by cancelling the tasks: httpx closes connections in a shield that holds
-                # against scopes only, and would leave some of them open.
-                for scope in scopes:
-                    scope.cancel()
-                await asyncio.gather(push, pull, return_exceptions=True)
+            loops = self._forever(self._push), self._forever(self._pull)
+            await until_cancelled(*loops, stop=self._stop)
 
-    async def _until_stopped(
-        self, step: Callable[[], Awaitable[None]], scope: anyio.CancelScope
-    ) -> None:
-        with scope:
-            await self._forever(step)
+    async def _stop(self) -> None:
+        self._stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await self._no_handshake.wait()
 
     async def _forever(self, step: Callable[[], Awaitable[None]]) -> None:
         wait_s, hang_ups = FIRST_RETRY_S, 0
@@ -247,10 +229,7 @@ class Spoke:
         return answer, body
 
     def _check_proof(self, error: BaseException, hang_ups: int) -> None:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, ssl.SSLError):
-            cause = cause.__cause__ or cause.__context__
-        if isinstance(cause, ssl.SSLCertVerificationError):
+        if is_unproven(error):
             raise VerificationError(
                 f"whoever answers at {self._url} cannot prove to be {self._server}",
                 hint="see that the public id of the server in the peers file is the right one",

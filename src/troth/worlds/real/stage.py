@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from troth import streams
-from troth.charter.digest import charter_digest
 from troth.charter.scenario import Scenario
 from troth.engines.engine import Engine
 from troth.engines.local import BatchedEngine
@@ -22,11 +19,11 @@ from troth.learning.device import choose_device, describe_device
 from troth.learning.workbench import Workbench
 from troth.privacy.own import OwnPrivacy
 from troth.protocols.lookup import protocol_of
-from troth.protocols.protocol import Agreed, Brought, Casting, Protocol
+from troth.protocols.protocol import Brought, Casting, Protocol
 from troth.roles.node import Cast
 from troth.streams import Stream
 from troth.wire import Float32s
-from troth.worlds.dealing import deal_rows, make_bench
+from troth.worlds.dealing import agreed_by, deal_rows, make_bench, tensors
 from troth.worlds.real.honest import check_honest
 from troth.worlds.real.rows import Rows, dealt_rows, test_rows
 
@@ -150,7 +147,7 @@ def prepare_node(
       UsageError: the scenario has no such node, `bring` is missing or not needed, or brings a
         node that is not admitted.
     """
-    charter, protocol = scenario.charter, protocol_of(scenario.charter.protocol)
+    protocol = protocol_of(scenario.charter.protocol)
     topology = topology_of(scenario)
     dealt = deal_rows(scenario, base=base, root=root)
 
@@ -166,15 +163,7 @@ def prepare_node(
                 + (", ..." if len(admitted) > 4 else ""),
             )
         check_brought(protocol, id, brings=brought is not None)
-        agreed = Agreed(
-            parameters=charter.protocol,
-            privacy=charter.privacy,
-            training=charter.training,
-            parties=admitted,
-            initial_D=initial_D,
-            charter=charter_digest(charter),
-            base=base,
-        )
+        agreed = agreed_by(scenario.charter, admitted, initial_D, base)
         roles = protocol.make_cast(Casting(agreed=agreed, brought=brought))
         return {party: len(dealt.rows_of[party]) for party in admitted}, roles
 
@@ -234,20 +223,16 @@ def stage_node(
     Raises:
       CharterError: model and rows do not go together.
     """
-    task, device = scenario.charter.task, choose_device(scenario.engine.device)
+    device = choose_device(scenario.engine.device)
     bench = make_bench(
-        task.model,
+        scenario.charter.task,
         features=rows.features,
         outputs=rows.outputs,
-        task=rows.task,
-        loss=task.loss,
         base=base,
-        x_NF=_tensor(rows.own.x_NF),
-        y_N=_tensor(rows.own.y_N),
+        train=tensors(rows.own),
+        test=tensors(rows.test),
         # The draws of batches are of places among the rows, so renumbering them changes none.
         rows_of={} if owner is None else {owner: np.arange(len(rows.own))},
-        test_x_TF=_tensor(rows.test.x_NF),
-        test_y_T=_tensor(rows.test.y_N),
         stream=streams.learning(scenario.seed),
         device=device,
         target_floor=rows.target_floor,
@@ -266,7 +251,3 @@ def stage_node(
         notes=notes,
         privacy=privacy,
     )
-
-
-def _tensor(array: npt.NDArray[Any]) -> torch.Tensor:
-    return torch.from_numpy(np.require(array, requirements=["C", "W"]))

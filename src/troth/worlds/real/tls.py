@@ -26,10 +26,11 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from troth.crypto.identity import Identity, PublicId, parse_public_id, public_id
+from troth.crypto.secret_file import pem_of
 
 _BEGIN = datetime(2000, 1, 1, tzinfo=UTC)
 _END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280, 4.1.2.5: no well-defined end
@@ -98,8 +99,7 @@ def _trust(context: ssl.SSLContext, identity: Identity, peers: Iterable[PublicId
 
 def _load_own(context: ssl.SSLContext, identity: Identity) -> None:
     # Python's ssl reads keys from files only. This one is ours alone, and gone at once.
-    own = identity.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    own += _shown(identity).public_bytes(Encoding.PEM)
+    own = pem_of(identity.key) + _shown(identity).public_bytes(Encoding.PEM)
     descriptor, name = tempfile.mkstemp()
     try:
         with os.fdopen(descriptor, "wb") as file:

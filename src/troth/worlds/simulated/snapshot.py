@@ -17,7 +17,7 @@ from troth.roles.effects import Collected, Now, Perform, Received
 from troth.wire import Float32s, decode_array, decode_extension
 from troth.worlds.mailbox import Envelope
 from troth.worlds.simulated.faults import Outage
-from troth.worlds.simulated.runtime import Blocking, Runtime, value_type
+from troth.worlds.simulated.runtime import Blocking, value_type
 from troth.worlds.simulated.world import Event, Kind, SimulatedWorld
 from troth.worlds.states import decode_state, encode_state
 
@@ -73,6 +73,11 @@ class _NodeState(msgspec.Struct):
     work: dict[str, float]
     work_s: dict[str, float]
     chain: bytes
+
+
+_OTHERWISE = {"gathered", "mailbox", "ready", "log", "started"}
+_AS_IT_IS = tuple(name for name in _NodeState.__struct_fields__ if name not in _OTHERWISE)
+"""What stands in a node's state as it stands in its `Runtime`, by the same name."""
 
 
 class _Snapshot(msgspec.Struct):
@@ -140,28 +145,12 @@ def take(world: SimulatedWorld, *, scenario_digest: str, observer: bytes) -> byt
     for id, runtime in world.nodes.items():
         assert not runtime.set_aside
         nodes[id] = _NodeState(
-            clock_s=runtime.clock_s,
-            wait_number=runtime.wait_number,
             gathered=[table.letter(e.sender, e.data) for e in runtime.gathered.values()],
             mailbox=[table.letter(e.sender, e.data) for e in runtime.mailbox.waiting],
             ready=None if runtime.ready is None else encode_state(runtime.ready),
-            durable=runtime.durable,
             log=[entry(kind, value) for kind, value in runtime.log],
-            performed=runtime.performed,
             started=runtime.coroutine is not None,
-            up=runtime.up,
-            finished=runtime.finished,
-            result=runtime.result,
-            messages_sent=runtime.messages_sent,
-            events_made=runtime.events_made,
-            outages=runtime.outages,
-            churned=runtime.churned,
-            bytes_sent=runtime.bytes_sent,
-            sent=runtime.sent,
-            bytes_received=runtime.bytes_received,
-            work=runtime.work,
-            work_s=runtime.work_s,
-            chain=runtime.chain,
+            **{name: getattr(runtime, name) for name in _AS_IT_IS},
         )
     network = world.network
     snapshot = _Snapshot(
@@ -232,7 +221,8 @@ def restore(world: SimulatedWorld, data: bytes, *, scenario_digest: str) -> byte
         world.stores.restore(snapshot.stores)
     for id, state in snapshot.nodes.items():
         runtime = world.nodes[id]
-        _restore_node(runtime, state)
+        for name in _AS_IT_IS:
+            setattr(runtime, name, getattr(state, name))
         runtime.gathered = {letter.sender: opened(letter) for letter in state.gathered}
         for letter in state.mailbox:
             runtime.mailbox.put(opened(letter))
@@ -249,26 +239,6 @@ def restore(world: SimulatedWorld, data: bytes, *, scenario_digest: str) -> byte
     world.traffic.update(snapshot.traffic)
     world.traffic_bytes.update(snapshot.traffic_bytes)
     return snapshot.observer
-
-
-def _restore_node(runtime: Runtime, state: _NodeState) -> None:
-    runtime.clock_s = state.clock_s
-    runtime.wait_number = state.wait_number
-    runtime.durable = state.durable
-    runtime.performed = state.performed
-    runtime.up = state.up
-    runtime.finished = state.finished
-    runtime.result = state.result
-    runtime.messages_sent = state.messages_sent
-    runtime.events_made = state.events_made
-    runtime.outages = state.outages
-    runtime.churned = state.churned
-    runtime.bytes_sent = state.bytes_sent
-    runtime.sent = state.sent
-    runtime.bytes_received = state.bytes_received
-    runtime.work = state.work
-    runtime.work_s = state.work_s
-    runtime.chain = state.chain
 
 
 def _value_of(entry: _Entry, opened: Callable[[_Letter], Envelope]) -> Callable[[Blocking], Any]:

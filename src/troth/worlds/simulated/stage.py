@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
 from troth import streams
 from troth.attacks.choice import check_attack, choose_attackers, target_of
@@ -17,7 +15,6 @@ from troth.attacks.data import poison
 from troth.attacks.registry import recast, tampered
 from troth.attacks.roles import corrupt
 from troth.attacks.spec import Attack, DataAttack, LabelFlip, UpdateAttack
-from troth.charter.digest import charter_digest
 from troth.charter.scenario import Scenario
 from troth.charter.world import ZeroCost
 from troth.data.examples import DataSet, Examples
@@ -29,11 +26,11 @@ from troth.learning.device import choose_device, describe_device
 from troth.learning.workbench import Targets, Workbench
 from troth.privacy.own import OwnPrivacy, own_privacy
 from troth.protocols.lookup import protocol_of
-from troth.protocols.protocol import Agreed, Brought, Casting, Simulated
+from troth.protocols.protocol import Brought, Casting, Simulated
 from troth.roles.node import Cast
 from troth.streams import Stream
 from troth.wire import Float32s, Int64s
-from troth.worlds.dealing import deal_rows, make_bench
+from troth.worlds.dealing import agreed_by, deal_rows, make_bench, tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,19 +79,16 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
     if protocol.pools_rows is not None:
         rows[protocol.pools_rows] = np.unique(np.concatenate(list(rows.values())))
     rows |= dealt.kept
+    in_workers = scenario.engine.name == "processes"
     bench_maker = partial(
         make_bench,
-        charter.task.model,
+        charter.task,
         features=data.features,
         outputs=max(1, len(data.classes)),
-        task=data.task,
-        loss=charter.task.loss,
         base=base,
-        x_NF=_shared(train.x_NF, scenario),
-        y_N=_shared(train.y_N, scenario),
+        train=tensors(train, shared=in_workers),
+        test=tensors(data.test, shared=in_workers),
         rows_of=rows,
-        test_x_TF=_shared(data.test.x_NF, scenario),
-        test_y_T=_shared(data.test.y_N, scenario),
         stream=streams.learning(scenario.seed),
         device=device,
         target_floor=data.target_floor,
@@ -103,15 +97,7 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
     initial_D = bench.model.init(streams.learning(scenario.seed).child("initial"))
     privacy = _own_privacy(scenario, parties, attackers, rows_of)
     engine = make_engine(scenario.engine, bench, bench_maker)
-    agreed = Agreed(
-        parameters=charter.protocol,
-        privacy=charter.privacy,
-        training=charter.training,
-        parties=parties,
-        initial_D=initial_D,
-        charter=charter_digest(charter),
-        base=base,
-    )
+    agreed = agreed_by(charter, parties, initial_D, base)
     simulated = Simulated(
         secret=streams.secret(scenario.seed),
         compute=engine.run,
@@ -244,13 +230,3 @@ def _corrupted(
             base=base,
         )
     return replace(cast, roles=roles)
-
-
-def _shared(array: Float32s | Targets, scenario: Scenario) -> torch.Tensor:
-    """The array as a tensor; in shared memory where worker processes need it."""
-    tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
-    if scenario.engine.name == "processes":
-        # torch declares no types for this method.
-        untyped: Any = tensor
-        untyped.share_memory_()
-    return tensor

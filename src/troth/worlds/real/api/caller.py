@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-import anyio
 import httpx
 
 from troth.errors import PeerError, RoundFailedError
@@ -16,6 +15,7 @@ from troth.worlds.real.api.client import check_proof, make_client, reason_in
 from troth.worlds.real.api.forms import MSGPACK
 from troth.worlds.real.api.paths import path_of
 from troth.worlds.real.api.statuses import HELD, TYPED
+from troth.worlds.real.carrying import until_cancelled
 from troth.worlds.real.host import Host
 from troth.worlds.real.tor.socks import Socks
 
@@ -57,21 +57,10 @@ class Caller:
           VerificationError: whoever answers is not the broker.
           RoundFailedError: the broker will never take this question.
         """
-        scope = anyio.CancelScope()
-        asking = asyncio.create_task(self._within(scope))
         try:
-            await asyncio.wait((asking,))
-            await asking
+            await until_cancelled(self._forever())
         finally:
-            # Not by cancelling the task: httpx closes connections in a shield that holds
-            # against scopes only, and would leave some of them open.
-            scope.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
             await self._client.aclose()
-
-    async def _within(self, scope: anyio.CancelScope) -> None:
-        with scope:
-            await self._forever()
 
     async def _forever(self) -> None:
         retry_s = FIRST_RETRY_S

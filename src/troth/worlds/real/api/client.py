@@ -6,13 +6,12 @@ tell who it is.
 
 from __future__ import annotations
 
-import ssl
-
 import httpx
 import msgspec
 
 from troth.errors import VerificationError
 from troth.wire import shown
+from troth.worlds.real.answers import is_unproven
 from troth.worlds.real.api.address import Address
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.tls import stranger_context
@@ -71,10 +70,7 @@ def check_proof(error: BaseException, address: Address) -> None:
     Raises:
       VerificationError: whoever answers does not hold the key in the address.
     """
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLError):
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(cause, ssl.SSLCertVerificationError):
+    if is_unproven(error):
         raise VerificationError(
             f"whoever answers at {address.url} cannot prove to be the broker",
             hint="see that the key in the broker's address is the right one",

@@ -8,7 +8,6 @@ from collections import Counter
 
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.rate import TokenBucket
-from troth.worlds.real.serving import TimedProtocol
 
 
 class Guest:
@@ -73,30 +72,3 @@ class Lobby:
             longest = min(idle, key=lambda guest: guest.idle_since_s)
             self.leave(longest)
             longest.transport.abort()
-
-
-def protocol_class(lobby: Lobby) -> type[TimedProtocol]:
-    """The asyncio protocol of connections that enter and leave `lobby`.
-
-    The application finds the connection of a request as `request.state.guest`.
-    """
-
-    class GuestProtocol(TimedProtocol):
-        request_s = lobby.limits.handshake_s
-        guest: Guest | None = None
-
-        # Narrowed as in `TimedProtocol`.
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            guest = self.guest = lobby.enter(transport)
-            if guest is None:
-                transport.abort()
-                return
-            self.app_state = {"guest": guest}
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            super().connection_lost(exc)
-            if self.guest is not None:
-                lobby.leave(self.guest)
-
-    return GuestProtocol

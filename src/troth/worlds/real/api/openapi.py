@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -140,8 +141,7 @@ def _asked(face: Face, kind: type[Question]) -> dict[str, Any]:
     }
     responses[str(AnswerStatus.OVER)] = _over(face, kind)
     responses[str(statuses.HELD)] = _held()
-    for status, description in OWN_STATUSES.items():
-        responses[str(status)] = _own(status, description, "Error")
+    responses |= _errors(OWN_STATUSES)
     return {
         "operationId": paths.action(kind),
         "summary": summary,
@@ -165,9 +165,7 @@ def _fetched(
     name: str, summary: str, content: dict[str, Any], own: tuple[int, ...] = (404, 429)
 ) -> dict[str, Any]:
     """An operation that has something of a model; `own` are the statuses of the server itself."""
-    responses = {"200": {"description": _ANSWERED, "content": content}}
-    for status in own:
-        responses[str(status)] = _own(status, OWN_STATUSES[status], "Error")
+    responses = {"200": {"description": _ANSWERED, "content": content}} | _errors(own)
     return {
         "parameters": [{"$ref": "#/components/parameters/model_id"}],
         "get": {
@@ -180,10 +178,7 @@ def _fetched(
 
 def _document(name: str, summary: str, media_type: str) -> dict[str, Any]:
     content = {media_type: {"schema": {"type": "object" if media_type == JSON else "string"}}}
-    responses = {
-        "200": {"description": "OK.", "content": content},
-        "429": _own(429, OWN_STATUSES[429], "Error"),
-    }
+    responses = {"200": {"description": "OK.", "content": content}} | _errors((429,))
     return {"get": {"operationId": name, "summary": summary, "responses": responses}}
 
 
@@ -207,6 +202,11 @@ def _over(face: Face, kind: type[Question]) -> dict[str, Any]:
     content = _typed(finished)
     content[JSON] = {"schema": {"anyOf": [_ref(finished.__name__), _ref("Error")]}}
     return {"description": _phrase(face, AnswerStatus.OVER), "content": content}
+
+
+def _errors(own: Iterable[int]) -> dict[str, Any]:
+    """The answers with statuses of the server itself."""
+    return {str(status): _own(status, OWN_STATUSES[status], "Error") for status in own}
 
 
 def _held() -> dict[str, Any]:

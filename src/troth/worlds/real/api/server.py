@@ -29,7 +29,7 @@ from troth.worlds.real.api import paths
 from troth.worlds.real.api.bodies import AnswerBody, read_body
 from troth.worlds.real.api.face import Deploying, Face
 from troth.worlds.real.api.forms import JSON, decode
-from troth.worlds.real.api.lobby import Guest, Lobby, protocol_class
+from troth.worlds.real.api.lobby import Guest, Lobby
 from troth.worlds.real.api.media import accepted, sent
 from troth.worlds.real.api.memory import Memory
 from troth.worlds.real.api.openapi import openapi_json
@@ -39,7 +39,7 @@ from troth.worlds.real.host import Host
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.link import Refusal
 from troth.worlds.real.rate import TokenBucket
-from troth.worlds.real.serving import Server
+from troth.worlds.real.serving import Server, admitting, connection_gone
 from troth.worlds.real.tls import open_server_context
 
 DEPLOYING_AT_ONCE = 2
@@ -121,9 +121,10 @@ class BrokerServer:
         self._free = TokenBucket(limits.free_per_s, limits.free_at_once)
         self._answers = asyncio.Semaphore(limits.answers_at_once)
         self._closing = asyncio.Event()
+        lobby = Lobby(limits)
         self._server = Server(
             self._application(),
-            protocol_class(Lobby(limits)),
+            admitting("guest", timeout_s=limits.handshake_s, enter=lobby.enter, leave=lobby.leave),
             open_server_context(identity),
             limits,
             idle_s=limits.idle_s,
@@ -165,7 +166,7 @@ class BrokerServer:
             exception_handlers={
                 Refusal: _refusal,
                 HTTPException: _http_refusal,
-                ClientDisconnect: _gone,
+                ClientDisconnect: connection_gone,
             },
         )
 
@@ -406,8 +407,3 @@ async def _http_refusal(_: Request, error: Exception) -> Response:
     response = _said({"error": error.detail.lower()}, error.status_code)
     response.headers.update(error.headers or {})
     return response
-
-
-async def _gone(_: Request, __: Exception) -> Response:
-    # Nobody reads this; the connection is gone.
-    return Response(status_code=400)

@@ -13,13 +13,8 @@ from pathlib import Path
 from typing import NewType
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
 
-from troth.crypto.secret_file import read_private_key, write_secret
+from troth.crypto.secret_file import pem_of, read_private_key, write_secret
 from troth.errors import UsageError
 from troth.worlds.real.tor.onion import SUFFIX, OnionAddress
 
@@ -62,9 +57,7 @@ class ClientKey:
         Raises:
           UsageError: there is a file already, or it cannot be written.
         """
-        write_secret(
-            path, self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        )
+        write_secret(path, pem_of(self._key))
 
     def write_for_tor(self, folder: Path, address: OnionAddress) -> None:
         """Give this key to a client's tor, for the service at `address`.
