@@ -66,3 +66,8 @@ def clip_update(update_D: Float32s, clip: float, norm: Norm = "l2") -> Float32s:
 def update_sensitivity(clip: float, unit: Unit, adjacency: Adjacency) -> float:
     """How far apart two neighbours' clipped updates can be."""
     return clip if unit == "party" and adjacency == "add_remove" else 2.0 * clip
+
+
+def sum_sensitivity(clip: float, adjacency: Adjacency) -> float:
+    """How far apart two neighbours' sums of clipped contributions, one a record, can be."""
+    return clip if adjacency == "add_remove" else 2.0 * clip
