@@ -110,7 +110,7 @@ class ReleasePrivacy(Record, frozen=True, kw_only=True):
 
     what: str
     views: list[str]
-    """Who has seen it."""
+    """The nodes that have seen these releases."""
     releases: int
     paper: float | None = None
     """Epsilon as the protocol's paper counts it; None where it does not."""

@@ -51,7 +51,8 @@ from troth.protocols.tormentor.messages import (
     Status,
 )
 from troth.protocols.tormentor.parameters import Tormentor
-from troth.protocols.tormentor.state import BROKER, BrokerState, Deposit, Plan, Secret
+from troth.protocols.tormentor.protocol import BROKER
+from troth.protocols.tormentor.state import BrokerState, Deposit, Plan, Secret
 from troth.roles.effects import Load, Now, Receive, Received, Report, Save, Send
 from troth.roles.messages import Answer, Question
 from troth.roles.node import Node

@@ -37,8 +37,9 @@ from troth.protocols.tormentor.parameters import (
     ShapleyValue,
     Tormentor,
 )
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
 from troth.protocols.tormentor.roles import provider as provider_role
-from troth.protocols.tormentor.state import BROKER, CURATOR, Deposit, Plan, ProviderState, Secret
+from troth.protocols.tormentor.state import Deposit, Plan, ProviderState, Secret
 from troth.roles.effects import Receive, Received, Send
 from troth.roles.node import Node
 from troth.streams import Stream

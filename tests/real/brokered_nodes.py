@@ -37,7 +37,8 @@ from troth.protocols.tormentor.operation import asking as parties_module
 from troth.protocols.tormentor.operation import serving as broker_module
 from troth.protocols.tormentor.operation.terms import of_scenario
 from troth.protocols.tormentor.parameters import Tormentor
-from troth.protocols.tormentor.state import BROKER, CURATOR, BrokerState, Plan, ProviderState
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
+from troth.protocols.tormentor.state import BrokerState, Plan, ProviderState
 from troth.report.folder import RunFolder
 from troth.roles.effects import Effect, Load, Perform, Received, Save, Send
 from troth.roles.node import Node

@@ -31,7 +31,8 @@ from troth.protocols.tormentor.messages import (
 )
 from troth.protocols.tormentor.operation.face import FACE
 from troth.protocols.tormentor.parameters import Tormentor
-from troth.protocols.tormentor.state import BROKER, Deposit, Plan
+from troth.protocols.tormentor.protocol import BROKER
+from troth.protocols.tormentor.state import Deposit, Plan
 from troth.roles.messages import Question
 from troth.roles.node import Node, Role
 from troth.wire import Codec, Message

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from brokered_nodes import Brokered
 
-from troth.protocols.tormentor.state import BROKER, CURATOR
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
 
 
 class OnionBrokered(Brokered):

@@ -34,7 +34,7 @@ from troth.protocols.tormentor.messages import (
     Status,
 )
 from troth.protocols.tormentor.operation.face import fetch_status
-from troth.protocols.tormentor.state import BROKER
+from troth.protocols.tormentor.protocol import BROKER
 from troth.roles.messages import Answer, Question
 from troth.roles.node import Node
 from troth.wire import Codec, Message

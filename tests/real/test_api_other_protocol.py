@@ -178,7 +178,7 @@ def test_its_document_names_its_own_messages_only() -> None:
     validate(document)
     assert document["info"]["title"] == "An oracle"
     assert document["info"]["description"].startswith("Doubles numbers. Whoever asks")
-    schemas = {"Double", "Doubled", "Last", "Unasked", "Error", "Held"}
+    schemas = {"Double", "Doubled", "Last", "Unasked", "Error", "HeldBack"}
     assert document["components"]["schemas"].keys() == schemas
     responses = document["paths"]["/v1/models/{model_id}/twice"]["post"]["responses"]
     assert {"200", "202", "410", "422"} <= responses.keys()

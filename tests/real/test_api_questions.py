@@ -53,7 +53,7 @@ from troth.protocols.tormentor.messages import (
     Status,
 )
 from troth.protocols.tormentor.operation.face import FACE
-from troth.protocols.tormentor.state import BROKER
+from troth.protocols.tormentor.protocol import BROKER
 from troth.worlds.real.api.forms import with_names
 from troth.worlds.real.api.paths import path_of
 from troth.worlds.real.api.server import BrokerServer, Deployed

@@ -13,7 +13,7 @@ from brokered_nodes import Brokered, brokered, write_tumours
 
 from troth.cli import run
 from troth.crypto.identity import Identity
-from troth.protocols.tormentor.state import BROKER, CURATOR
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
 
 KEY, MODEL_ID = "ab" * 32, "sha256:" + "0" * 64
 

@@ -13,7 +13,7 @@ import pytest
 from brokered_nodes import SHORT_LINGER, Brokered, brokered
 
 import troth
-from troth.protocols.tormentor.state import BROKER, CURATOR
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
 from troth.report.read import load_run
 
 ROOT = Path(__file__).parents[2]

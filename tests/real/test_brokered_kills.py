@@ -27,7 +27,7 @@ from brokered_nodes import (
 )
 
 import troth
-from troth.protocols.tormentor.state import BROKER, CURATOR
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
 from troth.report.read import load_run
 
 ROUNDS, PARTIES = 6, 3

@@ -8,7 +8,7 @@ import pytest
 from brokered_nodes import Crash, brokered, provider_states, released, write_tumours
 
 from troth.charter.loading import load_charter
-from troth.protocols.tormentor.state import BROKER, CURATOR
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
 from troth.report.read import load_run
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "clinics_brokered"

@@ -20,7 +20,7 @@ from brokered_nodes import (
 import troth
 from troth.crypto.identity import Identity
 from troth.ids import Round
-from troth.protocols.tormentor.state import BROKER, CURATOR
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
 from troth.report.read import load_run
 
 BULK = 'synchrony = "bulk_synchronous"\nverifiers = []\n'

@@ -23,7 +23,7 @@ from troth.crypto.identity import Identity
 from troth.protocols.tormentor.messages import NOTHING, Curated, GradientUpdate
 from troth.protocols.tormentor.operation.face import fetch_status
 from troth.protocols.tormentor.operation.terms import charter_text
-from troth.protocols.tormentor.state import BROKER, CURATOR
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
 from troth.report.folder import RunFolder
 from troth.report.read import load_run
 from troth.wire import Codec

@@ -11,7 +11,7 @@ from onion_nodes import OnionBrokered
 
 import troth
 from troth.cli import run
-from troth.protocols.tormentor.state import BROKER, CURATOR
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
 from troth.report.folder import RunFolder
 from troth.report.read import load_run
 

@@ -13,8 +13,9 @@ from troth.deployment.play import node_summary
 from troth.ids import NodeId, PartyId
 from troth.privacy.own import OwnPrivacy, own_privacy
 from troth.protocols.tormentor.operation.staging import brokered_stage
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
 from troth.protocols.tormentor.roles import provider
-from troth.protocols.tormentor.state import BROKER, CURATOR, ProviderState
+from troth.protocols.tormentor.state import ProviderState
 from troth.report.privacy import NO_PRIVACY, UNKNOWN_PRIVACY
 from troth.worlds.real.host import Tally
 from troth.worlds.real.rows import rows_of_scenario

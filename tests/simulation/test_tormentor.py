@@ -29,7 +29,8 @@ from troth.protocols.tormentor.messages import (
     Solve,
     Status,
 )
-from troth.protocols.tormentor.state import BROKER, CURATOR, BrokerState
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
+from troth.protocols.tormentor.state import BrokerState
 from troth.roles.effects import SendBytes
 from troth.worlds.simulated.runtime import decode_state
 

@@ -16,7 +16,8 @@ from troth.privacy.accounting import spent
 from troth.privacy.own import own_privacy
 from troth.protocols.tormentor.claims import Witness
 from troth.protocols.tormentor.messages import GradientUpdate, Left, Refused
-from troth.protocols.tormentor.state import BROKER, CURATOR, ProviderState
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
+from troth.protocols.tormentor.state import ProviderState
 from troth.roles.effects import Load, Save, Send
 from troth.worlds.mailbox import Envelope
 from troth.worlds.simulated import snapshot

@@ -102,7 +102,7 @@ class MemoryLedgers:
         self._ledgers: dict[NodeId, MemoryLedger] = {}
 
     def of(self, node: NodeId) -> MemoryLedger:
-        """The ledger of a node."""
+        """The ledger of this node, which is made at the first call."""
         return self._ledgers.setdefault(node, MemoryLedger(self.shelf))
 
     def contents(self) -> object:

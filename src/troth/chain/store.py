@@ -130,7 +130,7 @@ class _Database:
         self.close()
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the chain's file; nothing can be read or written after that."""
         self._database.close()
 
 

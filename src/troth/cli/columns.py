@@ -1,4 +1,4 @@
-"""Plain text in columns."""
+"""Lays plain text out in columns."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ Values: TypeAlias = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Rows of a data set."""
+    """Examples of a data set: features, and the class or number to predict from them."""
 
     x_NF: Float32s
     y_N: Int64s | Float32s

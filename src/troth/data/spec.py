@@ -239,7 +239,7 @@ class ByColumn(Table, frozen=True, tag_field="kind", tag="by_column", kw_only=Tr
     """One party per distinct value of a column the data set keeps for this (`us-census`: ST)."""
 
     column: str
-    """Name of the column."""
+    """The name of that column."""
 
 
 class AsGiven(Table, frozen=True, tag_field="kind", tag="as_given", kw_only=True):

@@ -18,7 +18,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     deployed: str | None = None
     """A broker: the address by which providers join its model."""
     round: RoundRecord | None = None
-    """A round is over."""
+    """The record of a round that is over."""
     message: str | None = None
     """A line for whoever watches the node."""
     summary: Summary | None = None

@@ -109,7 +109,7 @@ class Processes:
         return ["--scenario", self.file, "--as", name, *self.changes]
 
     async def node(self, name: NodeId, *where: str) -> None:
-        """Start `troth node`."""
+        """Start a process of `troth node` for this node, and hear what it says."""
         peers = ["--peers", str(self.place / PEERS)]
         await self.start(name, "node", *self.identified(name), *peers, *self.scenario(name), *where)
 

@@ -311,7 +311,7 @@ class Protocol(Generic[P]):
 
     @property
     def name(self) -> str:
-        """What charters call it."""
+        """The name by which charters choose this protocol."""
         return str(self.parameters.__struct_config__.tag)
 
     @property

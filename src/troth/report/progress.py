@@ -32,13 +32,13 @@ class Display(Protocol):
         """The run begins, or goes on after `summary.rounds` rounds."""
 
     def round(self, record: RoundRecord) -> None:
-        """A round is over."""
+        """A round is over, and this is its record."""
 
     def finish(self, summary: Summary) -> None:
         """The run is over, whichever way."""
 
     def message(self, text: str) -> None:
-        """Something to read now."""
+        """Show a sentence that whoever watches should read now."""
 
 
 class QuietProgress:

@@ -82,7 +82,7 @@ class TrafficRow:
 
 @dataclass(frozen=True)
 class Listed(Generic[R]):
-    """The rows of a table."""
+    """The rows that a table of the report shows, after its cap on their number."""
 
     rows: list[R]
     rule: str

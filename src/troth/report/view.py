@@ -67,7 +67,7 @@ class Card:
 
 @dataclass(frozen=True)
 class RunView:
-    """One run on a page."""
+    """What the report's page shows of one run."""
 
     label: str
     colour: int
@@ -95,7 +95,7 @@ class RunView:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything on a page."""
+    """Everything that the report's page shows."""
 
     title: str
     runs: list[RunView]

@@ -37,7 +37,7 @@ SEED = 1
 MAX_NAMES = 1_000
 """Names that one call may return."""
 MAX_POINTS = 10_000
-"""Points of one curve."""
+"""Points that one curve of a computed experiment may have."""
 
 
 class Call(Record, frozen=True, kw_only=True):

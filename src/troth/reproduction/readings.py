@@ -31,7 +31,7 @@ class Reading(Table, frozen=True, tag_field="kind", kw_only=True):
 
     def read_off(self, run: Run) -> float | None:
         """The reading of this run; None where the run never comes to it. Rounds that were not
-        evaluated are passed over."""
+        evaluated are passed over. Every kind says how."""
         raise NotImplementedError
 
 
@@ -61,7 +61,7 @@ class _SpanReading(Reading, frozen=True, kw_only=True):
 
     from_s: NonNegative = 0.0
     until_s: Positive | None = None
-    """Absent: to the end."""
+    """The simulated second at which the span ends; absent: with the run."""
 
     def errors(self, run: Run) -> list[float]:
         """The errors of these rounds, in order."""

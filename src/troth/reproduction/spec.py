@@ -83,7 +83,7 @@ class Points(Table, frozen=True, tag_field="kind", tag="points", kw_only=True):
     x: Line
     """What the first number of a point is."""
     y: Line
-    """What the second is."""
+    """What the second number of a point is."""
 
 
 class Bars(Table, frozen=True, tag_field="kind", tag="bars", kw_only=True):
@@ -96,9 +96,9 @@ class Lines(Table, frozen=True, tag_field="kind", tag="lines", kw_only=True):
     """Readings against a number that the variants differ in: a line for each series and reading."""
 
     readings: Annotated[list[str], msgspec.Meta(min_length=1)]
-    """All in one unit."""
+    """The readings that are drawn, all in one unit."""
     x: Line
-    """What the number is."""
+    """What the number is that the variants differ in."""
 
 
 Plot = Curves | Points | Bars | Lines

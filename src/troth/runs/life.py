@@ -66,7 +66,7 @@ class Life:
         self.progress.finish(summary)
 
     def round(self, record: RoundRecord) -> None:
-        """A round is over."""
+        """Tell folder and display that a round is over, which this is the record of."""
         if self.folder is not None:
             self.folder.append_round(record)
         self.progress.round(record)

@@ -15,8 +15,9 @@ from troth.attacks.spec import Attack
 from troth.attacks.tormentor.spec import Rejoin
 from troth.ids import NodeId, PartyId
 from troth.protocols.tormentor.messages import Leave, Refused
+from troth.protocols.tormentor.protocol import BROKER
 from troth.protocols.tormentor.provider import outside
-from troth.protocols.tormentor.state import BROKER, ProviderState
+from troth.protocols.tormentor.state import ProviderState
 from troth.roles.effects import Effect, Load, Received, Save
 from troth.roles.interception import intercept
 from troth.roles.node import Cast, Node, Role

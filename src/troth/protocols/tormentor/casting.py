@@ -11,8 +11,9 @@ from troth.privacy.own import OwnPrivacy, party_privacy
 from troth.protocols.protocol import Account, Agreed, Casting, CharterTables, Simulated
 from troth.protocols.tormentor.messages import MESSAGES
 from troth.protocols.tormentor.parameters import Tormentor
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
 from troth.protocols.tormentor.roles import broker, curator, provider
-from troth.protocols.tormentor.state import BROKER, CURATOR, Plan, ProviderState
+from troth.protocols.tormentor.state import Plan, ProviderState
 from troth.roles.node import Cast, Role
 
 

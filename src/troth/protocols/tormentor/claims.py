@@ -17,7 +17,8 @@ import numpy as np
 from troth.crypto.puzzles import check_solution
 from troth.ids import Round
 from troth.protocols.tormentor.messages import GradientUpdate, Next
-from troth.protocols.tormentor.state import BROKER, BrokerState, Connection, Plan
+from troth.protocols.tormentor.protocol import BROKER
+from troth.protocols.tormentor.state import BrokerState, Connection, Plan
 from troth.protocols.tormentor.steps import with_update
 from troth.roles.effects import Effect, Load, Received, Save, Send
 from troth.roles.interception import intercept

@@ -17,8 +17,9 @@ from troth.privacy.dp_sgd import PrivateResult
 from troth.privacy.own import OwnPrivacy
 from troth.protocols.protocol import Run
 from troth.protocols.tormentor import joining, provider, rounds, steps
+from troth.protocols.tormentor.protocol import BROKER
 from troth.protocols.tormentor.roles import SECRET_BYTES
-from troth.protocols.tormentor.state import BROKER, BrokerState, Connection, Plan, Secret
+from troth.protocols.tormentor.state import BrokerState, Connection, Plan, Secret
 from troth.protocols.tormentor.verification import examinations, judge
 from troth.streams import Stream
 from troth.wire import Float32s

@@ -36,7 +36,8 @@ from troth.protocols.tormentor.messages import (
     subject,
 )
 from troth.protocols.tormentor.parameters import AllowList
-from troth.protocols.tormentor.state import BROKER, Admitting, Plan, ProviderState
+from troth.protocols.tormentor.protocol import BROKER
+from troth.protocols.tormentor.state import Admitting, Plan, ProviderState
 from troth.streams import Stream
 from troth.wire import Float32s
 

@@ -40,10 +40,9 @@ from troth.protocols.tormentor.messages import (
     Status,
     subject,
 )
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
 from troth.protocols.tormentor.provider import Asked, Reply
 from troth.protocols.tormentor.state import (
-    BROKER,
-    CURATOR,
     BrokerState,
     Connection,
     CuratorState,

@@ -14,8 +14,7 @@ from troth.learning.training import Training
 from troth.privacy.ledger import PrivacyLedger
 from troth.protocols.tormentor.messages import NOTHING, GradientUpdate
 from troth.protocols.tormentor.parameters import Tormentor
-from troth.protocols.tormentor.protocol import BROKER as BROKER
-from troth.protocols.tormentor.protocol import CURATOR as CURATOR
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
 from troth.records import Rejection
 from troth.wire import Float32s
 

@@ -12,7 +12,8 @@ from typing import Any
 from troth.compute import Compute
 from troth.protocols.tormentor import steps
 from troth.protocols.tormentor.parameters import RONI, CallableVerifier, ShapleyValue, VerifierSpec
-from troth.protocols.tormentor.state import CURATOR, BrokerState, Connection, Plan
+from troth.protocols.tormentor.protocol import CURATOR
+from troth.protocols.tormentor.state import BrokerState, Connection, Plan
 from troth.robustness.roni import AskCallable, Influence, MeasureInfluence, Opinion
 from troth.robustness.shapley import Value, ValueUpdate
 from troth.streams import Stream

@@ -44,7 +44,7 @@ class Checkpoint:
     tally: bytes
     received: Mapping[NodeId, int] = field(default_factory=dict)
     inbox: Mapping[Key, bytes] = field(default_factory=dict)
-    """In order of arrival."""
+    """Messages that wait for the role, by sender and number, in order of arrival."""
     outbox: Mapping[Key, bytes] = field(default_factory=dict)
     result: bytes | None = None
 
@@ -127,7 +127,7 @@ class Journal:
             raise self._failed(error) from None
 
     def load(self) -> Checkpoint:
-        """What was last saved."""
+        """The checkpoint that was last saved; before the first, one without a state."""
         return Checkpoint(
             state=self._get("state"),
             tally=self._get("tally") or b"",

@@ -39,7 +39,7 @@ class Refusal(Exception):
 
 
 class Link:
-    """One peer of this node."""
+    """What this node and one peer have sent each other, and what is still to be told."""
 
     def __init__(self, peer: NodeId, *, starts: int, limits: Limits) -> None:
         self.peer = peer
@@ -62,7 +62,7 @@ class Link:
         self._outbox_bytes = 0
 
     def restore(self, *, received: int, outbox: dict[int, bytes]) -> None:
-        """What a journal kept."""
+        """Go on from what the journal kept of this link before the node was started again."""
         self.received = self.durable = received
         self.outbox = outbox
         self._outbox_bytes = sum(map(len, outbox.values()))

@@ -27,7 +27,7 @@ class Rows:
     test: Examples
     """To measure a final model on; `own`, where there are no others."""
     features: tuple[int, ...]
-    """Shape of one example."""
+    """The shape of one example's features."""
     outputs: int
     """Classes C; 1 for regression."""
     task: TaskKind

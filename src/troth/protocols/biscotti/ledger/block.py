@@ -232,7 +232,7 @@ class CertifiedBlock:
 
     @property
     def hash(self) -> bytes:
-        """The block's hash."""
+        """The block's hash, by which the next block and certificates name it."""
         return self.block.digest
 
     @property

@@ -30,7 +30,7 @@ class RoundContext:
     """One round on top of one block. All peers that have this block know the same."""
 
     chain: bytes
-    """The chain's id."""
+    """The chain's id, the digest of its genesis."""
     entries: Mapping[NodeId, PublicEntry]
     """Every peer's public keys, from the genesis."""
     parameters: Biscotti

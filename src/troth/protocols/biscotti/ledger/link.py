@@ -54,7 +54,7 @@ class ChainState:
     seed: bytes
     """The seed of the next round's lotteries, 32 bytes."""
     model: bytes
-    """The digest of w_t."""
+    """The digest of w_t, the model after the block."""
     stake: StakeTable
     """The stake of every peer."""
     punished: frozenset[tuple[NodeId, str, Round]] = frozenset()

@@ -33,8 +33,8 @@ from troth.protocols.tormentor.operation.terms import (
     read_charter,
     scenario_text,
 )
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
 from troth.protocols.tormentor.roles import curator, provider
-from troth.protocols.tormentor.state import BROKER, CURATOR
 from troth.report.folder import RunFolder
 from troth.report.progress import Display
 from troth.worlds.real.api.address import Address

@@ -16,7 +16,7 @@ from troth.deployment.launching import Launching, ThroughTor, own_records
 from troth.deployment.processes import Processes
 from troth.errors import RoundFailedError
 from troth.ids import NodeId, party_id
-from troth.protocols.tormentor.state import BROKER, CURATOR
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
 from troth.records import RoundRecord, Summary
 from troth.report.folder import RunFolder
 from troth.worlds.real.tor.socks import tor_client

@@ -25,8 +25,8 @@ from troth.protocols.tormentor.operation.face import CURATE_BYTES, FACE
 from troth.protocols.tormentor.operation.rows import rows_of_deposit
 from troth.protocols.tormentor.operation.staging import brokered_stage, check_size
 from troth.protocols.tormentor.operation.terms import check_code, read_charter, scenario_text
+from troth.protocols.tormentor.protocol import BROKER
 from troth.protocols.tormentor.roles import broker
-from troth.protocols.tormentor.state import BROKER
 from troth.report.atomic import replace_file
 from troth.report.folder import RunFolder
 from troth.report.progress import Display

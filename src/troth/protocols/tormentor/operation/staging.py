@@ -17,7 +17,8 @@ from troth.privacy.own import OwnPrivacy
 from troth.protocols.tormentor.messages import MESSAGES
 from troth.protocols.tormentor.operation.terms import as_scenario
 from troth.protocols.tormentor.parameters import Tormentor
-from troth.protocols.tormentor.state import BROKER, CURATOR, Plan
+from troth.protocols.tormentor.protocol import BROKER, CURATOR
+from troth.protocols.tormentor.state import Plan
 from troth.roles.node import Cast, Role
 from troth.wire import Float32s
 from troth.worlds.real.rows import Rows

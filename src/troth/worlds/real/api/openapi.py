@@ -59,7 +59,7 @@ class Error(msgspec.Struct):
     error: str
 
 
-class Held(msgspec.Struct):
+class HeldBack(msgspec.Struct):
     """The question is held back: ask it again."""
 
     held: str
@@ -78,7 +78,7 @@ def openapi(face: Face) -> dict[str, Any]:
         kind for question in face.questions for kind in (question, *question.answered_by.values())
     )
     _, components = msgspec.json.schema_components(
-        [*(with_names(kind) for kind in kinds), Error, Held],
+        [*(with_names(kind) for kind in kinds), Error, HeldBack],
         schema_hook=_array_schema,
         ref_template="#/components/schemas/{name}",
     )
@@ -210,7 +210,7 @@ def _errors(own: Iterable[int]) -> dict[str, Any]:
 
 
 def _held() -> dict[str, Any]:
-    return _own(statuses.HELD, "Held back while others catch up: ask again.", "Held")
+    return _own(statuses.HELD, "Held back while others catch up: ask again.", "HeldBack")
 
 
 def _own(status: int, description: str, schema: str) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def curate(
     from troth.crypto.identity import Identity
     from troth.protocols.tormentor.operation.asking import run_curator
     from troth.protocols.tormentor.operation.terms import of_scenario
-    from troth.protocols.tormentor.state import CURATOR
+    from troth.protocols.tormentor.protocol import CURATOR
     from troth.worlds.real.api.address import parse_address
     from troth.worlds.real.limits import Limits
     from troth.worlds.real.rows import rows_of_file, rows_of_scenario
