@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import mean
@@ -42,7 +43,7 @@ from troth.protocols.biscotti.members import Members
 from troth.protocols.biscotti.setting import Setting
 from troth.protocols.biscotti.state import PeerState
 from troth.roles.effects import Effect, Perform, Report, Save
-from troth.roles.node import Cast, Node, Role
+from troth.roles.node import Node, Role
 from troth.wire import Message
 from troth.worlds.mailbox import Envelope
 from troth.worlds.simulated.runtime import Runtime
@@ -172,12 +173,9 @@ def measure_roles(size: Size) -> list[Row]:
     stage = prepare(loaded.scenario, base=loaded.base, root=data_root())
     stage.engine.close()
     scenario = loaded.scenario
-    cast_ = stage.cast
+    timed = {peer: timed_role(role, book) for peer, role in stage.cast.roles.items()}
     world = TimedWorld(
-        Cast(
-            {peer: timed_role(role, book) for peer, role in cast_.roles.items()},
-            cast_.leading, cast_.messages, cast_.own_models,
-        ),
+        replace(stage.cast, roles=timed),
         engine=TimedEngine(InlineEngine(stage.bench), book),
         parties=stage.parties,
         stream=streams.world(scenario.seed),
@@ -188,7 +186,7 @@ def measure_roles(size: Size) -> list[Row]:
         churn=scenario.churn,
         faults=scenario.faults,
         cost=scenario.cost,
-    )  # fmt: skip
+    )
     world.book = book
     encode = world.codec.encode
 
