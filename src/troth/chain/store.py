@@ -10,6 +10,7 @@ It may hold several branches. The one that wins is the one that peers go on from
 from __future__ import annotations
 
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -102,7 +103,7 @@ class Facts:
     """w_0, in the protocol's encoding."""
 
 
-class _Database:
+class _Database(ABC):
     """A chain's file, open, which `_open` of a subclass looks into first.
 
     Args:
@@ -120,8 +121,9 @@ class _Database:
                 self._database.close()
                 raise
 
+    @abstractmethod
     def _open(self) -> None:
-        raise NotImplementedError
+        """Look into the file, and refuse it if it is not what it should be."""
 
     def __enter__(self) -> Self:
         return self

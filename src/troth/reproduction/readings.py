@@ -32,6 +32,7 @@ class Reading(Table, frozen=True, tag_field="kind", kw_only=True):
     def read_off(self, run: Run) -> float | None:
         """The reading of this run; None where the run never comes to it. Rounds that were not
         evaluated are passed over. Every kind says how."""
+        # A table cannot have abstract methods: its class is made otherwise than theirs.
         raise NotImplementedError
 
 

@@ -103,7 +103,7 @@ def _components(open_MM: np.typing.NDArray[np.bool_]) -> list[list[int]]:
     linked_M = open_MM.any(axis=1)
     if not linked_M.any():
         return []
-    # Imported here: without attackers there is nothing to look for.
+    # Imported here: without attackers there is nothing to look for. scipy comes without types.
     from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
     _, label_M = connected_components(open_MM, directed=False)
