@@ -6,6 +6,7 @@ VENV ?= .venv
 BENCH_VENV ?= .venv-bench
 CONSTRAINTS ?= constraints.txt
 FUZZ_S ?= 60
+MINUTES ?= 10
 SEEDS ?= 2000
 
 BIN := $(VENV)/bin
@@ -17,7 +18,7 @@ ifeq ($(MAKECMDGOALS)$(BASE),same)
 $(error BASE is missing, the commit to compare with: make same BASE=COMMIT)
 endif
 
-.PHONY: help install demo test lint claims same fuzz bench clean
+.PHONY: help install demo test lint claims same explore fuzz bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -49,6 +50,9 @@ claims: $(VENV)/.dev  ## watch biscotti under faults and attackers with SEEDS se
 
 same: $(VENV)/.installed  ## compare the working tree's runs with those of the commit BASE, bit by bit
 	$(BIN)/python benchmarks/same.py $(BASE)
+
+explore: $(VENV)/.dev  ## draw fresh examples for the property tests, for MINUTES minutes, or those of SEED
+	$(BIN)/python tests/explore.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(VENV)/.fuzz  ## fuzz wire codec, broker, blocks and ledger peers, for FUZZ_S seconds in all
 	mkdir -p build/fuzz/wire build/fuzz/broker build/fuzz/block build/fuzz/biscotti

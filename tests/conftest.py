@@ -15,7 +15,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples on every machine, and no test that fails because a machine is busy.
 settings.register_profile("suite", deadline=None, derandomize=True)
-settings.load_profile("suite")
+# Other examples in each run: `make explore`.
+settings.register_profile("explore", deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
 @pytest.fixture
