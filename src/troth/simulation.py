@@ -3,17 +3,18 @@ one."""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import tomlkit
 
 from troth import streams
+from troth.charter.arguments import overrides_of, path_of
 from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario, load_scenario, load_text
 from troth.charter.scenario import Scenario
@@ -134,8 +135,9 @@ def simulate(
       >>> result.final.error  # doctest: +SKIP
       0.0812
     """
-    loaded = _load(scenario, [f"{k.replace('__', '.')}={_toml(v)}" for k, v in overrides.items()])
-    return _Run(loaded, _display(progress), Path(into) if into is not None else None).start()
+    loaded = _load(scenario, overrides_of(overrides))
+    folder = None if into is None else path_of(into, "into")
+    return _Run(loaded, _display(progress), folder).start()
 
 
 def resume(folder: Path | str, *, progress: Display | bool = True) -> Result:
@@ -145,7 +147,7 @@ def resume(folder: Path | str, *, progress: Display | bool = True) -> Result:
       UsageError: there is no run in `folder`, or it has finished.
       VerificationError: its snapshot does not belong to its scenario.
     """
-    run = RunFolder.open(Path(folder))
+    run = RunFolder.open(path_of(folder, "folder"))
     data = run.read_snapshot()
     if data is None or run.summary().status == "finished":
         raise UsageError(
@@ -156,32 +158,28 @@ def resume(folder: Path | str, *, progress: Display | bool = True) -> Result:
         saved = msgspec.msgpack.decode(data, type=_Saved)
     except msgspec.MsgspecError as error:
         raise VerificationError(f"{folder}: the snapshot cannot be read: {error}") from None
-    loaded = load_scenario(run.path / "scenario.toml", base=Path(saved.base))
+    loaded = load_scenario(run.path / "scenario.toml", base=Path(os.fsdecode(saved.base)))
     return _Run(loaded, _display(progress), run.path).resume(run, saved.world)
 
 
 class _Saved(msgspec.Struct):
     """What `snapshot.bin` holds: where the scenario came from, and the world if it had begun."""
 
-    base: str
+    base: bytes
+    """The folder that the scenario's files are looked up in, as the system encodes names: they
+    need not be UTF-8."""
     world: bytes | None
 
 
 def _display(progress: Display | bool) -> Display:
     if isinstance(progress, bool):
         return live_progress() if progress else QuietProgress()
+    if not hasattr(progress, "start"):
+        raise UsageError(
+            f"progress = {ascii(progress)[:80]} is neither True, False nor a display",
+            hint="True shows one line per round, False nothing",
+        )
     return progress
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, Mapping):
-        table = tomlkit.inline_table()
-        table.update(value)
-        return table.as_string()
-    if isinstance(value, list | tuple):
-        # tomlkit would make tables of their own of tables in a list, which an override cannot hold.
-        return f"[{', '.join(map(_toml, value))}]"
-    return tomlkit.item(value).as_string()
 
 
 def _load(scenario: Path | str | Scenario | LoadedScenario, overrides: list[str]) -> LoadedScenario:
@@ -195,7 +193,7 @@ def _load(scenario: Path | str | Scenario | LoadedScenario, overrides: list[str]
     if isinstance(scenario, Scenario):
         text = scenario_text(scenario)
         return load_text(text, path=Path("(scenario)"), base=Path.cwd(), overrides=overrides)
-    return load_scenario(Path(scenario), overrides=overrides)
+    return load_scenario(path_of(scenario, "scenario"), overrides=overrides)
 
 
 class _Run:
@@ -291,7 +289,7 @@ class _Run:
         self._snapshot_due_s = time.monotonic() + SNAPSHOT_EVERY_S
 
     def _saved(self, world: bytes | None) -> bytes:
-        return msgspec.msgpack.encode(_Saved(str(self._loaded.base.resolve()), world))
+        return msgspec.msgpack.encode(_Saved(os.fsencode(self._loaded.base.resolve()), world))
 
     def _result(
         self, stage: Stage, world: SimulatedWorld, recorder: Recorder, summary: Summary

@@ -188,3 +188,56 @@ count = 5
     result = troth.simulate(path, progress=False)
     assert result.summary.task == "regression"
     assert result.rounds[-1].metrics.error < result.rounds[0].metrics.error
+
+
+def test_numbers_of_numpy_and_paths_are_taken_as_they_are_meant(scenario_file, tmp_path):
+    path = scenario_file()
+    plain = troth.simulate(path, progress=False, training__rounds=2, training__learning_rate=0.25)
+    given = troth.simulate(
+        str(path),
+        progress=False,
+        into=str(tmp_path / "run"),
+        training__rounds=np.int64(2),
+        training__learning_rate=np.float32(0.25),
+        protocol={"name": "federated", "aggregation": {"rule": "mean"}},
+        attacks=[],
+    )
+    np.testing.assert_array_equal(given.parameters, plain.parameters)
+    attacked = troth.simulate(
+        path,
+        progress=False,
+        training__rounds=1,
+        attacks=[{"kind": "sign_flip", "parties": np.array(["party-0"])}],
+    )
+    assert attacked.summary.parties[0].attacker == "sign_flip"
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"task__model": np.ndarray}, "task.model is ndarray itself"),
+        ({"training__rounds": None}, "training.rounds is of type NoneType"),
+        ({"training__rounds": object()}, "training.rounds is of type object"),
+        ({"protocol": {1: 2}}, "protocol is of type int"),
+        ({"training__rounds": {"a": {2, 3}}}, "training.rounds is of type set"),
+        ({"__".join(["a"] * 5000): 1}, "has more than 32 parts"),
+    ],
+)
+def test_what_no_scenario_can_hold_is_named_by_its_key(scenario_file, keys, said):
+    with pytest.raises(CharterError, match=said) as caught:
+        troth.simulate(scenario_file(), progress=False, **keys)
+    assert caught.value.hint
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "a\0b"])
+def test_a_path_that_is_none_is_named_by_its_argument(scenario_file, wrong):
+    with pytest.raises(UsageError, match=r"^scenario = .* is not a path"):
+        troth.simulate(wrong, progress=False)
+    with pytest.raises(UsageError, match=r"^folder = .* is not a path"):
+        troth.resume(wrong, progress=False)
+    if wrong is not None:
+        with pytest.raises(UsageError, match=r"^into = .* is not a path"):
+            troth.simulate(scenario_file(), into=wrong, progress=False)
+    with pytest.raises(UsageError, match="progress = 'yes' is neither"):
+        troth.simulate(scenario_file(), progress="yes")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +17,7 @@ from command_lines import Outcome, Troth, write_scenario
 
 from troth.data import sources
 from troth.errors import ExitCode
+from troth.report.read import read_summary
 
 USAGE, CHARTER = ExitCode.USAGE, ExitCode.CHARTER
 UNREACHABLE, VERIFICATION = ExitCode.UNREACHABLE, ExitCode.VERIFICATION_FAILED
@@ -261,3 +265,43 @@ def test_a_model_of_ones_own_that_fails_is_named(troth: Troth, folder: Path) -> 
     assert "own_model" in outcome.err
     assert "Traceback" not in outcome.err
     assert outcome.err.count("error: ") == 1
+
+
+def test_names_that_no_system_takes_are_the_users_error(troth: Troth, scenario: Path) -> None:
+    for arguments in (["check", "a" * 300], ["simulate", scenario, "--into", "a" * 300]):
+        outcome = troth(*arguments)
+        assert outcome.code == USAGE
+        assert "file name too long" in outcome.err
+        assert outcome.err.count("error: ") == 1
+
+
+def test_a_folder_need_not_be_named_in_utf_8(troth: Troth, folder: Path) -> None:
+    here = folder / os.fsdecode(b"klinik-\xe9")
+    here.mkdir()
+    scenario = write_scenario(here)
+    outcome = troth("simulate", scenario, "--quiet", "--into", folder / "run")
+    assert outcome.code == 0, outcome.err
+    assert read_summary(folder / "run").status == "finished"
+
+
+@pytest.mark.parametrize("where", ["file", "--set"])
+def test_keys_of_thousands_of_parts_are_refused(troth: Troth, scenario: Path, where: str) -> None:
+    key = "a." * 20_000 + "b"
+    if where == "file":
+        scenario.write_text(scenario.read_text() + f"\n[{key}]\nc = 1\n")
+    outcome = troth("check", scenario, *([] if where == "file" else ["--set", f"{key}=1"]))
+    assert outcome.code == CHARTER
+    assert outcome.err.count("error: ") == 1
+    assert len(outcome.err) < 1000
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "full"])
+def test_losing_standard_error_does_not_end_a_training(
+    folder: Path, scenario: Path, closed: bool
+) -> None:
+    command = [sys.executable, "-c", "from troth.cli import main; main()"]
+    command += ["simulate", str(scenario), "--into", "run"]
+    lost = "2>&-" if closed else "2>/dev/full"
+    done = subprocess.run(["sh", "-c", f'exec "$@" {lost}', "sh", *command], cwd=folder)
+    assert done.returncode == 0
+    assert read_summary(folder / "run").status == "finished"

@@ -31,7 +31,23 @@ def test_an_identity_is_made_and_shown(tmp_path: Path, capsys: pytest.CaptureFix
         (["--listen", "a:1", "--connect", "https://a:1"], 2, "needs either"),
         (["--listen", "nowhere"], 2, "not of the form HOST:PORT"),
         (["--listen", "a:99999"], 2, "not of the form HOST:PORT"),
-        (["--connect", "http://a:1"], 2, "not of the form https://HOST:PORT"),
+        *(
+            (["--connect", url], 2, f"--connect {url!r} is not of the form https://HOST:PORT")
+            for url in (
+                "http://a:1",
+                "https://[::1:8443",
+                "https://127.0.0.1:99999",
+                "https://127.0.0.1:0",
+                "https://127.0.0.1:x",
+                "https://127.0.0.1",
+                "https://ex ample:8443",
+                "https://a:1/path",
+                "https://a:1?query",
+                "https://somebody@a:1",
+                "https://:1",
+                "",
+            )
+        ),
         (
             ["--connect", "https://127.0.0.1:1", "--give-up-after", "1"],
             4,

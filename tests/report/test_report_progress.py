@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import sys
 from collections.abc import Callable
 
 import msgspec
@@ -134,3 +136,33 @@ def test_a_round_does_not_read_more_than_it_counts(summary: Summary, record: Mak
     play(LineProgress(stream), summary, [crowd])
     assert "accepted 1000  rejected 1000" in stream.getvalue()
     assert max(map(len, stream.getvalue().splitlines())) < 200
+
+
+class Full(io.StringIO):
+    """Takes a few lines, and then no more, like a disk that is full."""
+
+    def write(self, text: str) -> int:
+        if len(self.getvalue()) > 100:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return super().write(text)
+
+
+@pytest.mark.parametrize("lost", [Full(), io.StringIO()], ids=["full", "closed"])
+def test_a_run_goes_on_where_its_lines_cannot_be_written(
+    lost: io.StringIO, summary: Summary, record: MakeRecord
+) -> None:
+    progress = live_progress(lost)
+    assert isinstance(progress, LineProgress)
+    progress.start(summary)
+    if not isinstance(lost, Full):
+        lost.close()
+    for round in range(1, 11):
+        progress.round(record(round))
+    progress.finish(summary)
+    if isinstance(lost, Full):
+        assert 0 < len(lost.getvalue()) < 300
+
+
+def test_without_standard_error_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert isinstance(live_progress(), QuietProgress)

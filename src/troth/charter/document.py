@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from troth.charter.keys import MAX_PARTS
 from troth.errors import CharterError, UsageError, reason_of
 
 MAX_FILE_BYTES = 2**20
@@ -61,7 +62,8 @@ def parse(text: str, file: Path | str) -> Document:
       CharterError: `text` is not TOML; names line and column and shows the line.
     """
     try:
-        return tomllib.loads(text)
+        document = tomllib.loads(text)
+        _check_depth(document)
     except tomllib.TOMLDecodeError as error:
         raise _syntax_error(str(error), text, file) from None
     except RecursionError:
@@ -75,6 +77,26 @@ def parse(text: str, file: Path | str) -> Document:
         raise CharterError(
             "holds a number with too many digits", file=file, hint="no key needs more than twenty"
         ) from None
+    return document
+
+
+def _check_depth(document: Document) -> None:
+    """Check that no value lies deeper than `MAX_PARTS`, without going as deep as it may lie.
+
+    Raises:
+      RecursionError: one does, as if Python had met it.
+    """
+    level: list[object] = [document]
+    for _ in range(MAX_PARTS):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise RecursionError
 
 
 def without_nulls(value: Any) -> Any:

@@ -7,6 +7,9 @@ import re
 
 from troth.errors import CharterError
 
+MAX_PARTS = 32
+"""How deep tables and arrays of a file may lie in each other; no key needs half as many."""
+
 Key = tuple[str | int, ...]
 """Names of tables and keys, and positions in arrays from 0: `("attacks", 1, "fraction")`."""
 
@@ -37,7 +40,7 @@ def parse_key(text: str) -> Key:
     """Reads a key as `dotted` writes it.
 
     Raises:
-      CharterError: `text` is not a dotted key.
+      CharterError: `text` is not a dotted key, or has more than `MAX_PARTS` parts.
     """
     key: list[str | int] = []
     at = 0
@@ -53,11 +56,15 @@ def parse_key(text: str) -> Key:
         while position := _POSITION.match(text, at):
             key.append(int(position[1]))
             at = position.end()
+        if len(key) > MAX_PARTS:
+            raise CharterError(
+                f"has more than {MAX_PARTS} parts", hint="no key of a scenario has more than a few"
+            )
         if at == len(text):
             return tuple(key)
         if text[at] != ".":
             break
         at += 1
     raise CharterError(
-        f'"{text}" is not a key', hint="write training.rounds or attacks[0].fraction"
+        f'"{text[:80]}" is not a key', hint="write training.rounds or attacks[0].fraction"
     )

@@ -22,6 +22,10 @@ _WORD = re.compile(r"""[^\s"'\[\]{}=#,\x00-\x1f]+""")
 """What counts as a string although it has no quotes, which a shell takes away."""
 
 
+MAX_SHOWN = 160
+"""Characters of an override that an error shows."""
+
+
 @dataclass(frozen=True)
 class Override:
     """One `--set`, as it was written and as it was read."""
@@ -39,7 +43,7 @@ class Override:
     @property
     def origin(self) -> str:
         """What an error says instead of a file name."""
-        return f"--set {self.text}"
+        return _origin(self.text)
 
     def refused(self, problem: str, hint: str) -> CharterError:
         """The error to raise where it cannot be set."""
@@ -49,6 +53,11 @@ class Override:
         """Whether an error at `key` may come from this override."""
         shorter = min(len(key), len(self.key))
         return shorter > 0 and key[:shorter] == self.key[:shorter]
+
+
+def _origin(text: str) -> str:
+    shown = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    return f"--set {shown}"
 
 
 def parse_override(text: str) -> Override:
@@ -64,15 +73,15 @@ def parse_override(text: str) -> Override:
     """
     name, equals, written = text.partition("=")
     if not equals:
-        raise CharterError("has no =", file=f"--set {text}", hint="write --set training.rounds=5")
+        raise CharterError("has no =", file=_origin(text), hint="write --set training.rounds=5")
     try:
         key = parse_key(name.strip())
     except CharterError as error:
-        raise error.in_file(f"--set {text}") from None
+        raise error.in_file(_origin(text)) from None
     if key == ("charter",):
         raise CharterError(
             "cannot name another charter file",
-            file=f"--set {text}",
+            file=_origin(text),
             hint="set the charter's own keys, such as training.rounds, or edit the file",
         )
     return Override(text, key, _read_value(written.strip(), text))
@@ -86,7 +95,7 @@ def _read_value(written: str, text: str) -> Item:
             return tomlkit.string(written)
     raise CharterError(
         "is not a value of TOML",
-        file=f"--set {text}",
+        file=_origin(text),
         hint="""write 5, 0.1, true, median, '"two words"' or '[1, 2]'""",
     )
 

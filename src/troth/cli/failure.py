@@ -7,6 +7,7 @@ import json
 import os
 import sysconfig
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,17 @@ from troth.errors import ExitCode, LocalError, reason_of
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
+
+_PLACES = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EROFS,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.ELOOP,
+}
+"""Numbers of errors that come of the place the user has named, wherever they are met."""
 
 BUG = 1
 """A failure that nobody has foreseen."""
@@ -34,7 +46,12 @@ class Failure:
     """Nobody wrote a message for it, so a traceback may say more."""
 
     def say(self, *, as_json: bool) -> None:
-        """To standard error: `error:` and `hint:` lines, or one JSON object on one line."""
+        """To standard error, if it can be written: `error:` and `hint:` lines, or one JSON object
+        on one line. The exit code says as much in any case."""
+        with suppress(OSError, ValueError):
+            self._say(as_json=as_json)
+
+    def _say(self, *, as_json: bool) -> None:
         if as_json:
             content = {"error": self.message, "hint": self.hint, "exit_code": self.exit_code}
             click.echo(json.dumps(content), err=True)
@@ -60,7 +77,7 @@ def failure_of(error: BaseException) -> Failure:
                 "fewer parties, a smaller batch_size, or a smaller model need less",
                 ExitCode.ROUND_FAILED,
             )
-        case OSError(errno=errno.ENOSPC | errno.EACCES | errno.EROFS | errno.EDQUOT):
+        case OSError(errno=number) if number in _PLACES:
             place = "" if error.filename is None else f"{error.filename}: "
             return Failure(f"{place}{reason_of(error)}", None, ExitCode.USAGE)
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

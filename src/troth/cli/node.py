@@ -121,9 +121,13 @@ def node(
     from troth.ids import NodeId
     from troth.worlds.real.limits import Limits
     from troth.worlds.real.node import Connect, Listen
-    from troth.worlds.real.peers import read_addresses, read_peers
+    from troth.worlds.real.peers import node_url, read_addresses, read_peers
 
-    where = Connect(connect) if connect is not None else parse_listen(str(listen))
+    where = (
+        Connect(node_url(connect, "--connect"))
+        if connect is not None
+        else parse_listen(str(listen))
+    )
     who, pinned = Identity.load(identity), read_peers(peers)
     loaded = load_scenario(file, overrides=changes)
     progress, events = progress_of(format, quiet)

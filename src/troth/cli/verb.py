@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -75,5 +76,6 @@ def show_run(folder: Path, format: Format) -> None:
 
 
 def talk(text: str) -> None:
-    """Say something that is not the result."""
-    click.echo(text, err=True)
+    """Say something that is not the result, where there is somebody to hear it."""
+    with suppress(OSError, ValueError):  # closed, full, or nobody reads it
+        click.echo(text, err=True)

@@ -63,7 +63,9 @@ def live_progress(stream: TextIO | None = None) -> Display:
     On a terminal, and in a notebook that has ipywidgets, lines scroll above a bar. Anywhere else
     the same lines are written plainly, without colour or control characters.
     """
-    stream = sys.stderr if stream is None else stream
+    stream = stream or _standard_error()
+    if stream is None:
+        return QuietProgress()
     console = Console(file=stream, highlight=False, soft_wrap=True)
     if console.is_jupyter:
         return BarProgress(console) if find_spec("ipywidgets") else LineProgress(stream)
@@ -72,6 +74,11 @@ def live_progress(stream: TextIO | None = None) -> Display:
         if console.is_terminal and not console.is_dumb_terminal
         else LineProgress(stream)
     )
+
+
+def _standard_error() -> TextIO | None:
+    """None where the process was started without one, which Python's types leave out."""
+    return sys.stderr
 
 
 class RoundLines:
@@ -141,10 +148,11 @@ def plain(text: str) -> str:
 
 
 class LineProgress:
-    """Plain lines for a pipe or a file."""
+    """Plain lines for a pipe or a file. Where they cannot be written any more, the run goes on
+    without them."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self._stream: TextIO | None = stream
         self._lines: RoundLines | None = None
 
     def start(self, summary: Summary) -> None:
@@ -168,8 +176,14 @@ class LineProgress:
         self._write(plain(text))
 
     def _write(self, line: str) -> None:
-        self._stream.write(line + "\n")
-        self._stream.flush()
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            # Closed, full, or nobody reads it: no reason to end a training.
+            self._stream = None
 
 
 class BarProgress:

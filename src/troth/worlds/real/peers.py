@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from troth.crypto.identity import PublicId, parse_public_id
 from troth.errors import UsageError, reason_of
@@ -13,7 +16,13 @@ from troth.ids import NodeId
 
 MAX_PEERS_BYTES = 64 * 2**20
 
+MAX_SHOWN = 160
+"""Characters of a wrong URL that an error shows."""
+
 _TABLES = {"peers", "addresses"}
+
+_HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+"""Labels of a host's name (RFC 1123, 2.1), with the underscores that local names have."""
 
 
 def read_peers(path: Path) -> dict[NodeId, PublicId]:
@@ -66,6 +75,7 @@ def read_addresses(path: Path) -> dict[NodeId, str]:
                 f"{path}: addresses.{name} is not an address in quotes",
                 hint=f'write {name} = "https://HOST:PORT"',
             )
+        url = node_url(url, f"{path}: addresses.{name}")
         if name not in document["peers"]:
             raise UsageError(
                 f"{path}: addresses.{name} is the address of somebody who is not in [peers]",
@@ -75,10 +85,40 @@ def read_addresses(path: Path) -> dict[NodeId, str]:
     return addresses
 
 
+def node_url(text: str, said_by: str) -> str:
+    """The URL at which a node listens, without a slash at its end.
+
+    Args:
+      said_by: the option, or the file and key, that says it.
+
+    Raises:
+      UsageError: it is not of the form https://HOST:PORT.
+    """
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme == "https" and bool(parts.port) and _is_host(parts.hostname or "")
+    except ValueError:  # of a port or an address of IPv6
+        whole = False
+    if not whole or "@" in text or parts.path.strip("/") or parts.query or parts.fragment:
+        raise UsageError(
+            f"{said_by} {text[:MAX_SHOWN]!a} is not of the form https://HOST:PORT",
+            hint="the node that listens says its URL when it starts",
+        )
+    return text.rstrip("/")
+
+
+def _is_host(text: str) -> bool:
+    """Whether this is a host's name, or an address of IPv4 or IPv6."""
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return _HOST.fullmatch(text) is not None
+
+
 def _document(path: Path) -> dict[str, dict[str, Any]]:
     try:
         with path.open("rb") as file:
-            document = tomllib.loads(file.read(MAX_PEERS_BYTES).decode())
+            document = tomllib.loads(file.read(MAX_PEERS_BYTES).decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {reason_of(error)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from urllib.parse import urlsplit
 
 import httpx
 
 from troth.crypto.identity import Identity, PublicId
-from troth.errors import PeerError, UsageError, VerificationError
+from troth.errors import PeerError, VerificationError
 from troth.ids import NodeId
 from troth.worlds.real.answers import BadAnswerError, is_unproven, read_answer
 from troth.worlds.real.carrying import until_cancelled
@@ -31,6 +30,7 @@ from troth.worlds.real.interface import (
     WAIT_MS,
 )
 from troth.worlds.real.link import MAX_NUMBER, Refusal
+from troth.worlds.real.peers import node_url
 from troth.worlds.real.rate import TokenBucket
 from troth.worlds.real.tls import client_context
 
@@ -69,19 +69,14 @@ class Spoke:
     def __init__(
         self, host: Host, identity: Identity, *, server: NodeId, public: PublicId, url: str
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
-            raise UsageError(
-                f"{url} is not of the form https://HOST:PORT",
-                hint="nodes speak to each other over TLS only",
-            )
+        url = node_url(url, f"the URL of {server}:")
         self._host = host
         self._server = server
         self._url = url
         self._link = host.links[server]
         limits = host.limits
         self._client = httpx.AsyncClient(
-            base_url=url.rstrip("/"),
+            base_url=url,
             verify=client_context(identity, public),
             # Neither proxies nor anything else of the environment: it could lead elsewhere.
             trust_env=False,

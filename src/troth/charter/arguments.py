@@ -1,0 +1,82 @@
+"""What a caller in Python gives: keys of a scenario with their values, and paths."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import tomlkit
+from tomlkit.exceptions import ConvertError
+
+from troth.errors import CharterError, UsageError
+
+
+def overrides_of(values: Mapping[str, object]) -> list[str]:
+    """Keyword arguments as overrides: `training__rounds=5` as `training.rounds=5`.
+
+    Numbers and arrays of numpy are taken for those of Python, and paths for their text.
+
+    Raises:
+      CharterError: a value is nothing that a scenario can hold; names the key.
+    """
+    return [
+        f"{key}={_toml(value, key)}"
+        for key, value in ((name.replace("__", "."), value) for name, value in values.items())
+    ]
+
+
+def _toml(value: object, key: str) -> str:
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, list | tuple):
+        # tomlkit would make tables of their own of tables in a list, which an override cannot hold.
+        return f"[{', '.join(_toml(each, key) for each in value)}]"
+    if isinstance(value, Mapping):
+        inner = (f"{_name(name, key)} = {_toml(each, key)}" for name, each in value.items())
+        return f"{{{', '.join(inner)}}}"
+    try:
+        return tomlkit.item(value).as_string()
+    except (ConvertError, ValueError):
+        raise _cannot_hold(value, key) from None
+
+
+def _name(name: object, key: str) -> str:
+    if not isinstance(name, str):
+        raise _cannot_hold(name, key)
+    return tomlkit.key(name).as_string()
+
+
+def _cannot_hold(value: object, key: str) -> CharterError:
+    if callable(value):
+        name = getattr(value, "__qualname__", "name")
+        module = getattr(value, "__module__", None) or "module"
+        return CharterError(
+            f"is {name} itself, and a scenario names code by where it is",
+            key=key,
+            hint=f'put it into a module beside the scenario, and give "{module}:{name}"',
+        )
+    return CharterError(
+        f"is of type {type(value).__name__}, which a scenario cannot hold",
+        key=key,
+        hint="give a number, a text, True or False, or a list or dictionary of these",
+    )
+
+
+def path_of(value: object, what: str) -> Path:
+    """A path that a caller gives.
+
+    Args:
+      what: the argument, for the error.
+
+    Raises:
+      UsageError: it is no path.
+    """
+    if not isinstance(value, str | os.PathLike) or "\0" in os.fspath(value):
+        raise UsageError(
+            f"{what} = {ascii(value)[:80]} is not a path", hint="give a text or a pathlib.Path"
+        )
+    return Path(value)
