@@ -73,6 +73,7 @@ def test_a_ledger_says_how_likely_its_committees_fail(load: Load, base: str) -> 
     assert found.asked == 12
     # 3 of 12 peers are adversarial; 2 of 3 seats of a committee: (3 * 9 + 1) / 220.
     assert "privacy fails" in found.notes[1]
+    assert any("not covered by them: a leader knows" in note for note in found.notes)
     assert "0.13 a round, 0.49 in 5 rounds" in found.notes[1]
     assert "carries no differential privacy" in "".join(found.notes)
     assert found.privacy.epsilon is None
