@@ -289,7 +289,7 @@ BAD_ARRAYS: dict[str, tuple[dict[str, np.ndarray], str]] = {
     ),
     "label above": ({"x": GOOD_X, "y": changed(GOOD_Y, 3, 3)}, "row 4, array y: 3 is not one of"),
     "label below": ({"x": GOOD_X, "y": changed(GOOD_Y, 0, -1)}, "row 1, array y: -1 is not one of"),
-    "labels are floats": ({"x": GOOD_X, "y": GOOD_Y + 0.5}, "array y holds float64, not classes"),
+    "labels are not whole": ({"x": GOOD_X, "y": GOOD_Y + 0.5}, "row 1, array y: 0.5 is not one of"),
     "text": ({"x": GOOD_X.astype(str), "y": GOOD_Y}, "not numbers"),
     "complex": (
         {"x": GOOD_X.astype(complex), "y": GOOD_Y},

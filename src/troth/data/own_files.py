@@ -17,7 +17,15 @@ from troth.data.arrays import finite_numbers, read_npz
 from troth.data.examples import DataSet, Examples, Float32s, Int64s, Values
 from troth.data.spec import FileData, Schema
 from troth.data.split import split_groups, split_rows
-from troth.data.tables import categories, encode, groups, numbers, read_table, text
+from troth.data.tables import (
+    categories,
+    encode,
+    groups,
+    numbered,
+    numbers,
+    read_table,
+    table_of_arrays,
+)
 from troth.errors import CharterError, DataError
 from troth.streams import Stream
 
@@ -136,14 +144,15 @@ def _read_table(path: Path, schema: Schema) -> _Rows:
                 row, schema.target, "is too large for float32", hint="give the target a range"
             )
     columns: dict[str, Values] = {
-        column.name: text(table, column.name)
+        column.name: np.asarray([str(value) for value in column.values or []])[
+            categories(table, column.name, column.values or [])
+        ]
         for column in schema.columns
         if column.kind == "category"
     }
     group_N: Values | None = None
     if schema.group is not None:
-        groups(table, schema.group)  # refuses rows without a group
-        group_N = text(table, schema.group)
+        group_N = groups(table, schema.group)
         columns[schema.group] = group_N
     return _Rows(x_NF, y_N, group_N, columns)
 
@@ -168,7 +177,10 @@ def _read_arrays(path: Path, schema: Schema, shape: list[int]) -> _Rows:
     values = finite_numbers(x, "x", path, minimum=None, maximum=None)
     y_N: Int64s | Float32s
     if schema.labels():
-        y_N = _classes(target_N, schema, path)
+        labels = {schema.target: target_N}
+        y_N = categories(
+            table_of_arrays(labels, str(path), "categories"), schema.target, schema.labels()
+        )
     else:
         bounded = finite_numbers(
             target_N,
@@ -178,31 +190,12 @@ def _read_arrays(path: Path, schema: Schema, shape: list[int]) -> _Rows:
             maximum=schema.target_maximum,
         )
         y_N = _scaled(bounded, schema)
-    group_N = None if schema.group is None else arrays[schema.group].astype(np.str_)
+    group_N: Values | None = None
     columns: dict[str, Values] = {}
-    if schema.group is not None and group_N is not None:
-        columns[schema.group] = group_N
+    if schema.group is not None:
+        named = table_of_arrays({schema.group: arrays[schema.group]}, str(path), "groups")
+        group_N = columns[schema.group] = groups(named, schema.group)
     return _Rows(values.reshape(len(x), -1).astype(np.float32, copy=False), y_N, group_N, columns)
-
-
-def _classes(target_N: npt.NDArray[Any], schema: Schema, path: Path) -> Int64s:
-    if target_N.dtype.kind not in "iubU":
-        raise DataError(
-            f"{path}: array {schema.target} holds {target_N.dtype}, not classes",
-            hint="save it as whole numbers or text",
-        )
-    position = {str(label): index for index, label in enumerate(schema.labels())}
-    found, index_N = np.unique(target_N, return_inverse=True)
-    code_of = np.asarray([position.get(str(value), -1) for value in found.tolist()], dtype=np.int64)
-    y_N: Int64s = code_of[index_N]
-    if (y_N < 0).any():
-        row = int(np.argmax(y_N < 0))
-        raise DataError(
-            f"{path}: row {row + 1}, array {schema.target}: {target_N[row]} is not one of "
-            "its classes",
-            hint=f"the charter allows {', '.join(list(position)[:12])}",
-        )
-    return y_N
 
 
 def _scaled(values_N: npt.NDArray[Any], schema: Schema) -> Float32s:
@@ -220,7 +213,7 @@ def _join(parts: list[_Rows]) -> Examples:
     group_N: Int64s | None = None
     if parts[0].group_N is not None:
         named = np.concatenate([part.group_N for part in parts if part.group_N is not None])
-        group_N = np.unique(named, return_inverse=True)[1].astype(np.int64)
+        group_N = numbered(named)
     one = len(parts) == 1
     return Examples(
         x_NF=parts[0].x_NF if one else np.concatenate([part.x_NF for part in parts]),

@@ -80,14 +80,16 @@ class Schema(Table, frozen=True, kw_only=True):
     target: str = "y"
     """Column or array that holds what is predicted."""
     classes: list[str | int] | Count | None = None
-    """The values the target may have, or their number C for 0..C-1; absent: regression."""
+    """The values the target may have, or their number C for 0..C-1; absent: regression. Booleans
+    are `false` and `true` in whatever case, or 0 and 1."""
     target_minimum: float | None = None
     """Regression: below it a row is refused; goes with `target_maximum`."""
     target_maximum: float | None = None
     """Regression: above it a row is refused. Targets are divided by the greater absolute value of
     the two, which leaves relative errors as they are; absent: used as they are."""
     group: str | None = None
-    """Column or array whose equal values (a patient) are never split between parties."""
+    """Column or array whose equal values (a patient) are never split between parties. A row that
+    has none is refused."""
 
     def check(self) -> None:
         if bool(self.columns) == (self.shape is not None):

@@ -8,16 +8,17 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from troth.data import sources
+from troth.data import sources, spelling
 from troth.data.examples import Float32s, Int64s
 from troth.data.spec import Column
 from troth.errors import DataError
@@ -39,6 +40,8 @@ class TableFile:
     """Name of the file, for errors."""
     csv_content: bytes | None = None
     """The text it came from, to find the line of a row."""
+    part: str = "column"
+    """What a column is called in this kind of file, for errors."""
 
     def __len__(self) -> int:
         return self.frame.height
@@ -48,7 +51,26 @@ class TableFile:
         place = f"row {row + 1}"
         if self.csv_content is not None:
             place += f" (line {_line_of(self.csv_content, row)})"
-        return DataError(f"{self.file}: {place}, column {column}: {problem}", hint=hint)
+        return DataError(f"{self.file}: {place}, {self.part} {column}: {problem}", hint=hint)
+
+    def spelled(self, column: str, what: str) -> pl.Series:
+        """The column as text, null where there is no value.
+
+        Raises:
+          DataError: its type has no text, or a value is no text; `what` it should hold.
+        """
+        try:
+            return spelling.spelled(self.frame[column])
+        except spelling.UnspelledError as error:
+            raise self._not_text(column, error, what) from None
+
+    def _not_text(self, column: str, error: spelling.UnspelledError, what: str) -> DataError:
+        if error.row is not None:
+            return self.error(error.row, column, error.problem, hint="save it as UTF-8 text")
+        return DataError(
+            f"{self.file}: {self.part} {column} {error.problem}, not {what}",
+            hint="write it as text or whole numbers",
+        )
 
 
 def read_table(path: Path, columns: Sequence[str]) -> TableFile:
@@ -66,6 +88,23 @@ def read_table(path: Path, columns: Sequence[str]) -> TableFile:
     if not len(table):
         raise DataError(f"{path}: has no rows", hint="is this the right file?")
     return table
+
+
+def table_of_arrays(arrays: Mapping[str, npt.NDArray[Any]], file: str, what: str) -> TableFile:
+    """One-dimensional arrays of one length as columns, for `categories` and `groups`.
+
+    Raises:
+      DataError: an array's type has no text, or a value is no text; `what` they should hold.
+    """
+    columns = []
+    for name, array in arrays.items():
+        try:
+            columns.append(spelling.from_array(array, name))
+        except spelling.UnspelledError as error:
+            raise TableFile(pl.DataFrame(), file, part="array")._not_text(
+                name, error, what
+            ) from None
+    return TableFile(pl.DataFrame(columns), file, part="array")
 
 
 def parse_csv(
@@ -215,7 +254,13 @@ def numbers(
     """
     column = table.frame[name]
     if column.dtype == pl.String:
-        values = column.str.strip_chars().cast(pl.Float64, strict=False)
+        text = column.str.strip_chars()
+        values = text.cast(pl.Float64, strict=False)
+        if values.null_count():
+            boolean = text.str.to_lowercase().replace_strict(
+                {"false": 0.0, "true": 1.0}, default=None, return_dtype=pl.Float64
+            )
+            values = values.fill_null(boolean)
     elif column.dtype.is_numeric() or column.dtype == pl.Boolean:
         values = column.cast(pl.Float64)
     else:
@@ -261,21 +306,20 @@ def categories(table: TableFile, name: str, allowed: Sequence[str | int]) -> Int
       DataError: a value is absent or not allowed.
     """
     column = table.frame[name]
-    if column.dtype.is_nested() or column.dtype == pl.Binary:
-        raise DataError(
-            f"{table.file}: column {name} holds {column.dtype}, not categories",
-            hint="write it as text or whole numbers",
-        )
-    text = column.cast(pl.String).fill_null("").str.strip_chars()
-    position = {str(value): index for index, value in enumerate(allowed)}
-    codes = text.replace_strict(position, default=None, return_dtype=pl.Int64)
+    text = table.spelled(name, "categories")
+    exact, alike = spelling.positions(allowed)
+    codes = text.replace_strict(alike | exact, default=None, return_dtype=pl.Int64)
+    if column.dtype == pl.String:
+        letters = column.str.strip_chars()
+        by_letters = letters.replace_strict(exact, default=None, return_dtype=pl.Int64)
+        codes = by_letters.zip_with(by_letters.is_not_null(), codes)
     if codes.null_count():
         row = int(codes.is_null().arg_max() or 0)
         shown = ", ".join(map(str, allowed[:12])) + (", ..." if len(allowed) > 12 else "")
         raise table.error(
             row,
             name,
-            _what(text[row] or None, "is not one of its values"),
+            _what(_shown(column, text, row), "is not one of its values"),
             hint=f"the charter allows {shown}",
         )
     return codes.to_numpy()
@@ -284,8 +328,17 @@ def categories(table: TableFile, name: str, allowed: Sequence[str | int]) -> Int
 def _what(value: object, problem: str) -> str:
     if value is None or value == "":
         return "has no value"
-    shown = repr(value)
+    shown = repr(value) if isinstance(value, str) else str(value)
     return f"{shown if len(shown) <= 40 else shown[:37] + '...'} {problem}"
+
+
+def _shown(column: pl.Series, text: pl.Series, row: int) -> object:
+    """The value of a row as the file has it, where that is text or a number."""
+    if text[row] is None:
+        return None
+    if column.dtype == pl.String:
+        return column[row].strip()
+    return column[row] if column.dtype.is_numeric() or column.dtype == pl.Boolean else text[row]
 
 
 def encode(table: TableFile, columns: Sequence[Column]) -> tuple[Float32s, list[str]]:
@@ -328,15 +381,26 @@ def text(table: TableFile, name: str) -> npt.NDArray[np.str_]:
     return np.asarray(table.frame[name].cast(pl.String).fill_null("").to_list(), dtype=np.str_)
 
 
-def groups(table: TableFile, name: str) -> Int64s:
-    """Column `name` as group numbers from 0, in order of the values' text, int64 of shape (N,).
+def groups(table: TableFile, name: str) -> npt.NDArray[np.str_]:
+    """Column `name` as the names of groups, one spelling for each, of shape (N,).
 
     Raises:
-      DataError: a value is absent.
+      DataError: a value is absent, in whatever way; its type has no text.
     """
-    column = table.frame[name]
-    if column.null_count():
-        row = int(column.is_null().arg_max() or 0)
-        raise table.error(row, name, "has no value", hint="every row needs its group")
-    codes_N: Int64s = np.unique(text(table, name), return_inverse=True)[1].astype(np.int64)
+    column, text = table.frame[name], table.spelled(name, "groups")
+    hint = "every row needs its group: give it one, or leave the row out"
+    if column.dtype not in (pl.Boolean, pl.Date) and not column.dtype.is_numeric():
+        absent = text.str.to_lowercase().is_in(spelling.ABSENT).fill_null(value=False)
+        if absent.any() and not text.is_null().any():
+            row = int(absent.arg_max() or 0)
+            raise table.error(row, name, f"{text[row]!r} stands for no value", hint=hint)
+    if text.null_count():
+        row = int(text.is_null().arg_max() or 0)
+        raise table.error(row, name, "has no value", hint=hint)
+    return np.asarray(text.to_list(), dtype=np.str_)
+
+
+def numbered(values_N: npt.NDArray[np.str_]) -> Int64s:
+    """Names of groups as numbers from 0, in order of the names, int64 of shape (N,)."""
+    codes_N: Int64s = np.unique(values_N, return_inverse=True)[1].astype(np.int64)
     return codes_N

@@ -13,7 +13,7 @@ import polars as pl
 from troth.data.examples import DataSet, Examples
 from troth.data.spec import Column, category
 from troth.data.split import fixed_split
-from troth.data.tables import TableFile, categories, encode, groups, parse_csv, text
+from troth.data.tables import TableFile, categories, encode, groups, numbered, parse_csv, text
 
 TEST_SHARE = 0.2
 """Share of the patients whose stays are for testing."""
@@ -85,7 +85,7 @@ def read(stays: bytes) -> DataSet:
     rows = Examples(
         x_NF=x_NF,
         y_N=(categories(raw, "readmitted", ("NO", ">30", "<30")) == 2).astype("int64"),
-        group_N=groups(raw, "patient_nbr"),
+        group_N=numbered(groups(raw, "patient_nbr")),
         columns={name: text(raw, name) for name in _TO_DEAL_BY},
     )
     train, test = fixed_split(rows, TEST_SHARE, "hospital")
