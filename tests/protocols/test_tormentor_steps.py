@@ -499,3 +499,39 @@ def test_a_broker_that_lets_a_provider_go_on_before_it_has_joined_is_blamed():
     with pytest.raises(PeerError, match="lets a provider go on") as caught:
         role.send(Received(BROKER, refused))
     assert caught.value.culprits == (BROKER,)
+
+
+def solve_of(table, party, key):
+    """A solved admission puzzle of `party`, signed by `key`."""
+    provider_key = table.key(party).public
+    puzzle = joining.admission(
+        table.state, table.plan, Join(table.plan.model_id, provider_key), sender=party
+    ).puzzle
+    solution = SolvePuzzle(table.plan.parameters.puzzle, puzzle, None).run(None).solution
+    signature = key.sign(joining.JOIN, puzzle.challenge())
+    return Solve(table.plan.model_id, puzzle, solution, signature)
+
+
+def test_a_repeated_solve_is_answered_only_on_the_provider_s_own_signature():
+    table = Table(
+        plan(verifiers=[AllowList(keys=[SigningKey(A.encode().ljust(32, b"\0")).public.hex()])])
+    )
+    own = solve_of(table, A, table.key(A))
+    forged = msgspec.structs.replace(own, signature=b"\x07" * 64)
+    table.join(A)
+    with pytest.raises(PeerError, match="wrong signature"):
+        joining.admit(table.state, table.plan, forged, sender=C, now_s=0.0)
+    again = joining.admit(table.state, table.plan, own, sender=A, now_s=0.0)
+    assert again == table.connection(A)
+
+
+def test_a_repeated_update_is_answered_only_on_the_same_solution():
+    table = Table(plan())
+    table.join(A)
+    table.join(B)
+    update = table.update(A, 1.0)
+    table.state = steps.accept(table.state, table.plan, table.check(update, A))
+    table.go_on()
+    assert table.check(update, A) == table.connection(A)
+    with pytest.raises(PeerError, match="another solution"):
+        table.check(msgspec.structs.replace(update, solution=b"guessed"), C)

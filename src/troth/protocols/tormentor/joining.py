@@ -223,21 +223,22 @@ def admit(
     check_issued(state.secret.key, JOIN, puzzle, sender=sender)
     token = hmac.digest(state.secret.key, b"troth-token\0" + puzzle.nonce, "sha256")
     known = state.connections.get(token)
-    if known is not None and known.updates == 0:
-        check_solution(
-            parameters.puzzle, puzzle, solve.solution, ground_up_to=plan.ground_up_to, sender=sender
-        )
-        return known
-    if known is not None or puzzle.nonce in state.spent:
+    if (known is not None and known.updates > 0) or (known is None and puzzle.nonce in state.spent):
         raise PeerError("sent an admission puzzle that was used already", culprits=(sender,))
-    _check_fresh(state, plan, puzzle.round, sender=sender)
+    if known is None:
+        _check_fresh(state, plan, puzzle.round, sender=sender)
+    # What follows is proven each time: the answer holds the token, so whoever asks again without
+    # proof would be let in.
     check_authorised(plan, puzzle.provider, sender=sender)
     check_solution(
         parameters.puzzle, puzzle, solve.solution, ground_up_to=plan.ground_up_to, sender=sender
     )
     # Differs from the paper: the provider also signs the puzzle with the key of its pseudonym,
-    # because an allow list could otherwise be passed with somebody else's public key.
+    # because an allow list could otherwise be passed with somebody else's public key: `Join` proves
+    # nothing, and gives the same puzzle to whoever names that key.
     signatures.verify(puzzle.provider, JOIN, puzzle.challenge(), solve.signature, signer=sender)
+    if known is not None:
+        return known
     if len(state.connections) >= MAX_CONNECTIONS:
         raise PeerError(f"came when {MAX_CONNECTIONS} providers were here", culprits=(sender,))
     # TorMentor, section 5.2: "Once the proof-of-work is completed, the provider is accepted as a

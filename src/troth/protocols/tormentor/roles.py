@@ -367,9 +367,8 @@ async def _hand_over(node: Node, plan: Plan, state: BrokerState, *, again: bool)
       again: the broker was started again; who waited for an answer before that has not had it.
     """
     shared = plan.parameters.model_to_providers
-    over = Finished(
-        plan.model_id, state.version, state.params_D if shared else np.zeros(0, np.float32)
-    )
+    nothing = Finished(plan.model_id, state.version, np.zeros(0, np.float32))
+    over = msgspec.structs.replace(nothing, params_D=state.params_D) if shared else nothing
     await node.broadcast([c.node for c in state.connections.values()], over)
     model = Delivered(plan.model_id, state.version, state.params_D)
     wait_s = plan.parameters.deadline_s or plan.linger_s or None
@@ -388,8 +387,9 @@ async def _hand_over(node: Node, plan: Plan, state: BrokerState, *, again: bool)
         while not delivered and (received := await node.receive(Question, deadline_s=wait_s)):
             question, sender = received.message, received.sender
             if not isinstance(question, Curate | Fetch | Delivery):
-                await node.send(sender, over)
-                untold.discard(getattr(question, "token", b""))
+                token = _proven(state, plan, question, sender=sender)
+                await node.send(sender, nothing if token is None else over)
+                untold.discard(token or b"")
                 continue
             try:
                 if isinstance(question, Curate):
@@ -411,8 +411,29 @@ async def _hand_over(node: Node, plan: Plan, state: BrokerState, *, again: bool)
     ends_s = await node.now() + plan.linger_s
     while plan.linger_s and untold and (left_s := ends_s - await node.now()) > 0:
         if received := await node.receive(Question, deadline_s=left_s):
-            await node.send(received.sender, over)
-            untold.discard(getattr(received.message, "token", b""))
+            token = _proven(state, plan, received.message, sender=received.sender)
+            await node.send(received.sender, nothing if token is None else over)
+            untold.discard(token or b"")
+
+
+def _proven(state: BrokerState, plan: Plan, question: Question, *, sender: NodeId) -> bytes | None:
+    """The token of the connection to which a question of a finished training proves to belong, by
+    the same proof as while it went on; None if it proves nothing. The final model is given to no
+    stranger."""
+    try:
+        joining.check_model(plan, question.model_id, sender=sender)
+        match question:
+            case GradientUpdate(token=token):
+                steps.check_update(state, plan, question, sender=sender)
+                return token
+            case Solve():
+                known = joining.admit(state, plan, question, sender=sender, now_s=0.0)
+                return known.token if isinstance(known, Connection) else None
+            case Leave(token=token):
+                return token if token in state.connections else None
+    except PeerError:
+        pass
+    return None
 
 
 def _refusal(question: Question, error: PeerError) -> Refused:

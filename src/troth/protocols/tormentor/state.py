@@ -93,6 +93,9 @@ class Connection(msgspec.Struct, frozen=True):
     """Trailing zero hexadecimal digits that the solution of its next puzzle needs."""
     used: bytes
     """Nonce of the last puzzle that the provider solved; before its first update `admitted_by`."""
+    solution: bytes = b""
+    """The solution of `used` with which the last update was paid for: whoever asks again has to
+    show it again."""
     puzzle: Puzzle | None = None
     """The puzzle that the provider has to solve next; None while its answer is held back."""
     refusal: str | None = None
