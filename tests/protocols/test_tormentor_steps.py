@@ -20,7 +20,9 @@ from troth.protocols.tormentor.cost import messages_per_round
 from troth.protocols.tormentor.messages import (
     MESSAGES,
     Curate,
+    Delivered,
     Fetch,
+    Finished,
     GradientUpdate,
     Join,
     Joined,
@@ -38,9 +40,17 @@ from troth.protocols.tormentor.parameters import (
     Tormentor,
 )
 from troth.protocols.tormentor.protocol import BROKER, CURATOR
+from troth.protocols.tormentor.roles import curator as curator_role
 from troth.protocols.tormentor.roles import provider as provider_role
-from troth.protocols.tormentor.state import Deposit, Plan, ProviderState, Secret
-from troth.roles.effects import Receive, Received, Send
+from troth.protocols.tormentor.state import (
+    Admitting,
+    CuratorState,
+    Deposit,
+    Plan,
+    ProviderState,
+    Secret,
+)
+from troth.roles.effects import Load, Perform, Receive, Received, Send
 from troth.roles.node import Node
 from troth.streams import Stream
 from troth.wire import Codec
@@ -535,3 +545,63 @@ def test_a_repeated_update_is_answered_only_on_the_same_solution():
     assert table.check(update, A) == table.connection(A)
     with pytest.raises(PeerError, match="another solution"):
         table.check(msgspec.structs.replace(update, solution=b"guessed"), C)
+
+
+@pytest.mark.parametrize(
+    "sent_D",
+    [
+        np.zeros(D + 1, np.float32),
+        np.zeros(0, np.float32),
+        np.array([0, np.nan, 0, 0], np.float32),
+        np.array([0, 0, np.inf, 0], np.float32),
+    ],
+    ids=["too long", "empty", "not a number", "infinite"],
+)
+def test_a_broker_that_sends_no_model_of_the_charter_is_blamed(sent_D):
+    with pytest.raises(PeerError) as caught:
+        provider.checked_model(plan(), sent_D)
+    assert caught.value.culprits == (BROKER,)
+
+
+@pytest.mark.parametrize("kind", ["joined", "next", "refused", "finished", "delivered"])
+def test_no_model_is_computed_from_or_kept_before_it_is_checked(kind):
+    bad_D = np.full(D, np.nan, np.float32)
+    table = Table(plan(model_to_providers=True))
+    table.join(A)
+    table.join(B)
+    puzzle = table.connection(A).puzzle
+    secret = streams.learning(1).child("secret")
+    waits = {
+        "next": lambda: Next(puzzle.nonce, 1, bad_D, puzzle),
+        "refused": lambda: Refused(puzzle.nonce, "no", False, 1, bad_D, puzzle),
+        "joined": lambda: Joined(puzzle.nonce, bytes(32), 1, bad_D, puzzle),
+        "finished": lambda: Finished(table.plan.model_id, 1, bad_D),
+        "delivered": lambda: Delivered(table.plan.model_id, 1, bad_D),
+    }
+    answer = waits[kind]()
+    if kind == "delivered":
+        node = Node(CURATOR, secret, secret)
+        role = curator_role(node, table.plan)
+        loaded = CuratorState("here")
+    else:
+        node = Node(A, secret, secret)
+        role = provider_role(node, table.plan)
+        loaded = ProviderState(pending=table.update(A, 1.0))
+        if kind == "joined":
+            loaded = ProviderState(admitting=Admitting(puzzle, b""))
+    with pytest.raises(PeerError) as caught:
+        play_without_computing(role, loaded, answer)
+    assert caught.value.culprits == (BROKER,)
+
+
+def play_without_computing(role, loaded, answer):
+    """Give a role its saved state and one answer of the broker, whatever it asks."""
+    effect = role.send(None)
+    while True:
+        assert not isinstance(effect, Perform), "it computes before it has checked"
+        value = None
+        if isinstance(effect, Load):
+            value = loaded
+        elif isinstance(effect, Receive):
+            value = Received(BROKER, answer)
+        effect = role.send(value)

@@ -94,6 +94,7 @@ async def curator(
 
     Raises:
       RoundFailedError: the broker refuses the charter, or refuses to hand over the model.
+      PeerError: as `provider.checked_model`.
     """
     # TorMentor, section 5.1: "The curator uses the curate call (Table 2) to bootstrap a new model".
     key = key or curator_key(node)
@@ -109,7 +110,8 @@ async def curator(
         state = CuratorState(answer.address)
         await node.save(state)
     if state.params_D is None:
-        state = msgspec.structs.replace(state, params_D=await _fetched(node, plan, key))
+        fetched_D = provider_steps.checked_model(plan, await _fetched(node, plan, key))
+        state = msgspec.structs.replace(state, params_D=fetched_D)
         # Before the broker hears that it is here, and is gone.
         await node.save(state)
     await node.send(
@@ -461,6 +463,7 @@ async def provider(
 
     Raises:
       UsageError: it was started with another privacy before.
+      PeerError: as `_next`.
     """
     state = provider_steps.resumed(await node.load(ProviderState), privacy)
     while state.stopped is None or state.leaving is not None:
@@ -475,7 +478,9 @@ async def provider(
         asked = provider_steps.question(state, plan, pseudonym)
         reply = await _ask(node, plan, asked)
         if isinstance(reply, Finished):
-            return reply.params_D if len(reply.params_D) else None
+            return (
+                provider_steps.checked_model(plan, reply.params_D) if len(reply.params_D) else None
+            )
         state = await _next(node, plan, privacy, state, reply)
         await node.save(state)
     return None
@@ -488,7 +493,14 @@ async def _next(
 
     Returns:
       The provider's state with its next question, to be saved before that is asked.
+
+    Raises:
+      PeerError: the broker has sent no model of the charter, or lets a provider go on that has sent
+        no update; the culprit is the broker.
     """
+    if not isinstance(reply, Admission | Left) and reply.params_D is not None:
+        # Before anything is paid for, or computed from it.
+        provider_steps.checked_model(plan, reply.params_D)
     if isinstance(reply, Refused):
         state = msgspec.structs.replace(state, told=reply.reason)
         if reply.final:
