@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -223,6 +224,37 @@ def test_what_is_too_large_is_refused_before_it_is_read(
         await check_serves(broker)
 
     with_broker(tmp_path, test, curated=True)
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_chunks_beside_a_length_are_not_read(tmp_path: Path, method: str) -> None:
+    path = f"{MODEL}/solve" if method == "POST" else MODEL
+
+    async def test(broker: RunningBroker) -> None:
+        reader, writer = await connect(broker)
+        writer.write(
+            f"{method} {path} HTTP/1.1\r\nhost: a\r\ncontent-type: {MSGPACK}\r\n"
+            "content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+        )
+        carried = asyncio.create_task(chunks(writer))
+        assert (await said(reader)).startswith(b"HTTP/1.1 400")
+        # What one buffer holds on the way, and nothing like what was sent.
+        assert await carried < 8 * 2**20
+        writer.close()
+        await check_serves(broker)
+
+    with_broker(tmp_path, test, curated=True)
+
+
+async def chunks(writer: asyncio.StreamWriter, most_bytes: int = 64 * 2**20) -> int:
+    """Send a body in chunks until nobody takes it any more; how many bytes were taken."""
+    sent_bytes = 0
+    with suppress(ConnectionError, TimeoutError):
+        while sent_bytes < most_bytes:
+            writer.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+            await asyncio.wait_for(writer.drain(), 2.0)
+            sent_bytes += 0x10000
+    return sent_bytes
 
 
 def test_half_sent_bodies_take_up_bounded_memory(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ from troth.worlds.real.host import Host
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.link import Refusal
 from troth.worlds.real.rate import TokenBucket
-from troth.worlds.real.serving import Server, admitting, connection_gone
+from troth.worlds.real.serving import Server, admitting, check_framing, connection_gone
 from troth.worlds.real.tls import open_server_context
 
 DEPLOYING_AT_ONCE = 2
@@ -332,6 +332,7 @@ class BrokerServer:
     # ---------------------------------------------------------------- who may ask
 
     def _guest(self, request: Request) -> Guest:
+        check_framing(request)
         guest: Guest = request.state.guest
         wait_s = guest.bucket.take()
         if wait_s:
