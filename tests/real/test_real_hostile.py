@@ -118,7 +118,7 @@ def test_chunks_beside_a_length_are_not_read(tmp_path: Path, method: str) -> Non
     path = "/v1/inbox/1?previous=0" if method == "PUT" else "/v1/outbox?wait_ms=10000"
 
     async def test(hub: RudeHub) -> None:
-        reader, writer = await asyncio.open_connection(
+        _reader, writer = await asyncio.open_connection(
             "127.0.0.1",
             hub.port,
             ssl=client_context(hub.identities[ANN], hub.identities[SERVER].public),

@@ -119,8 +119,8 @@ def check_framing(request: Request) -> None:
 
 
 async def body_of(request: Request, size_bytes: int) -> AsyncIterator[bytes]:
-    """The pieces of a body that its sender has stated to be `size_bytes` long, counted as they come:
-    no more than that is passed on, whatever the HTTP implementation lets through.
+    """The pieces of a body that its sender has stated to be `size_bytes` long, counted as they come
+    in: no more is passed on, whatever the HTTP implementation lets through.
 
     Raises:
       Refusal: more has come.
