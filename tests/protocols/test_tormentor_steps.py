@@ -605,3 +605,28 @@ def play_without_computing(role, loaded, answer):
         elif isinstance(effect, Receive):
             value = Received(BROKER, answer)
         effect = role.send(value)
+
+
+def test_a_solved_puzzle_is_worth_one_place_after_a_restart_too():
+    table = Table(plan())
+    solve = solve_of(table, A, table.key(A))
+    table.join(A)
+    table.state = decode_state(type(table.state), encode_state(table.state))
+    again = joining.admit(table.state, table.plan, solve, sender=C, now_s=0.0)
+    assert again == table.connection(A)
+    table.state = joining.leave(table.state, again.token)
+    table.state = decode_state(type(table.state), encode_state(table.state))
+    with pytest.raises(PeerError, match="used already"):
+        joining.admit(table.state, table.plan, solve, sender=A, now_s=0.0)
+    late = msgspec.structs.replace(table.state, round=Round(100), spent={})
+    with pytest.raises(PeerError, match="past puzzle_rounds"):
+        joining.admit(late, table.plan, solve, sender=A, now_s=0.0)
+
+
+def test_no_more_used_puzzles_are_remembered_than_the_bound(monkeypatch):
+    monkeypatch.setattr(joining, "MAX_SPENT", 1)
+    table = Table(plan())
+    table.join(A)
+    with pytest.raises(PeerError, match="puzzles were used lately"):
+        table.join(B)
+    assert len(table.state.spent) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import tracemalloc
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -194,6 +194,67 @@ def test_when_full_the_connection_goes_that_was_idle_longest(tmp_path: Path) -> 
         assert cut == 5
 
     with_broker(tmp_path, test, curated=True, limits=Limits(connections=4))
+
+
+@pytest.mark.parametrize("what", ["solve", "update", "over"])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_one_payment_shown_over_many_connections_keeps_nobody_out(
+    tmp_path: Path, what: str, restarted: bool
+) -> None:
+    plan = make_plan(rounds=1 if what == "over" else 1000)
+    limits = Limits(connections=4)
+    shown: list[Question] = []
+
+    async def pay(broker: RunningBroker) -> None:
+        async with broker.client() as client:
+            key = provider_key()
+            admission = await ask(client, Join(MODEL_ID, key.public))
+            shown.append(solve(admission.puzzle, key))
+            joined = await ask(client, shown[0])
+            if what != "solve":
+                shown[0] = update(joined)
+                await post(client, shown[0])
+
+    async def test(broker: RunningBroker) -> None:
+        if not shown:
+            await pay(broker)
+        async with AsyncExitStack() as stack:
+            for _ in range(4):
+                client = await stack.enter_async_context(broker.client())
+                answer = await post(client, shown[0])
+                assert answer.status_code == (410 if what == "over" else 200)
+            assert broker.host is not None
+            newcomer = await stack.enter_async_context(broker.client())
+            asked = Join(MODEL_ID, provider_key("bob").public)
+            assert (await post(newcomer, asked)).status_code in (200, 410)
+            assert len([guest for guest in broker.server._lobby.guests if guest.has_paid]) <= 1
+
+    if restarted:
+        with_broker(tmp_path, pay, curated=True, limits=limits, plan=plan)
+    with_broker(tmp_path, test, curated=not restarted, limits=limits, plan=plan)
+
+
+def test_one_payment_that_waits_over_many_connections_keeps_nobody_out(tmp_path: Path) -> None:
+    async def test(broker: RunningBroker) -> None:
+        key = provider_key()
+        async with AsyncExitStack() as stack:
+            first = await stack.enter_async_context(broker.client())
+            admission = await ask(first, Join(MODEL_ID, key.public))
+            asked = solve(admission.puzzle, key)
+            clients = [await stack.enter_async_context(broker.client()) for _ in range(4)]
+            waiting = [asyncio.create_task(post(client, asked)) for client in clients]
+            async with asyncio.timeout(20.0):
+                while sum(guest.busy for guest in broker.server._lobby.guests) < 4:
+                    await asyncio.sleep(0.01)
+            newcomer = await stack.enter_async_context(broker.client())
+            asked_too = Join(MODEL_ID, provider_key("bob").public)
+            assert (await post(newcomer, asked_too)).status_code == 200
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    plan = make_plan(min_providers=2)
+    with_broker(tmp_path, test, curated=True, limits=Limits(connections=4), plan=plan)
 
 
 # ---------------------------------------------------------------- too much

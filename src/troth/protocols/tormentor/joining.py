@@ -41,6 +41,11 @@ MAX_CONNECTIONS = 10_000
 admission puzzle, and is written to the disk with every save."""
 
 
+MAX_SPENT = 100_000
+"""The most used admission puzzles that a broker remembers until they expire. Each has cost work;
+while there are so many, nobody else is admitted."""
+
+
 class FinalError(PeerError):
     """The broker refuses a question, and would refuse it again whenever it is asked."""
 
@@ -243,6 +248,13 @@ def admit(
         raise PeerError(f"came when {MAX_CONNECTIONS} providers were here", culprits=(sender,))
     # TorMentor, section 5.2: "Once the proof-of-work is completed, the provider is accepted as a
     # contributor to the model."
+    spent = {
+        nonce: round
+        for nonce, round in state.spent.items()
+        if state.round - round <= parameters.puzzle_rounds
+    }
+    if len(spent) >= MAX_SPENT:
+        raise PeerError(f"came when {MAX_SPENT} puzzles were used lately", culprits=(sender,))
     connection = Connection(
         token=token,
         provider=puzzle.provider,
@@ -254,11 +266,6 @@ def admit(
         clock=slowest(state.connections),
         turn_s=now_s,
     )
-    spent = {
-        nonce: round
-        for nonce, round in state.spent.items()
-        if state.round - round <= parameters.puzzle_rounds
-    }
     return msgspec.structs.replace(
         state,
         connections=state.connections | {token: connection},
