@@ -630,3 +630,75 @@ def test_no_more_used_puzzles_are_remembered_than_the_bound(monkeypatch):
     with pytest.raises(PeerError, match="puzzles were used lately"):
         table.join(B)
     assert len(table.state.spent) == 1
+
+
+def looked_at(table, party, updates):
+    """Which of so many updates on the connection of `party` a verifier would look at."""
+    return [
+        bool(
+            list(
+                verification.examinations(
+                    table.state,
+                    table.plan,
+                    msgspec.structs.replace(table.connection(party), updates=number, proven=99),
+                    np.zeros(D, np.float32),
+                )
+            )
+        )
+        for number in range(updates)
+    ]
+
+
+def rejoined(table, party, *, leaves):
+    """The table once `party` has joined again, in a later round, by the same key."""
+    if leaves:
+        table.state = joining.leave(table.state, table.connection(party).token)
+    table.state = msgspec.structs.replace(table.state, round=Round(table.state.round + 1))
+    table.join(party)
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+@pytest.mark.parametrize("verifier", [RONI(share=0.5), ShapleyValue(share=0.5)])
+def test_a_pseudonym_that_comes_back_meets_other_draws(verifier, leaves):
+    table = Table(plan(verifiers=[verifier]))
+    table.join(A)
+    first = looked_at(table, A, 64)
+    assert looked_at(table, A, 64) == first
+    rejoined(table, A, leaves=leaves)
+    second = looked_at(table, A, 64)
+    assert second != first
+    assert sum(a == b for a, b in zip(first, second, strict=True)) < 56
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_pseudonym_that_comes_back_keeps_its_record(leaves):
+    table = Table(plan(probation=3))
+    table.join(A)
+    table.join(B)
+    for _ in range(2):
+        candidate = steps.Candidate(table.connection(A), np.zeros(D, np.float32))
+        table.state = steps.reject(table.state, candidate, "bad", harder=True)
+        table.go_on()
+    table.send(A, 1.0)
+    table.send(B, 1.0)
+    before = table.connection(A)
+    assert (before.difficulty, before.proven) == (2, 1)
+    rejoined(table, A, leaves=leaves)
+    after = table.connection(A)
+    assert after.token != before.token
+    assert (after.difficulty, after.proven, after.clock) == (2, 1, before.clock)
+    assert table.connection(B).difficulty == 0
+
+
+def test_records_are_bounded_and_the_worst_are_kept(monkeypatch):
+    monkeypatch.setattr(joining, "MAX_RECORDS", 1)
+    table = Table(plan((A,)))
+    table.join(A)
+    candidate = steps.Candidate(table.connection(A), np.zeros(D, np.float32))
+    table.state = steps.reject(table.state, candidate, "bad", harder=True)
+    table.go_on()
+    for party in (A, B, C):
+        if party != A:
+            table.join(party)
+        table.state = joining.leave(table.state, table.connection(party).token)
+    assert list(table.state.records) == [table.key(A).public]

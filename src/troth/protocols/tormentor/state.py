@@ -120,6 +120,17 @@ class Connection(msgspec.Struct, frozen=True):
         return self.puzzle is None
 
 
+class Record(msgspec.Struct, frozen=True):
+    """What the broker remembers of a pseudonym that has no connection any more."""
+
+    difficulty: int
+    """`Connection.difficulty` when it went."""
+    proven: int
+    """`Connection.proven` when it went."""
+    clock: int
+    """`Connection.clock` when it went."""
+
+
 class BrokerState(msgspec.Struct, frozen=True):
     """Everything a broker must not forget. Whoever restarts it from this loses no accepted update,
     applies none twice and forgets no difficulty."""
@@ -142,6 +153,8 @@ class BrokerState(msgspec.Struct, frozen=True):
     spent: dict[bytes, Round] = {}
     """Nonces of admission puzzles that were used, and the round of the puzzle; kept until they
     would have expired."""
+    records: dict[bytes, Record] = {}
+    """What pseudonyms come back to that have left, or lost their connection."""
     curator: bytes = b""
     """The key that has curated the model, and is given it."""
     curated_for: NodeId | None = None
