@@ -101,7 +101,7 @@ def test_facts_are_never_sent() -> None:
         *(Ping, Update, Everything),
         *(each for p in PROTOCOLS for each in p.message_types()),
     ):
-        facts = {"channel", "answered_by", "is_paid", "action", "pseudonym", "status"}
+        facts = {"channel", "answered_by", "is_paid", "action", "pseudonym", "status", "place"}
         assert not facts & set(kind.__struct_fields__), kind
         assert kind.__struct_config__.tag == kind.__name__
     asked = Codec((Asked, Said)).encode(Asked("m"))

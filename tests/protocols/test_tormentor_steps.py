@@ -20,7 +20,9 @@ from troth.protocols.tormentor.cost import messages_per_round
 from troth.protocols.tormentor.messages import (
     MESSAGES,
     Curate,
+    Delivered,
     Fetch,
+    Finished,
     GradientUpdate,
     Join,
     Joined,
@@ -38,9 +40,17 @@ from troth.protocols.tormentor.parameters import (
     Tormentor,
 )
 from troth.protocols.tormentor.protocol import BROKER, CURATOR
+from troth.protocols.tormentor.roles import curator as curator_role
 from troth.protocols.tormentor.roles import provider as provider_role
-from troth.protocols.tormentor.state import Deposit, Plan, ProviderState, Secret
-from troth.roles.effects import Receive, Received, Send
+from troth.protocols.tormentor.state import (
+    Admitting,
+    CuratorState,
+    Deposit,
+    Plan,
+    ProviderState,
+    Secret,
+)
+from troth.roles.effects import Load, Perform, Receive, Received, Send
 from troth.roles.node import Node
 from troth.streams import Stream
 from troth.wire import Codec
@@ -499,3 +509,196 @@ def test_a_broker_that_lets_a_provider_go_on_before_it_has_joined_is_blamed():
     with pytest.raises(PeerError, match="lets a provider go on") as caught:
         role.send(Received(BROKER, refused))
     assert caught.value.culprits == (BROKER,)
+
+
+def solve_of(table, party, key):
+    """A solved admission puzzle of `party`, signed by `key`."""
+    provider_key = table.key(party).public
+    puzzle = joining.admission(
+        table.state, table.plan, Join(table.plan.model_id, provider_key), sender=party
+    ).puzzle
+    solution = SolvePuzzle(table.plan.parameters.puzzle, puzzle, None).run(None).solution
+    signature = key.sign(joining.JOIN, puzzle.challenge())
+    return Solve(table.plan.model_id, puzzle, solution, signature)
+
+
+def test_a_repeated_solve_is_answered_only_on_the_provider_s_own_signature():
+    table = Table(
+        plan(verifiers=[AllowList(keys=[SigningKey(A.encode().ljust(32, b"\0")).public.hex()])])
+    )
+    own = solve_of(table, A, table.key(A))
+    forged = msgspec.structs.replace(own, signature=b"\x07" * 64)
+    table.join(A)
+    with pytest.raises(PeerError, match="wrong signature"):
+        joining.admit(table.state, table.plan, forged, sender=C, now_s=0.0)
+    again = joining.admit(table.state, table.plan, own, sender=A, now_s=0.0)
+    assert again == table.connection(A)
+
+
+def test_a_repeated_update_is_answered_only_on_the_same_solution():
+    table = Table(plan())
+    table.join(A)
+    table.join(B)
+    update = table.update(A, 1.0)
+    table.state = steps.accept(table.state, table.plan, table.check(update, A))
+    table.go_on()
+    assert table.check(update, A) == table.connection(A)
+    with pytest.raises(PeerError, match="another solution"):
+        table.check(msgspec.structs.replace(update, solution=b"guessed"), C)
+
+
+@pytest.mark.parametrize(
+    "sent_D",
+    [
+        np.zeros(D + 1, np.float32),
+        np.zeros(0, np.float32),
+        np.array([0, np.nan, 0, 0], np.float32),
+        np.array([0, 0, np.inf, 0], np.float32),
+    ],
+    ids=["too long", "empty", "not a number", "infinite"],
+)
+def test_a_broker_that_sends_no_model_of_the_charter_is_blamed(sent_D):
+    with pytest.raises(PeerError) as caught:
+        provider.checked_model(plan(), sent_D)
+    assert caught.value.culprits == (BROKER,)
+
+
+@pytest.mark.parametrize("kind", ["joined", "next", "refused", "finished", "delivered"])
+def test_no_model_is_computed_from_or_kept_before_it_is_checked(kind):
+    bad_D = np.full(D, np.nan, np.float32)
+    table = Table(plan(model_to_providers=True))
+    table.join(A)
+    table.join(B)
+    puzzle = table.connection(A).puzzle
+    secret = streams.learning(1).child("secret")
+    waits = {
+        "next": lambda: Next(puzzle.nonce, 1, bad_D, puzzle),
+        "refused": lambda: Refused(puzzle.nonce, "no", False, 1, bad_D, puzzle),
+        "joined": lambda: Joined(puzzle.nonce, bytes(32), 1, bad_D, puzzle),
+        "finished": lambda: Finished(table.plan.model_id, 1, bad_D),
+        "delivered": lambda: Delivered(table.plan.model_id, 1, bad_D),
+    }
+    answer = waits[kind]()
+    if kind == "delivered":
+        node = Node(CURATOR, secret, secret)
+        role = curator_role(node, table.plan)
+        loaded = CuratorState("here")
+    else:
+        node = Node(A, secret, secret)
+        role = provider_role(node, table.plan)
+        loaded = ProviderState(pending=table.update(A, 1.0))
+        if kind == "joined":
+            loaded = ProviderState(admitting=Admitting(puzzle, b""))
+    with pytest.raises(PeerError) as caught:
+        play_without_computing(role, loaded, answer)
+    assert caught.value.culprits == (BROKER,)
+
+
+def play_without_computing(role, loaded, answer):
+    """Give a role its saved state and one answer of the broker, whatever it asks."""
+    effect = role.send(None)
+    while True:
+        assert not isinstance(effect, Perform), "it computes before it has checked"
+        value = None
+        if isinstance(effect, Load):
+            value = loaded
+        elif isinstance(effect, Receive):
+            value = Received(BROKER, answer)
+        effect = role.send(value)
+
+
+def test_a_solved_puzzle_is_worth_one_place_after_a_restart_too():
+    table = Table(plan())
+    solve = solve_of(table, A, table.key(A))
+    table.join(A)
+    table.state = decode_state(type(table.state), encode_state(table.state))
+    again = joining.admit(table.state, table.plan, solve, sender=C, now_s=0.0)
+    assert again == table.connection(A)
+    table.state = joining.leave(table.state, again.token)
+    table.state = decode_state(type(table.state), encode_state(table.state))
+    with pytest.raises(PeerError, match="used already"):
+        joining.admit(table.state, table.plan, solve, sender=A, now_s=0.0)
+    late = msgspec.structs.replace(table.state, round=Round(100), spent={})
+    with pytest.raises(PeerError, match="past puzzle_rounds"):
+        joining.admit(late, table.plan, solve, sender=A, now_s=0.0)
+
+
+def test_no_more_used_puzzles_are_remembered_than_the_bound(monkeypatch):
+    monkeypatch.setattr(joining, "MAX_SPENT", 1)
+    table = Table(plan())
+    table.join(A)
+    with pytest.raises(PeerError, match="puzzles were used lately"):
+        table.join(B)
+    assert len(table.state.spent) == 1
+
+
+def looked_at(table, party, updates):
+    """Which of so many updates on the connection of `party` a verifier would look at."""
+    return [
+        bool(
+            list(
+                verification.examinations(
+                    table.state,
+                    table.plan,
+                    msgspec.structs.replace(table.connection(party), updates=number, proven=99),
+                    np.zeros(D, np.float32),
+                )
+            )
+        )
+        for number in range(updates)
+    ]
+
+
+def rejoined(table, party, *, leaves):
+    """The table once `party` has joined again, in a later round, by the same key."""
+    if leaves:
+        table.state = joining.leave(table.state, table.connection(party).token)
+    table.state = msgspec.structs.replace(table.state, round=Round(table.state.round + 1))
+    table.join(party)
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+@pytest.mark.parametrize("verifier", [RONI(share=0.5), ShapleyValue(share=0.5)])
+def test_a_pseudonym_that_comes_back_meets_other_draws(verifier, leaves):
+    table = Table(plan(verifiers=[verifier]))
+    table.join(A)
+    first = looked_at(table, A, 64)
+    assert looked_at(table, A, 64) == first
+    rejoined(table, A, leaves=leaves)
+    second = looked_at(table, A, 64)
+    assert second != first
+    assert sum(a == b for a, b in zip(first, second, strict=True)) < 56
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_pseudonym_that_comes_back_keeps_its_record(leaves):
+    table = Table(plan(probation=3))
+    table.join(A)
+    table.join(B)
+    for _ in range(2):
+        candidate = steps.Candidate(table.connection(A), np.zeros(D, np.float32))
+        table.state = steps.reject(table.state, candidate, "bad", harder=True)
+        table.go_on()
+    table.send(A, 1.0)
+    table.send(B, 1.0)
+    before = table.connection(A)
+    assert (before.difficulty, before.proven) == (2, 1)
+    rejoined(table, A, leaves=leaves)
+    after = table.connection(A)
+    assert after.token != before.token
+    assert (after.difficulty, after.proven, after.clock) == (2, 1, before.clock)
+    assert table.connection(B).difficulty == 0
+
+
+def test_records_are_bounded_and_the_worst_are_kept(monkeypatch):
+    monkeypatch.setattr(joining, "MAX_RECORDS", 1)
+    table = Table(plan((A,)))
+    table.join(A)
+    candidate = steps.Candidate(table.connection(A), np.zeros(D, np.float32))
+    table.state = steps.reject(table.state, candidate, "bad", harder=True)
+    table.go_on()
+    for party in (A, B, C):
+        if party != A:
+            table.join(party)
+        table.state = joining.leave(table.state, table.connection(party).token)
+    assert list(table.state.records) == [table.key(A).public]

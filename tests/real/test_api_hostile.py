@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import tracemalloc
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -195,6 +196,67 @@ def test_when_full_the_connection_goes_that_was_idle_longest(tmp_path: Path) -> 
     with_broker(tmp_path, test, curated=True, limits=Limits(connections=4))
 
 
+@pytest.mark.parametrize("what", ["solve", "update", "over"])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_one_payment_shown_over_many_connections_keeps_nobody_out(
+    tmp_path: Path, what: str, restarted: bool
+) -> None:
+    plan = make_plan(rounds=1 if what == "over" else 1000)
+    limits = Limits(connections=4)
+    shown: list[Question] = []
+
+    async def pay(broker: RunningBroker) -> None:
+        async with broker.client() as client:
+            key = provider_key()
+            admission = await ask(client, Join(MODEL_ID, key.public))
+            shown.append(solve(admission.puzzle, key))
+            joined = await ask(client, shown[0])
+            if what != "solve":
+                shown[0] = update(joined)
+                await post(client, shown[0])
+
+    async def test(broker: RunningBroker) -> None:
+        if not shown:
+            await pay(broker)
+        async with AsyncExitStack() as stack:
+            for _ in range(4):
+                client = await stack.enter_async_context(broker.client())
+                answer = await post(client, shown[0])
+                assert answer.status_code == (410 if what == "over" else 200)
+            assert broker.host is not None
+            newcomer = await stack.enter_async_context(broker.client())
+            asked = Join(MODEL_ID, provider_key("bob").public)
+            assert (await post(newcomer, asked)).status_code in (200, 410)
+            assert len([guest for guest in broker.server._lobby.guests if guest.has_paid]) <= 1
+
+    if restarted:
+        with_broker(tmp_path, pay, curated=True, limits=limits, plan=plan)
+    with_broker(tmp_path, test, curated=not restarted, limits=limits, plan=plan)
+
+
+def test_one_payment_that_waits_over_many_connections_keeps_nobody_out(tmp_path: Path) -> None:
+    async def test(broker: RunningBroker) -> None:
+        key = provider_key()
+        async with AsyncExitStack() as stack:
+            first = await stack.enter_async_context(broker.client())
+            admission = await ask(first, Join(MODEL_ID, key.public))
+            asked = solve(admission.puzzle, key)
+            clients = [await stack.enter_async_context(broker.client()) for _ in range(4)]
+            waiting = [asyncio.create_task(post(client, asked)) for client in clients]
+            async with asyncio.timeout(20.0):
+                while sum(guest.busy for guest in broker.server._lobby.guests) < 4:
+                    await asyncio.sleep(0.01)
+            newcomer = await stack.enter_async_context(broker.client())
+            asked_too = Join(MODEL_ID, provider_key("bob").public)
+            assert (await post(newcomer, asked_too)).status_code == 200
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    plan = make_plan(min_providers=2)
+    with_broker(tmp_path, test, curated=True, limits=Limits(connections=4), plan=plan)
+
+
 # ---------------------------------------------------------------- too much
 
 
@@ -223,6 +285,37 @@ def test_what_is_too_large_is_refused_before_it_is_read(
         await check_serves(broker)
 
     with_broker(tmp_path, test, curated=True)
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_chunks_beside_a_length_are_not_read(tmp_path: Path, method: str) -> None:
+    path = f"{MODEL}/solve" if method == "POST" else MODEL
+
+    async def test(broker: RunningBroker) -> None:
+        reader, writer = await connect(broker)
+        writer.write(
+            f"{method} {path} HTTP/1.1\r\nhost: a\r\ncontent-type: {MSGPACK}\r\n"
+            "content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+        )
+        carried = asyncio.create_task(chunks(writer))
+        assert (await said(reader)).startswith(b"HTTP/1.1 400")
+        # What one buffer holds on the way, and nothing like what was sent.
+        assert await carried < 8 * 2**20
+        writer.close()
+        await check_serves(broker)
+
+    with_broker(tmp_path, test, curated=True)
+
+
+async def chunks(writer: asyncio.StreamWriter, most_bytes: int = 64 * 2**20) -> int:
+    """Send a body in chunks until nobody takes it any more; how many bytes were taken."""
+    sent_bytes = 0
+    with suppress(ConnectionError, TimeoutError):
+        while sent_bytes < most_bytes:
+            writer.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+            await asyncio.wait_for(writer.drain(), 2.0)
+            sent_bytes += 0x10000
+    return sent_bytes
 
 
 def test_half_sent_bodies_take_up_bounded_memory(tmp_path: Path) -> None:

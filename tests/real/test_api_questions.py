@@ -388,3 +388,23 @@ def test_the_first_charter_makes_the_broker(tmp_path: Path) -> None:
             host._journal.close()
 
     asyncio.run(run())
+
+
+def test_the_final_model_goes_to_nobody_who_proves_nothing(tmp_path: Path) -> None:
+    async def test(broker: RunningBroker) -> None:
+        async with broker.client() as client:
+            joined = await join(client)
+            question = update(joined)
+            over = await ask(client, question, status=410)
+            assert isinstance(over, Finished)
+            assert len(over.params_D) == len(plan.initial_D)
+            again = await ask(client, question, status=410)
+            assert len(again.params_D) == len(over.params_D)
+            forged = msgspec.structs.replace(question, token=b"\x07" * 32)
+            for asked in (Status(MODEL_ID), Join(MODEL_ID, bytes(32)), forged):
+                told = await ask(client, asked, status=410)
+                assert isinstance(told, Finished)
+                assert len(told.params_D) == 0
+
+    plan = make_plan(rounds=1, model_to_providers=True)
+    with_broker(tmp_path, test, curated=True, plan=plan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -107,6 +108,35 @@ def test_bad_headers_are_refused(tmp_path: Path, headers: dict[str, str]) -> Non
         async with hub.client() as client:
             client.headers = httpx.Headers(headers)
             assert (await client.get("/v1/outbox?wait_ms=1")).status_code == 400
+        await check_serves(hub)
+
+    with_hub(tmp_path, test)
+
+
+@pytest.mark.parametrize("method", ["PUT", "GET"])
+def test_chunks_beside_a_length_are_not_read(tmp_path: Path, method: str) -> None:
+    path = "/v1/inbox/1?previous=0" if method == "PUT" else "/v1/outbox?wait_ms=10000"
+
+    async def test(hub: RudeHub) -> None:
+        _reader, writer = await asyncio.open_connection(
+            "127.0.0.1",
+            hub.port,
+            ssl=client_context(hub.identities[ANN], hub.identities[SERVER].public),
+            server_hostname="a",
+        )
+        writer.write(
+            f"{method} {path} HTTP/1.1\r\nhost: a\r\n{RECEIVED}: 0\r\n{DURABLE}: 0\r\n"
+            "content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+        )
+        sent_bytes = 0
+        with suppress(ConnectionError, TimeoutError):
+            while sent_bytes < 64 * 2**20:
+                writer.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+                await asyncio.wait_for(writer.drain(), 2.0)
+                sent_bytes += 0x10000
+        assert sent_bytes < 8 * 2**20
+        assert hub.host.links[ANN].received == 0
+        writer.close()
         await check_serves(hub)
 
     with_hub(tmp_path, test)

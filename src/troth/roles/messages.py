@@ -46,6 +46,12 @@ class Answer(Message, frozen=True):
         """What this answer comes to; a class that is no plain answer overrides it."""
         return AnswerStatus.ANSWERED
 
+    @property
+    def place(self) -> bytes | None:
+        """The place that whoever gets this answer has paid for, where the question does not name
+        it; None where there is none."""
+        return None
+
 
 class Question(Message, frozen=True):
     """What anybody may ask, without a name, of the node that serves strangers."""
@@ -68,6 +74,16 @@ class Question(Message, frozen=True):
         """The name that whoever asks goes by from this question on; None: the same as before.
 
         One pseudonym is never seen over the connection, or the Tor circuit, of another.
+        """
+        return None
+
+    @property
+    def place(self) -> bytes | None:
+        """The place at the broker that this question has paid for, if it is not refused, or claims
+        to have; None where there is none.
+
+        One place is worth one connection: the newest that has shown the payment, however often it
+        is shown.
         """
         return None
 

@@ -38,11 +38,16 @@ class _Ideal:
         key = secret.child("node", BROKER, "broker").digest(SECRET_BYTES)
         self.state = joining.begin(plan, Secret(key), b"", BROKER, 0.0)
         connections = {}
+        self.tokens: dict[PartyId, bytes] = {}
         for party in plan.parties:
             key = provider.pseudonym(secret.child("node", party), plan, 0).public
-            token = party.encode()
-            # Neither puzzles nor tokens decide what becomes of an update.
-            puzzle = Puzzle(plan.model_id, key, 0, bytes(32), 0, token.ljust(32, b"\0"))
+            # The token that it has in a run: of it follows which of its updates are looked at. What
+            # puzzles it is given decides nothing.
+            token = joining.token_of(
+                self.state.secret, joining.admission_puzzle(self.state, plan, key).nonce
+            )
+            self.tokens[party] = token
+            puzzle = Puzzle(plan.model_id, key, 0, bytes(32), 0, party.encode().ljust(32, b"\0"))
             connections[token] = Connection(
                 token, key, party, party, puzzle.nonce, 0, bytes(32), puzzle=puzzle
             )
@@ -78,7 +83,7 @@ class _Ideal:
         self.providers[party] = replace(
             provider.charged(own, privacy), updates=own.updates + 1, velocity_D=result.velocity_D
         )
-        state, token = self.state, party.encode()
+        state, token = self.state, self.tokens[party]
         candidate = steps.Candidate(state.connections[token], update_D)
         for verifier, request in examinations(state, self.plan, candidate.connection, update_D):
             (finding,) = self.compute([request])

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from troth.crypto import signatures
-from troth.crypto.puzzles import check_issued, check_solution, issue, model_digest
+from troth.crypto.puzzles import Puzzle, check_issued, check_solution, issue, model_digest
 from troth.errors import PeerError
 from troth.ids import NodeId, Round
 from troth.protocols.tormentor.messages import (
@@ -28,7 +28,7 @@ from troth.protocols.tormentor.messages import (
     Solve,
 )
 from troth.protocols.tormentor.parameters import AllowList
-from troth.protocols.tormentor.state import BrokerState, Connection, Deposit, Plan, Secret
+from troth.protocols.tormentor.state import BrokerState, Connection, Deposit, Plan, Record, Secret
 
 CURATE = "curate"
 FETCH = "fetch"
@@ -39,6 +39,16 @@ JOIN = "join"
 MAX_CONNECTIONS = 10_000
 """The most providers that one broker admits at a time. Each has paid for its place with an
 admission puzzle, and is written to the disk with every save."""
+
+
+MAX_SPENT = 100_000
+"""The most used admission puzzles that a broker remembers until they expire. Each has cost work;
+while there are so many, nobody else is admitted."""
+
+
+MAX_RECORDS = 10_000
+"""The most pseudonyms without a connection of which a broker remembers how they behaved. Beyond it
+the one with the lowest difficulty is forgotten, so nobody gains by having others forgotten."""
 
 
 class FinalError(PeerError):
@@ -188,16 +198,28 @@ def admission(state: BrokerState, plan: Plan, join: Join, *, sender: NodeId) -> 
     # Differs from the paper: `to_join` makes the admission puzzle harder than that of an update,
     # because at one price a rejected provider gains by coming back as somebody else.
     check_authorised(plan, join.provider, sender=sender)
-    puzzle = issue(
+    return Admission(admission_puzzle(state, plan, join.provider))
+
+
+def admission_puzzle(state: BrokerState, plan: Plan, provider: bytes) -> Puzzle:
+    """The puzzle with which the provider of this public key may join, as the model is now."""
+    return issue(
         state.secret.key,
         JOIN,
         model_id=plan.model_id,
-        provider=join.provider,
+        provider=provider,
         round=state.round,
         model_digest=model_digest(state.params_D),
         difficulty=plan.parameters.to_join,
     )
-    return Admission(puzzle)
+
+
+def token_of(secret: Secret, nonce: bytes) -> bytes:
+    """The token of the connection that the admission puzzle of this nonce is good for; 32 bytes.
+
+    It names one life of one provider: a puzzle is used once, and no two puzzles have one nonce.
+    """
+    return hmac.digest(secret.key, b"troth-token\0" + nonce, "sha256")
 
 
 def admit(
@@ -209,8 +231,8 @@ def admit(
       now_s: when this is, on the broker's clock.
 
     Returns:
-      The state with a new connection, whose answer is held back; or, asked again, the connection
-      that this puzzle has made already.
+      The state with a new connection, whose answer is held back, in the place of an older one of
+      the same pseudonym; or, asked again, the connection that this puzzle has made already.
 
     Raises:
       PeerError: a puzzle that is not ours, has expired or was used, a wrong solution or signature,
@@ -221,47 +243,58 @@ def admit(
     # when submitting model updates"; of the latter see `steps.check_update`.
     puzzle, parameters = solve.puzzle, plan.parameters
     check_issued(state.secret.key, JOIN, puzzle, sender=sender)
-    token = hmac.digest(state.secret.key, b"troth-token\0" + puzzle.nonce, "sha256")
+    token = token_of(state.secret, puzzle.nonce)
     known = state.connections.get(token)
-    if known is not None and known.updates == 0:
-        check_solution(
-            parameters.puzzle, puzzle, solve.solution, ground_up_to=plan.ground_up_to, sender=sender
-        )
-        return known
-    if known is not None or puzzle.nonce in state.spent:
+    if (known is not None and known.updates > 0) or (known is None and puzzle.nonce in state.spent):
         raise PeerError("sent an admission puzzle that was used already", culprits=(sender,))
-    _check_fresh(state, plan, puzzle.round, sender=sender)
+    if known is None:
+        _check_fresh(state, plan, puzzle.round, sender=sender)
+    # What follows is proven each time: the answer holds the token, so whoever asks again without
+    # proof would be let in.
     check_authorised(plan, puzzle.provider, sender=sender)
     check_solution(
         parameters.puzzle, puzzle, solve.solution, ground_up_to=plan.ground_up_to, sender=sender
     )
     # Differs from the paper: the provider also signs the puzzle with the key of its pseudonym,
-    # because an allow list could otherwise be passed with somebody else's public key.
+    # because an allow list could otherwise be passed with somebody else's public key: `Join` proves
+    # nothing, and gives the same puzzle to whoever names that key.
     signatures.verify(puzzle.provider, JOIN, puzzle.challenge(), solve.signature, signer=sender)
+    if known is not None:
+        return known
+    # A pseudonym goes on where it was: it would otherwise shed its difficulty and its probation by
+    # joining once more.
+    for other in state.connections.values():
+        if other.provider == puzzle.provider:
+            state = leave(state, other.token)
+    record = state.records.get(puzzle.provider, Record(parameters.difficulty, 0, 0))
     if len(state.connections) >= MAX_CONNECTIONS:
         raise PeerError(f"came when {MAX_CONNECTIONS} providers were here", culprits=(sender,))
     # TorMentor, section 5.2: "Once the proof-of-work is completed, the provider is accepted as a
     # contributor to the model."
+    spent = {
+        nonce: round
+        for nonce, round in state.spent.items()
+        if state.round - round <= parameters.puzzle_rounds
+    }
+    if len(spent) >= MAX_SPENT:
+        raise PeerError(f"came when {MAX_SPENT} puzzles were used lately", culprits=(sender,))
     connection = Connection(
         token=token,
         provider=puzzle.provider,
         node=sender,
         name=plan.name_of(sender, puzzle.provider),
         admitted_by=puzzle.nonce,
-        difficulty=parameters.difficulty,
+        difficulty=record.difficulty,
         used=puzzle.nonce,
-        clock=slowest(state.connections),
+        proven=record.proven,
+        clock=max(slowest(state.connections), record.clock),
         turn_s=now_s,
     )
-    spent = {
-        nonce: round
-        for nonce, round in state.spent.items()
-        if state.round - round <= parameters.puzzle_rounds
-    }
     return msgspec.structs.replace(
         state,
         connections=state.connections | {token: connection},
         spent=spent | {puzzle.nonce: Round(puzzle.round)},
+        records={who: kept for who, kept in state.records.items() if who != puzzle.provider},
     )
 
 
@@ -280,7 +313,12 @@ def slowest(connections: Mapping[bytes, Connection]) -> int:
 
 
 def leave(state: BrokerState, token: bytes) -> BrokerState:
-    """The broker's state without this connection; a pending update of it goes with it."""
+    """The broker's state without this connection; a pending update of it goes with it, and its
+    record is kept for when its pseudonym comes back."""
     # TorMentor, section 5.3: "Providers are free to leave the training process at any time."
     kept = {other: c for other, c in state.connections.items() if other != token}
-    return msgspec.structs.replace(state, connections=kept)
+    gone = state.connections[token]
+    records = state.records | {gone.provider: Record(gone.difficulty, gone.proven, gone.clock)}
+    if len(records) > MAX_RECORDS:
+        del records[min(records, key=lambda provider: records[provider].difficulty)]
+    return msgspec.structs.replace(state, connections=kept, records=records)

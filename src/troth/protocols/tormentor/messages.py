@@ -88,6 +88,11 @@ class Joined(Answer, frozen=True):
     params_D: Float32s
     puzzle: Puzzle
 
+    @property
+    def place(self) -> bytes:
+        """The connection's token, as in every update on it."""
+        return self.token
+
 
 class Next(Answer, frozen=True):
     """Broker to provider: your update was accepted. The answer holds the model M_{g,t+1} of shape
@@ -225,6 +230,12 @@ class Solve(Question, frozen=True):
     signature: Signature
     """The signature of the puzzle's challenge by the provider's key."""
 
+    @property
+    def place(self) -> bytes:
+        """The puzzle's nonce: with another solution or signature it is the same place. Once it is
+        answered, the place is that of `Joined`."""
+        return self.puzzle.nonce
+
 
 class GradientUpdate(Question, frozen=True):
     """Provider: an update, as `Training.update` says, computed from model `version`."""
@@ -243,6 +254,12 @@ class GradientUpdate(Question, frozen=True):
     update_D: Float32s
     """Delta_{i,t}, the update, shape (D,)."""
     epsilon: StatedEpsilon | None = None
+
+    @property
+    def place(self) -> bytes:
+        """The connection's token."""
+        return self.token
+
     """The provider's epsilon, stated where the charter asks for one; None elsewhere."""
 
 

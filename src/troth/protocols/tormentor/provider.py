@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 
 import msgspec
+import numpy as np
 
 from troth.compute import Compute
 from troth.crypto.puzzles import Puzzle, Solved
 from troth.crypto.signatures import SEED_BYTES, SigningKey
-from troth.errors import UsageError
+from troth.errors import PeerError, UsageError
 from troth.ids import NodeId
 from troth.learning.requests import LocalResult, LocalUpdate
 from troth.learning.workbench import Workbench
@@ -121,6 +122,22 @@ def is_answer(reply: Reply, asked: Asked) -> bool:
     """Whether `reply` is to this question, and not a late copy of another answer."""
     to = reply.puzzle.provider if isinstance(reply, Admission) else reply.to
     return type(reply) in asked.answered_by.values() and to == subject(asked)
+
+
+def checked_model(plan: Plan, params_D: Float32s) -> Float32s:
+    """A model that the broker has sent, shape (D,), once it is one of the charter's.
+
+    Raises:
+      PeerError: its size is another, or a number in it is not finite; the culprit is the broker.
+    """
+    size = len(plan.initial_D)
+    if params_D.shape != (size,):
+        raise PeerError(
+            f"sent a model of {params_D.size} values instead of {size}", culprits=(BROKER,)
+        )
+    if not np.isfinite(params_D).all():
+        raise PeerError("sent a model that is not finite", culprits=(BROKER,))
+    return params_D
 
 
 def stopped(state: ProviderState, reason: str, *, leaving: bytes | None = None) -> ProviderState:

@@ -94,6 +94,7 @@ async def curator(
 
     Raises:
       RoundFailedError: the broker refuses the charter, or refuses to hand over the model.
+      PeerError: as `provider.checked_model`.
     """
     # TorMentor, section 5.1: "The curator uses the curate call (Table 2) to bootstrap a new model".
     key = key or curator_key(node)
@@ -109,7 +110,8 @@ async def curator(
         state = CuratorState(answer.address)
         await node.save(state)
     if state.params_D is None:
-        state = msgspec.structs.replace(state, params_D=await _fetched(node, plan, key))
+        fetched_D = provider_steps.checked_model(plan, await _fetched(node, plan, key))
+        state = msgspec.structs.replace(state, params_D=fetched_D)
         # Before the broker hears that it is here, and is gone.
         await node.save(state)
     await node.send(
@@ -367,9 +369,8 @@ async def _hand_over(node: Node, plan: Plan, state: BrokerState, *, again: bool)
       again: the broker was started again; who waited for an answer before that has not had it.
     """
     shared = plan.parameters.model_to_providers
-    over = Finished(
-        plan.model_id, state.version, state.params_D if shared else np.zeros(0, np.float32)
-    )
+    nothing = Finished(plan.model_id, state.version, np.zeros(0, np.float32))
+    over = msgspec.structs.replace(nothing, params_D=state.params_D) if shared else nothing
     await node.broadcast([c.node for c in state.connections.values()], over)
     model = Delivered(plan.model_id, state.version, state.params_D)
     wait_s = plan.parameters.deadline_s or plan.linger_s or None
@@ -388,8 +389,9 @@ async def _hand_over(node: Node, plan: Plan, state: BrokerState, *, again: bool)
         while not delivered and (received := await node.receive(Question, deadline_s=wait_s)):
             question, sender = received.message, received.sender
             if not isinstance(question, Curate | Fetch | Delivery):
-                await node.send(sender, over)
-                untold.discard(getattr(question, "token", b""))
+                token = _proven(state, plan, question, sender=sender)
+                await node.send(sender, nothing if token is None else over)
+                untold.discard(token or b"")
                 continue
             try:
                 if isinstance(question, Curate):
@@ -411,8 +413,29 @@ async def _hand_over(node: Node, plan: Plan, state: BrokerState, *, again: bool)
     ends_s = await node.now() + plan.linger_s
     while plan.linger_s and untold and (left_s := ends_s - await node.now()) > 0:
         if received := await node.receive(Question, deadline_s=left_s):
-            await node.send(received.sender, over)
-            untold.discard(getattr(received.message, "token", b""))
+            token = _proven(state, plan, received.message, sender=received.sender)
+            await node.send(received.sender, nothing if token is None else over)
+            untold.discard(token or b"")
+
+
+def _proven(state: BrokerState, plan: Plan, question: Question, *, sender: NodeId) -> bytes | None:
+    """The token of the connection to which a question of a finished training proves to belong, by
+    the same proof as while it went on; None if it proves nothing. The final model is given to no
+    stranger."""
+    try:
+        joining.check_model(plan, question.model_id, sender=sender)
+        match question:
+            case GradientUpdate(token=token):
+                steps.check_update(state, plan, question, sender=sender)
+                return token
+            case Solve():
+                known = joining.admit(state, plan, question, sender=sender, now_s=0.0)
+                return known.token if isinstance(known, Connection) else None
+            case Leave(token=token):
+                return token if token in state.connections else None
+    except PeerError:
+        pass
+    return None
 
 
 def _refusal(question: Question, error: PeerError) -> Refused:
@@ -440,6 +463,7 @@ async def provider(
 
     Raises:
       UsageError: it was started with another privacy before.
+      PeerError: as `_next`.
     """
     state = provider_steps.resumed(await node.load(ProviderState), privacy)
     while state.stopped is None or state.leaving is not None:
@@ -454,7 +478,9 @@ async def provider(
         asked = provider_steps.question(state, plan, pseudonym)
         reply = await _ask(node, plan, asked)
         if isinstance(reply, Finished):
-            return reply.params_D if len(reply.params_D) else None
+            return (
+                provider_steps.checked_model(plan, reply.params_D) if len(reply.params_D) else None
+            )
         state = await _next(node, plan, privacy, state, reply)
         await node.save(state)
     return None
@@ -467,7 +493,14 @@ async def _next(
 
     Returns:
       The provider's state with its next question, to be saved before that is asked.
+
+    Raises:
+      PeerError: the broker has sent no model of the charter, or lets a provider go on that has sent
+        no update; the culprit is the broker.
     """
+    if not isinstance(reply, Admission | Left) and reply.params_D is not None:
+        # Before anything is paid for, or computed from it.
+        provider_steps.checked_model(plan, reply.params_D)
     if isinstance(reply, Refused):
         state = msgspec.structs.replace(state, told=reply.reason)
         if reply.final:

@@ -93,6 +93,9 @@ class Connection(msgspec.Struct, frozen=True):
     """Trailing zero hexadecimal digits that the solution of its next puzzle needs."""
     used: bytes
     """Nonce of the last puzzle that the provider solved; before its first update `admitted_by`."""
+    solution: bytes = b""
+    """The solution of `used` with which the last update was paid for: whoever asks again has to
+    show it again."""
     puzzle: Puzzle | None = None
     """The puzzle that the provider has to solve next; None while its answer is held back."""
     refusal: str | None = None
@@ -117,6 +120,17 @@ class Connection(msgspec.Struct, frozen=True):
         return self.puzzle is None
 
 
+class Record(msgspec.Struct, frozen=True):
+    """What the broker remembers of a pseudonym that has no connection any more."""
+
+    difficulty: int
+    """`Connection.difficulty` when it went."""
+    proven: int
+    """`Connection.proven` when it went."""
+    clock: int
+    """`Connection.clock` when it went."""
+
+
 class BrokerState(msgspec.Struct, frozen=True):
     """Everything a broker must not forget. Whoever restarts it from this loses no accepted update,
     applies none twice and forgets no difficulty."""
@@ -139,6 +153,8 @@ class BrokerState(msgspec.Struct, frozen=True):
     spent: dict[bytes, Round] = {}
     """Nonces of admission puzzles that were used, and the round of the puzzle; kept until they
     would have expired."""
+    records: dict[bytes, Record] = {}
+    """What pseudonyms come back to that have left, or lost their connection."""
     curator: bytes = b""
     """The key that has curated the model, and is given it."""
     curated_for: NodeId | None = None

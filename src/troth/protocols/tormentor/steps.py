@@ -8,6 +8,7 @@ Source: Fung & Beschastnikh, "Brokered agreements in multi-party machine learnin
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass
 
 import msgspec
@@ -35,6 +36,8 @@ class Candidate:
 
     connection: Connection
     update_D: Float32s
+    solution: bytes = b""
+    """S_{i,t}, with which it was paid for."""
 
 
 def check_update(
@@ -46,8 +49,8 @@ def check_update(
       The candidate; or, asked again, the connection whose answer is to be repeated.
 
     Raises:
-      PeerError: no such connection, another puzzle than its own, or a wrong solution; the culprit
-        is `sender`.
+      PeerError: no such connection, another puzzle than its own, a wrong solution, or, asked
+        again, another solution than the first time; the culprit is `sender`.
     """
     # TorMentor, table 2, gradientUpdate: "Provider pushes a local model update to the global model
     # state."
@@ -57,6 +60,10 @@ def check_update(
     if connection is None:
         raise PeerError("sent an update on a connection that does not exist", culprits=(sender,))
     if update.nonce == connection.used and connection.updates > 0:
+        if not hmac.compare_digest(update.solution, connection.solution):
+            raise PeerError(
+                "asked again with another solution than the first time", culprits=(sender,)
+            )
         return connection
     puzzle = connection.puzzle
     if puzzle is None or puzzle.nonce != update.nonce:
@@ -73,7 +80,7 @@ def check_update(
         sender=sender,
     )
     connection = msgspec.structs.replace(connection, node=sender)
-    return Candidate(connection, update.update_D)
+    return Candidate(connection, update.update_D, update.solution)
 
 
 def check_usable(
@@ -132,7 +139,7 @@ def with_update(state: BrokerState, plan: Plan, update_D: Float32s) -> tuple[Flo
 def accept(state: BrokerState, plan: Plan, candidate: Candidate) -> BrokerState:
     """The broker's state in which the update counts: applied now, or kept until the barrier of a
     bulk synchronous round."""
-    connection = _answered(candidate.connection, refusal=None)
+    connection = _answered(candidate, refusal=None)
     if plan.parameters.synchrony == "bulk_synchronous":
         connection = msgspec.structs.replace(connection, pending_D=candidate.update_D)
     else:
@@ -152,7 +159,7 @@ def reject(state: BrokerState, candidate: Candidate, reason: str, *, harder: boo
         update that nobody could use costs its sender the puzzle and nothing more.
     """
     # TorMentor, table 1, provider verifier: "Rejects malicious provider behavior".
-    connection = _answered(candidate.connection, refusal=reason)
+    connection = _answered(candidate, refusal=reason)
     if harder:
         # TorMentor, section 5: "When a provider fails a RONI validation, their difficulty goes up
         # by 1."; this "alleviates the risk of sybils by significantly increasing the cost required
@@ -192,11 +199,13 @@ def note(state: BrokerState, *rejections: Rejection) -> BrokerState:
     return msgspec.structs.replace(state, rejected=listed)
 
 
-def _answered(connection: Connection, *, refusal: str | None) -> Connection:
+def _answered(candidate: Candidate, *, refusal: str | None) -> Connection:
+    connection = candidate.connection
     assert connection.puzzle is not None
     return msgspec.structs.replace(
         connection,
         used=connection.puzzle.nonce,
+        solution=candidate.solution,
         puzzle=None,
         refusal=refusal,
         updates=connection.updates + 1,

@@ -35,7 +35,13 @@ from troth.worlds.real.interface import (
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.link import MAX_NUMBER, Link, Refusal
 from troth.worlds.real.rate import TokenBucket
-from troth.worlds.real.serving import Server, admitting, connection_gone
+from troth.worlds.real.serving import (
+    Server,
+    admitting,
+    body_of,
+    check_framing,
+    connection_gone,
+)
 from troth.worlds.real.tls import peer_public_id, server_context
 
 IDLE_S = 5
@@ -101,6 +107,7 @@ class Hub:
 
     def _peer(self, request: Request) -> Link:
         """Who asks, and that it may ask again already."""
+        check_framing(request)
         link = self._host.links.get(request.state.peer)
         if link is None:
             raise Refusal(403, "you are no peer of this node", close=True)
@@ -144,8 +151,7 @@ class Hub:
         chunks = []
         try:
             async with asyncio.timeout(self._limits.body_s):
-                # The HTTP implementation lets no more through than was announced.
-                async for chunk in request.stream():
+                async for chunk in body_of(request, size):
                     chunks.append(chunk)
         except TimeoutError:
             raise Refusal(

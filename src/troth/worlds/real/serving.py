@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, ClassVar, cast
 
 from starlette.applications import Starlette
@@ -21,6 +21,7 @@ from uvicorn.server import ServerState
 
 from troth.errors import UsageError, reason_of
 from troth.worlds.real.limits import Limits
+from troth.worlds.real.link import Refusal
 
 CLOSE_S = 2.0
 """How long answers that are on their way may take when a server closes."""
@@ -96,6 +97,40 @@ def admitting(
                 leave(self.entered)
 
     return AdmittedProtocol
+
+
+def check_framing(request: Request) -> None:
+    """Check that a request says in one way how long its body is, and that one to be given something
+    has none.
+
+    With both headers the HTTP implementation reads chunks for as long as they come, whatever the
+    length says (RFC 9112, 6.3), so a bound on the length would bound nothing.
+
+    Raises:
+      Refusal: it does not; nothing of the body was read, and the connection ends.
+    """
+    length = request.headers.get("content-length")
+    if "transfer-encoding" in request.headers:
+        if length is not None:
+            raise Refusal(400, "a length and chunks are stated together", close=True)
+        raise Refusal(411, "a body says its length", close=True)
+    if request.method in ("GET", "HEAD") and length not in (None, "0"):
+        raise Refusal(413, f"a {request.method} has no body", close=True)
+
+
+async def body_of(request: Request, size_bytes: int) -> AsyncIterator[bytes]:
+    """The pieces of a body that its sender has stated to be `size_bytes` long, counted as they come
+    in: no more is passed on, whatever the HTTP implementation lets through.
+
+    Raises:
+      Refusal: more has come.
+    """
+    left_bytes = size_bytes
+    async for piece in request.stream():
+        left_bytes -= len(piece)
+        if left_bytes < 0:
+            raise Refusal(400, f"more than the stated {size_bytes} bytes", close=True)
+        yield piece
 
 
 async def connection_gone(_: Request, __: Exception) -> Response:

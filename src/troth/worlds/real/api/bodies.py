@@ -16,6 +16,7 @@ from troth.worlds.real.api.lobby import Guest
 from troth.worlds.real.api.memory import Lease
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.link import Refusal
+from troth.worlds.real.serving import body_of
 
 PIECE_BYTES = 64 * 2**10
 """How much of an answer is given to the connection at once. It goes out in pieces, so that no
@@ -36,7 +37,7 @@ async def read_body(
     length = request.headers.get("content-length")
     if length is None:
         raise Refusal(411, "a question says its length", close=True)
-    # The HTTP implementation takes no other lengths than numbers, and no more than was announced.
+    # The HTTP implementation takes no other lengths than numbers.
     if len(length) > 19 or int(length) > most_bytes:
         raise Refusal(413, f"more than {most_bytes} bytes", close=True)
     body = bytearray()
@@ -46,7 +47,7 @@ async def read_body(
     next_bytes = stride_bytes
     try:
         async with asyncio.timeout(limits.stall_s) as deadline:
-            async for chunk in request.stream():
+            async for chunk in body_of(request, int(length)):
                 lease.grow(len(chunk))
                 body += chunk
                 if len(body) >= next_bytes:

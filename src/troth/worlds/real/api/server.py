@@ -39,7 +39,7 @@ from troth.worlds.real.host import Host
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.link import Refusal
 from troth.worlds.real.rate import TokenBucket
-from troth.worlds.real.serving import Server, admitting, connection_gone
+from troth.worlds.real.serving import Server, admitting, check_framing, connection_gone
 from troth.worlds.real.tls import open_server_context
 
 DEPLOYING_AT_ONCE = 2
@@ -48,6 +48,10 @@ DEPLOYING_AT_ONCE = 2
 REFUSALS = (AnswerStatus.FOR_GOOD, AnswerStatus.UNPROCESSABLE)
 """Answers that count against whoever has asked, as a strike. A paid question that gets one is taken
 for a free one."""
+
+TAKEN = (AnswerStatus.ANSWERED, AnswerStatus.REJECTED)
+"""Answers that show that a paid question has really been paid for. What comes when the training is
+over is told to everybody, and shows nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +125,7 @@ class BrokerServer:
         self._free = TokenBucket(limits.free_per_s, limits.free_at_once)
         self._answers = asyncio.Semaphore(limits.answers_at_once)
         self._closing = asyncio.Event()
-        lobby = Lobby(limits)
+        self._lobby = lobby = Lobby(limits)
         self._server = Server(
             self._application(),
             admitting("guest", timeout_s=limits.handshake_s, enter=lobby.enter, leave=lobby.leave),
@@ -175,7 +179,7 @@ class BrokerServer:
     def _endpoint(self, kind: type[Question]) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             guest = self._guest(request)
-            guest.busy = True
+            guest.busy, guest.asking = True, None
             try:
                 return await self._question(request, guest, kind)
             except Refusal as refusal:
@@ -183,7 +187,7 @@ class BrokerServer:
                     self._strike(guest, refusal)
                 raise
             finally:
-                guest.busy = False
+                guest.busy, guest.asking = False, None
                 guest.idle_since_s = time.monotonic()
 
         return endpoint
@@ -269,6 +273,7 @@ class BrokerServer:
         answer_form: str,
     ) -> Response:
         host = deployed.host
+        guest.asking = question.place
         answer = await self._role_answers(request, host, question, size_bytes)
         if answer is None:
             return _said({"held": "others have to catch up, ask again"}, HELD, wait_s=0)
@@ -276,8 +281,8 @@ class BrokerServer:
             if answer.status in REFUSALS:
                 # It was asked as if paid for.
                 self._free.owe()
-            else:
-                guest.has_paid = True
+            elif answer.status in TAKEN:
+                self._lobby.paid(guest, answer.place or question.place)
         return self._answer(guest, answer, answer_form, host.codec)
 
     async def _role_answers(
@@ -332,6 +337,7 @@ class BrokerServer:
     # ---------------------------------------------------------------- who may ask
 
     def _guest(self, request: Request) -> Guest:
+        check_framing(request)
         guest: Guest = request.state.guest
         wait_s = guest.bucket.take()
         if wait_s:
