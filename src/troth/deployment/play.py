@@ -15,6 +15,7 @@ from troth.learning.requests import Evaluate
 from troth.protocols.lookup import protocol_of
 from troth.protocols.protocol import Account
 from troth.records import Metrics, PartyPrivacy, PrivacyRecord, RoundRecord, Status, Summary
+from troth.report.atomic import locked
 from troth.report.folder import PARAMS, RunFolder
 from troth.report.privacy import UNKNOWN_PRIVACY, own_privacy_record
 from troth.report.progress import Display
@@ -79,9 +80,15 @@ class Play:
 
     def __init__(self, stage: NodeStage, folder: RunFolder, progress: Display, *, run: str) -> None:
         self.stage = stage
-        self.journal = Journal(
-            folder.path / JOURNAL, node=stage.id, run=run, known=_known_of(folder)
-        )
+        self._lock = ExitStack()
+        self._lock.enter_context(locked(folder.path))
+        try:
+            self.journal = Journal(
+                folder.path / JOURNAL, node=stage.id, run=run, known=_known_of(folder)
+            )
+        except BaseException:
+            self._lock.close()
+            raise
         self._folder = folder
         self._traffic = (0, 0)
         self.life = Life(self._summary, progress, folder)
@@ -108,6 +115,7 @@ class Play:
     def close(self) -> None:
         """After the last use of journal and engine."""
         self.journal.close()
+        self._lock.close()
         self.stage.engine.close()
 
     def report(self, report: Report, tally: Tally) -> None:

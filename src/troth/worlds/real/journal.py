@@ -129,7 +129,8 @@ class Journal:
                 if kept is not None and kept != value.encode():
                     raise VerificationError(
                         f"{self.path}: belongs to another {'node' if key == 'id' else 'run'}",
-                        hint="give this node a folder of its own",
+                        hint="give this node a folder of its own; a run goes on with the "
+                        "scenario, data and code that it began with",
                     )
                 self._set(key, value.encode())
             self.starts = int(self._get("starts") or b"0") + 1
