@@ -16,6 +16,7 @@ import importlib
 import re
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -61,6 +62,16 @@ def resolve(reference: str, *, base: Path | None) -> Callable[..., Any]:
             hint="name a function or a class",
         )
     return found  # type: ignore[no-any-return]  # what it returns is for the caller to check
+
+
+def code_beside(base: Path) -> dict[str, str]:
+    """The modules that `resolve` has loaded from beside a scenario, with the SHA-256 of each."""
+    found = {}
+    for name, folder in _folder_of.items():
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if folder == base.resolve() and file is not None and Path(file).is_file():
+            found[name] = sha256(Path(file).read_bytes()).hexdigest()
+    return dict(sorted(found.items()))
 
 
 def _import(name: str, folder: Path | None, reference: str) -> ModuleType:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +28,13 @@ from troth.learning.device import repeatable
 from troth.learning.requests import Evaluate, EvaluateParties
 from troth.protocols.lookup import protocol_of
 from troth.records import Metrics, RoundRecord, Status, Summary
+from troth.report.atomic import locked
 from troth.report.folder import PARAMS, RunFolder
 from troth.report.privacy import simulated_privacy_record
 from troth.report.progress import Display, QuietProgress, live_progress
+from troth.report.read import SUMMARY
 from troth.runs.life import Life, Models, write_outcome
+from troth.runs.origin import Origin, origin_of
 from troth.runs.recorder import Recorder
 from troth.runs.summary import (
     mean_metrics,
@@ -147,7 +152,15 @@ def resume(folder: Path | str, *, progress: Display | bool = True) -> Result:
       UsageError: there is no run in `folder`, or it has finished.
       VerificationError: its snapshot does not belong to its scenario.
     """
-    run = RunFolder.open(path_of(folder, "folder"))
+    path = path_of(folder, "folder")
+    with ExitStack() as opened:
+        if (path / SUMMARY).is_file():
+            opened.enter_context(locked(path))
+        return _resume(path, _display(progress))
+
+
+def _resume(folder: Path, progress: Display) -> Result:
+    run = RunFolder.open(folder)
     data = run.read_snapshot()
     if data is None or run.summary().status == "finished":
         raise UsageError(
@@ -159,7 +172,7 @@ def resume(folder: Path | str, *, progress: Display | bool = True) -> Result:
     except msgspec.MsgspecError as error:
         raise VerificationError(f"{folder}: the snapshot cannot be read: {error}") from None
     loaded = load_scenario(run.path / "scenario.toml", base=Path(os.fsdecode(saved.base)))
-    return _Run(loaded, _display(progress), run.path).resume(run, saved.world)
+    return _Run(loaded, progress, run.path).resume(run, saved)
 
 
 class _Saved(msgspec.Struct):
@@ -168,7 +181,14 @@ class _Saved(msgspec.Struct):
     base: bytes
     """The folder that the scenario's files are looked up in, as the system encodes names: they
     need not be UTF-8."""
+    origin: Origin
     world: bytes | None
+    rounds: str
+    """SHA-256 of the records of the rounds up to there."""
+
+
+def _digest_of(rounds: Sequence[RoundRecord]) -> str:
+    return sha256(b"".join(map(msgspec.json.encode, rounds))).hexdigest()
 
 
 def _display(progress: Display | bool) -> Display:
@@ -211,18 +231,26 @@ class _Run:
         """Run from the beginning."""
         return self._go(lambda world, _: world.start())
 
-    def resume(self, folder: RunFolder, data: bytes | None) -> Result:
+    def resume(self, folder: RunFolder, saved: _Saved) -> Result:
         """Go on from a snapshot; from the beginning if none was taken before the end came."""
-        self._folder = folder
+        self._folder, data = folder, saved.world
 
         def restore(world: SimulatedWorld, recorder: Recorder) -> None:
+            self._origin.check(saved.origin, folder.path)
             if data is None:
                 folder.truncate_rounds(0)
                 world.start()
                 return
             state = snapshot.restore(world, data, scenario_digest=self._digest())
-            folder.truncate_rounds(recorder.restore(state))
-            recorder.rounds = folder.rounds()
+            until = recorder.restore(state)
+            rounds = [record for record in folder.rounds() if record.round <= until]
+            if _digest_of(rounds) != saved.rounds:
+                raise VerificationError(
+                    f"{folder.path}: the rounds up to {until} are not those that were recorded",
+                    hint="restore the whole folder from a copy, or run its scenario.toml again",
+                )
+            folder.truncate_rounds(until)
+            recorder.rounds = rounds
 
         return self._go(restore)
 
@@ -233,6 +261,8 @@ class _Run:
         with charter_errors_in(self._loaded.path):
             stage = prepare(self._scenario, base=self._loaded.base, root=data_root())
         scenario = self._scenario
+        if self._folder is not None or self._into is not None:
+            self._origin = origin_of(self._loaded.text, stage.bench, self._loaded.base)
         recorder = Recorder(
             scenario,
             stage.engine,
@@ -256,12 +286,17 @@ class _Run:
             checkpoint=lambda: self._checkpoint(world, recorder),
         )
         summary = partial(_summary, stage, world, recorder)
-        try:
+        with ExitStack() as opened:
+            opened.callback(stage.engine.close)
             begin(world, recorder)
             if self._folder is None and self._into is not None:
                 self._folder = RunFolder.create(
-                    self._into, self._loaded.text, summary("running"), snapshot=self._saved(None)
+                    self._into,
+                    self._loaded.text,
+                    summary("running"),
+                    snapshot=self._saved(None, []),
                 )
+                opened.enter_context(locked(self._folder.path))
             life = Life(summary, self._progress, self._folder)
             with life.running(), repeatable(stage.bench.device):
                 world.run()
@@ -271,8 +306,6 @@ class _Run:
                     self._leave(self._folder.path, stage, world)
                 life.finish(result.summary, result.final_models)
                 return result
-        finally:
-            stage.engine.close()
 
     def _leave(self, folder: Path, stage: Stage, world: SimulatedWorld) -> None:
         """Write what a run of this protocol leaves besides the usual files."""
@@ -285,11 +318,12 @@ class _Run:
         if self._folder is None or time.monotonic() < self._snapshot_due_s:
             return
         taken = snapshot.take(world, scenario_digest=self._digest(), observer=recorder.state())
-        self._folder.write_snapshot(self._saved(taken))
+        self._folder.write_snapshot(self._saved(taken, recorder.rounds))
         self._snapshot_due_s = time.monotonic() + SNAPSHOT_EVERY_S
 
-    def _saved(self, world: bytes | None) -> bytes:
-        return msgspec.msgpack.encode(_Saved(os.fsencode(self._loaded.base.resolve()), world))
+    def _saved(self, world: bytes | None, rounds: Sequence[RoundRecord]) -> bytes:
+        base = os.fsencode(self._loaded.base.resolve())
+        return msgspec.msgpack.encode(_Saved(base, self._origin, world, _digest_of(rounds)))
 
     def _result(
         self, stage: Stage, world: SimulatedWorld, recorder: Recorder, summary: Summary

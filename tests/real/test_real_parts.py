@@ -135,7 +135,7 @@ def test_a_journal_gives_back_what_was_last_saved(tmp_path: Path) -> None:
     secret, starts = journal.secret_seed, journal.starts
     # Whoever is killed does not close it.
     copied = tmp_path / "copy.sqlite"
-    for suffix in ("", "-wal"):
+    for suffix in ("", "-wal", "-mark"):
         (tmp_path / f"copy.sqlite{suffix}").write_bytes(Path(f"{path}{suffix}").read_bytes())
     journal.close()
     for place in (path, copied):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -185,3 +186,26 @@ def test_peers_and_place_are_checked_before_anything_runs(
         asyncio.run(run(SERVER, Connect("https://127.0.0.1:1")))
     with pytest.raises(UsageError, match="not of the form https"):
         asyncio.run(run(NodeId("party-0"), Connect("http://127.0.0.1:1")))
+
+
+def test_a_party_with_another_charter_is_refused(
+    scenario_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    """It trained along unnoticed with a learning rate of its own."""
+    same = load_scenario(scenario_file(parties=2, rounds=2))
+    other = load_scenario(scenario_file(parties=2, rounds=2, training="learning_rate = 0.6"))
+
+    async def main() -> None:
+        cluster = Cluster(same, tmp_path)
+        name = NodeId("party-1")
+        cluster.stages[name] = prepare_node(other.scenario, name, base=other.base, root=None)
+        tasks = await cluster.start_all()
+        try:
+            with pytest.raises(VerificationError, match="runs another charter than party-1"):
+                await tasks[name]
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    asyncio.run(main())

@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from troth.errors import ExitCode, UsageError
+from troth.errors import ExitCode, UsageError, VerificationError
 from troth.ids import Bytes, MeasuredSeconds, NodeId, Round, SimulatedSeconds
 from troth.records import Metrics, PrivacyRecord, Rejection, RoundRecord, Summary
 from troth.report.atomic import append_line, replace_file
-from troth.report.folder import RunFolder
+from troth.report.folder import SNAPSHOT, RunFolder
 from troth.report.read import Run, load_run
 
 MakeRecord = Callable[[int], RoundRecord]
@@ -190,6 +190,21 @@ def test_resuming_drops_the_rounds_after_the_snapshot(
     assert again.rounds() == [record(round) for round in range(1, 6)]
     again.truncate_rounds(0)
     assert again.rounds() == []
+
+
+@pytest.mark.parametrize("part", range(9))
+def test_a_snapshot_with_a_flipped_bit_is_refused(folder: RunFolder, part: int) -> None:
+    folder.write_snapshot(bytes(range(200)))
+    assert folder.read_snapshot() == bytes(range(200))
+    file = folder.path / SNAPSHOT
+    data = bytearray(file.read_bytes())
+    data[part * (len(data) - 1) // 8] ^= 4
+    file.write_bytes(data)
+    with pytest.raises(VerificationError, match="is damaged"):
+        folder.read_snapshot()
+    file.write_bytes(data[: part * 20])
+    with pytest.raises(VerificationError, match="is damaged"):
+        folder.read_snapshot()
 
 
 def test_a_finished_run_has_no_snapshot_and_others_keep_theirs(

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from types import NoneType
@@ -45,6 +46,11 @@ _BRANCH = (
 """A branch from its tip down to a height."""
 _DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
 """What reading a file raises: SQLite's messages quote its text, which need not be text any more."""
+CHAIN_LOST = (
+    "restore the file from a copy; or move it away, and start with --chain FILE, a copy of "
+    "another peer's chain.sqlite"
+)
+"""What to do where a peer's own chain does not hold."""
 MAX_VALUE_BYTES = 2**28
 """Largest value that is read out of a file: somebody else may have written it."""
 
@@ -226,6 +232,33 @@ class ChainStore(_Database):
         found = self._rows(f"SELECT {_COLUMNS} FROM blocks WHERE hash = ?", block_hash)
         return _own(self.path, found[0]) if found else None
 
+    def check(self, branch: Sequence[bytes]) -> None:
+        """Check that a branch still lies here as it was kept.
+
+        Args:
+          branch: hashes by height, the chain's id first.
+
+        Raises:
+          VerificationError: a block of it is missing, or was altered.
+        """
+        certified, anchor = 0, self.facts.id
+        for height, (below, block_hash) in enumerate(pairwise(branch), start=1):
+            found = self._rows(f"SELECT {_COLUMNS} FROM blocks WHERE hash = ?", block_hash)
+            if not found:
+                raise VerificationError(
+                    f"{self.path}: lacks block {height}, which this peer's journal knows",
+                    hint=CHAIN_LOST,
+                )
+            block, row = _own(self.path, found[0]), _row(self.path, found[0])
+            if block.certificate is not None:
+                certified, anchor = certified + 1, block_hash
+            said = (block.height, block.previous, row.certified, row.anchor)
+            if said != (height, below, certified, anchor):
+                raise VerificationError(
+                    f"{self.path}: block {height}: its place in the chain was altered",
+                    hint=CHAIN_LOST,
+                )
+
     def hashes(self, tip: bytes, *, above: int = 0) -> tuple[bytes, ...]:
         """The hashes of a branch from its tip down to the first above that height, ascending."""
         found = self._rows(
@@ -248,6 +281,7 @@ class ChainStore(_Database):
                     {"format": FORMAT, **asdict(self.facts)}.items(),
                 )
         _check_tables(self.path, self._database)
+        _check_pages(self.path, self._database)
         if _facts(self.path, self._database) != self.facts:
             raise VerificationError(
                 f"{self.path}: is the chain of another genesis",
@@ -306,10 +340,14 @@ class ChainFile(_Database):
         Raises:
           VerificationError: it is not.
         """
-        with _reported(self.path):
-            said = [row[0] for row in self._database.execute("PRAGMA integrity_check(1)")]
-        if said != ["ok"]:
-            raise VerificationError(f"{self.path}: the file is damaged: {' '.join(said)[:200]}")
+        _check_pages(self.path, self._database)
+
+
+def _check_pages(path: Path, database: sqlite3.Connection) -> None:
+    with _reported(path):
+        said = [row[0] for row in database.execute("PRAGMA integrity_check(1)")]
+    if said != ["ok"]:
+        raise VerificationError(f"{path}: the file is damaged: {' '.join(said)[:200]}")
 
 
 def _text(data: bytes) -> str:
@@ -352,7 +390,9 @@ def _own(path: Path, values: tuple[Any, ...]) -> SealedBlock:
     block = _row(path, values).block
     altered = altered_field(block.data, block.index) is not None
     if altered or index_digest(block.index) != block.hash:
-        raise VerificationError(f"{path}: block {block.height}: its hash is another one")
+        raise VerificationError(
+            f"{path}: block {block.height}: its hash is another one", hint=CHAIN_LOST
+        )
     return block
 
 

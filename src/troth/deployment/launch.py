@@ -23,6 +23,7 @@ from troth.errors import UsageError, charter_errors_in
 from troth.ids import Bytes
 from troth.protocols.lookup import protocol_of
 from troth.records import Status, Summary
+from troth.report.atomic import locked
 from troth.report.folder import RunFolder
 from troth.report.progress import Display
 from troth.runs.life import Life, Models
@@ -83,7 +84,7 @@ class Launch:
         processes = Processes(
             launching.names, folder.path / NODES, self.file, self.changes, life.round
         )
-        with life.running():
+        with locked(folder.path), life.running():
             asyncio.run(_play(launching, processes))
             outcome, models = together(launching, folder)
             way = "over TLS on loopback" if self.tor is None else "over TLS, by Tor"

@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
 from troth.charter.loading import LoadedScenario
@@ -24,6 +23,7 @@ from troth.ids import NodeId
 from troth.protocols.lookup import protocol_of
 from troth.protocols.registry import PROTOCOLS
 from troth.report.progress import Display
+from troth.runs.origin import origin_of
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.node import Connect, Listen, run_node
 from troth.worlds.real.stage import prepare_node
@@ -66,7 +66,7 @@ def play(
         if bringing is not None:
             bringing.check(opened, progress)
         folder = open_folder(stage, loaded.text, into)
-        run = sha256(loaded.text.encode()).hexdigest()
+        run = origin_of(loaded.text, stage.bench, loaded.base).digest()
         played = opened.enter_context(closing(Play(stage, folder, progress, run=run)))
         store = None
         if bringing is not None:

@@ -14,7 +14,8 @@ from troth.ids import Bytes, PartyId, SimulatedSeconds
 from troth.learning.requests import Evaluate
 from troth.protocols.lookup import protocol_of
 from troth.protocols.protocol import Account
-from troth.records import Metrics, PartyPrivacy, PrivacyRecord, Status, Summary
+from troth.records import Metrics, PartyPrivacy, PrivacyRecord, RoundRecord, Status, Summary
+from troth.report.atomic import locked
 from troth.report.folder import PARAMS, RunFolder
 from troth.report.privacy import UNKNOWN_PRIVACY, own_privacy_record
 from troth.report.progress import Display
@@ -79,7 +80,15 @@ class Play:
 
     def __init__(self, stage: NodeStage, folder: RunFolder, progress: Display, *, run: str) -> None:
         self.stage = stage
-        self.journal = Journal(folder.path / JOURNAL, node=stage.id, run=run)
+        self._lock = ExitStack()
+        self._lock.enter_context(locked(folder.path))
+        try:
+            self.journal = Journal(
+                folder.path / JOURNAL, node=stage.id, run=run, known=_known_of(folder)
+            )
+        except BaseException:
+            self._lock.close()
+            raise
         self._folder = folder
         self._traffic = (0, 0)
         self.life = Life(self._summary, progress, folder)
@@ -88,20 +97,25 @@ class Play:
             on_error.callback(self.close)
             kept = self.journal.load().tally
             self._tally: Tally = decode_state(Tally, kept) if kept else Tally()
+            recorded = folder.rounds()
             # Rounds after the last saved state will be reported again.
-            folder.truncate_rounds(self._tally.rounds)
+            self._recorded = recorded[-1].round if recorded else 0
             self._recorder = Recorder(
                 stage.scenario,
                 stage.engine,
                 traffic=lambda: self._traffic,
-                on_round=self.life.round,
-                earlier=folder.rounds(),
+                on_round=self._round,
+                earlier=[each for each in recorded if each.round <= self._tally.rounds],
             )
             on_error.pop_all()
+
+    def _round(self, record: RoundRecord) -> None:
+        self.life.round(record, again=record.round <= self._recorded)
 
     def close(self) -> None:
         """After the last use of journal and engine."""
         self.journal.close()
+        self._lock.close()
         self.stage.engine.close()
 
     def report(self, report: Report, tally: Tally) -> None:
@@ -145,6 +159,15 @@ class Play:
             test = final if self.stage.cast.own_models else None
             parties = [msgspec.structs.replace(party, own=own[0], test=test) for party in parties]
         return msgspec.structs.replace(summary, final=final, parties=parties)
+
+
+def _known_of(folder: RunFolder) -> str | None:
+    """What the folder knows of the node's earlier starts; None if there may have been none."""
+    rounds, summary = folder.rounds(), folder.summary()
+    last = max(rounds[-1].round if rounds else 0, summary.rounds)
+    if last:
+        return f"knows of round {last}"
+    return "says that it has finished" if summary.status == "finished" else None
 
 
 def node_summary(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 from troth.errors import UsageError, reason_of
+
+LOCK = ".lock"
+"""The file in a run's folder whose lock says that a process runs there."""
 
 
 def cannot_write(path: Path, error: OSError) -> UsageError:
@@ -62,6 +67,31 @@ def append_line(path: Path, line: bytes) -> None:
             file.write(line + b"\n")
     except OSError as error:
         raise cannot_write(path, error) from None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """This process alone writes in `folder` within this context. The system gives the lock back
+    when the process ends, whatever ends it; the file that bears it stays.
+
+    Raises:
+      UsageError: another process writes there.
+    """
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise cannot_write(folder / LOCK, error) from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(
+                f"{folder}: another process runs in this folder",
+                hint="wait until it has ended, or stop it; or choose another folder",
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def whole_lines(data: bytes) -> bytes:

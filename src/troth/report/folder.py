@@ -12,8 +12,9 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from troth.errors import UsageError
+from troth.errors import UsageError, VerificationError, reason_of
 from troth.ids import NodeId
 from troth.records import PrivacyRecord, RoundRecord, Summary, pretty_json
 from troth.report.atomic import append_line, cannot_write, numbered, replace_file, sync_folder
@@ -35,6 +36,8 @@ PARAMS = "params"
 PRIVACY = "privacy.json"
 PAGE = "report.html"
 SNAPSHOT = "snapshot.bin"
+SNAPSHOT_BEGINS = b"troth snapshot\n"
+"""How `snapshot.bin` begins; the SHA-256 of what follows it comes next."""
 
 _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 
@@ -102,10 +105,18 @@ class RunFolder:
         too quick to wait for the disk in each."""
         append_line(self.path / ROUNDS, msgspec.json.encode(record))
 
+    def replace_round(self, record: RoundRecord) -> None:
+        """Put a round that is reported again in the place of its earlier record. All others stay:
+        what was recorded is not erased before there is something to stand for it."""
+        kept = [each for each in self.rounds() if each.round != record.round]
+        self._write_rounds(sorted([*kept, record], key=lambda each: each.round))
+
     def truncate_rounds(self, after_round: int) -> None:
         """Keep rounds 1 to `after_round`, for a run that goes on from a snapshot taken there."""
-        kept = [record for record in self.rounds() if record.round <= after_round]
-        lines = b"".join(msgspec.json.encode(record) + b"\n" for record in kept)
+        self._write_rounds([record for record in self.rounds() if record.round <= after_round])
+
+    def _write_rounds(self, records: Sequence[RoundRecord]) -> None:
+        lines = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
         replace_file(self.path / ROUNDS, lines)
 
     def write_summary(self, summary: Summary) -> None:
@@ -153,15 +164,30 @@ class RunFolder:
         return params, digest
 
     def write_snapshot(self, data: bytes) -> None:
-        """Replace `snapshot.bin`, the state from which the run can go on."""
-        replace_file(self.path / SNAPSHOT, data)
+        """Replace `snapshot.bin`, the state from which the run can go on, behind its checksum."""
+        replace_file(self.path / SNAPSHOT, SNAPSHOT_BEGINS + sha256(data).digest() + data)
 
     def read_snapshot(self) -> bytes | None:
-        """The last snapshot; None where none was taken or the run has finished."""
+        """The last snapshot; None where none was taken or the run has finished.
+
+        Raises:
+          VerificationError: it is not what was written.
+        """
+        file = self.path / SNAPSHOT
         try:
-            return (self.path / SNAPSHOT).read_bytes()
+            kept = file.read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise UsageError(f"{file}: cannot be read: {reason_of(error)}") from None
+        begins = len(SNAPSHOT_BEGINS)
+        digest, data = kept[begins : begins + 32], kept[begins + 32 :]
+        if not kept.startswith(SNAPSHOT_BEGINS) or sha256(data).digest() != digest:
+            raise VerificationError(
+                f"{file}: is damaged, or of another release of troth",
+                hint="restore the whole folder from a copy, or run its scenario.toml again",
+            )
+        return data
 
     def finish(self, summary: Summary) -> None:
         """Write the last summary, then delete the snapshot if the run finished; one that failed or

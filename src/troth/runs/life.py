@@ -65,10 +65,14 @@ class Life:
             self.folder.finish(summary)
         self.progress.finish(summary)
 
-    def round(self, record: RoundRecord) -> None:
-        """Tell folder and display that a round is over, which this is the record of."""
+    def round(self, record: RoundRecord, *, again: bool = False) -> None:
+        """Tell folder and display that a round is over, which this is the record of.
+
+        Args:
+          again: the folder has a record of it, from before the run was started again.
+        """
         if self.folder is not None:
-            self.folder.append_round(record)
+            (self.folder.replace_round if again else self.folder.append_round)(record)
         self.progress.round(record)
 
     def finish(self, summary: Summary, models: Models) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -298,24 +298,53 @@ def test_a_chain_that_contradicts_the_trusted_block_is_refused(own: Folder, save
     assert encode_state(own.state) == encode_state(before)
 
 
-LOST: list[Callable[[], Sequence[CertifiedBlock] | None]] = [
-    lambda: None,
-    lambda: small_run().blocks[:2],
-]
-
-
-@pytest.mark.parametrize("brought", LOST, ids=["alone", "with a file"])
-def test_a_peer_that_has_lost_its_chain_knows_what_it_began(
-    own: Folder, brought: Callable[[], Sequence[CertifiedBlock] | None]
-) -> None:
+def test_a_peer_that_has_lost_its_chain_knows_what_it_began(own: Folder) -> None:
     own.save(small_run().blocks, begun=3)
-    assert own.settle(brought()) == ()
+    assert own.settle(small_run().blocks[:2]) == ()
     state = own.state
     assert state is not None
     assert (state.begun, state.forgot, state.masked) == (3, False, 1)
-    assert state.head.height == len(state.branch) - 1 == len(brought() or ())
-    assert own.store.tip().height == state.head.height
+    assert own.store.tip().height == state.head.height == len(state.branch) - 1 == 2
     assert own.journal.starts == 1
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("left", [0, 2])
+def test_a_chain_that_knows_less_than_its_journal_is_refused(
+    own: Folder, left: int, finished: bool
+) -> None:
+    blocks = small_run().blocks
+    own.keep(blocks[:left])
+    before = own.save(blocks, begun=3)
+    if finished:
+        own.journal.save(replace(own.journal.load(), result=b"done"))
+    with pytest.raises(VerificationError, match=f"lacks block {left + 1}") as refused:
+        own.settle()
+    assert "--chain" in str(refused.value.hint)
+    assert encode_state(own.state) == encode_state(before)
+    assert own.store.tip().height == left
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "data = substr(data, 2)",
+        '"index" = substr("index", 2)',
+        "certified = certified + 1",
+        "anchor = x'00'",
+        "previous = x'00'",
+    ],
+)
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_chain_that_was_altered_is_refused(own: Folder, change: str, finished: bool) -> None:
+    blocks = small_run().blocks
+    own.keep(blocks)
+    own.save(blocks, begun=3)
+    if finished:
+        own.journal.save(replace(own.journal.load(), result=b"done"))
+    own.store._rows(f"UPDATE blocks SET {change} WHERE height = 2")
+    with pytest.raises(VerificationError, match="block 2"):
+        own.settle()
 
 
 def test_a_peer_that_has_lost_its_journal_listens(own: Folder) -> None:

@@ -124,6 +124,7 @@ class Host:
       lossy: the protocol bears that messages are lost, and repeats what must arrive. So a crash
         loses those that are on their way to or from this node or wait here, and they need not be
         written to the disk. What was received is not sent again even so.
+      charter: the digest of what is run, which peers have to run, too; nothing where it is empty.
     """
 
     def __init__(
@@ -140,8 +141,10 @@ class Host:
         inquiry: Inquiry | None = None,
         store: Any = None,
         lossy: bool = False,
+        charter: str = "",
     ) -> None:
         self.node = node
+        self.charter = charter
         self.codec = codec
         self.limits = limits
         self.links = {

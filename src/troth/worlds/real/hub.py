@@ -23,6 +23,7 @@ from troth.crypto.identity import Identity, PublicId
 from troth.ids import NodeId
 from troth.worlds.real.host import Host
 from troth.worlds.real.interface import (
+    CHARTER_HEADER,
     DURABLE_HEADER,
     INBOX,
     LINK,
@@ -113,6 +114,8 @@ class Hub:
             raise Refusal(403, "you are no peer of this node", close=True)
         link.heard_s = time.monotonic()
         self._door.spend(link.peer)
+        if self._host.charter and request.headers.get(CHARTER_HEADER) != self._host.charter:
+            raise Refusal(412, f"{self._host.node.id} runs another charter", close=True)
         received = _number(request.headers.get(RECEIVED_HEADER))
         durable = _number(request.headers.get(DURABLE_HEADER))
         if durable > received:

@@ -4,33 +4,47 @@ One transaction per `Save` of the role: its state, the messages received and not
 messages sent and not durable at their receivers, and how far each peer was heard. After a kill at
 any point the node finds all of it as it was at one `Save`; whatever it had received since then,
 its peers still have, as it was never told to be durable here.
+
+**Damage.** A row holds the digest of all others and is written in their transaction, so no value
+can be altered. SQLite drops whatever follows the first frame of its log that does not hold, and
+says nothing of it; what it then finds is whole, but of an earlier moment. So a second file, the
+mark, says how many transactions there have been. It is written after each one, and before anybody
+is told; a journal that has had fewer has lost some. It is not synced to the disk each time: after
+a power cut it may know of fewer transactions than the journal, which is no harm.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
 
 from troth.errors import UsageError, VerificationError, reason_of
 from troth.ids import NodeId
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS node (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS peers (peer TEXT PRIMARY KEY, received INTEGER NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS inbox (
-  peer TEXT, number INTEGER, data BLOB NOT NULL, PRIMARY KEY (peer, number)
-) STRICT;
-CREATE TABLE IF NOT EXISTS outbox (
-  peer TEXT, number INTEGER, data BLOB NOT NULL, PRIMARY KEY (peer, number)
-) STRICT;
-"""
+TABLES = (
+    "CREATE TABLE node (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT",
+    "CREATE TABLE peers (peer TEXT PRIMARY KEY, received INTEGER NOT NULL) STRICT",
+    "CREATE TABLE inbox "
+    "(peer TEXT, number INTEGER, data BLOB NOT NULL, PRIMARY KEY (peer, number)) STRICT",
+    "CREATE TABLE outbox "
+    "(peer TEXT, number INTEGER, data BLOB NOT NULL, PRIMARY KEY (peer, number)) STRICT",
+)
 
 SECRET_BYTES = 32
+DIGEST_BYTES = 32
+COUNT_BYTES = 8
+
+LOST = (
+    "restore the node's whole folder from one moment; else keep it as it is, and go on in a new "
+    "folder as docs/deployment.md says of lost folders"
+)
+"""What to do where a journal knows less than there was."""
 
 Key = tuple[NodeId, int]
 """A peer, and the number of a message from or to it."""
@@ -61,17 +75,27 @@ class Journal:
       path: made where there is none.
       node: whose it is.
       run: what tells this run from others; a journal goes on with the same run only.
+      known: what its folder knows without it (`knows of round 3`), so that there must have been a
+        journal; None if it may be a new one.
 
     Raises:
       UsageError: another process has it open, or it cannot be written.
-      VerificationError: it is no journal, or one of another node or run.
+      VerificationError: it is no journal, or one of another node or run; it was altered, or knows
+        less than it did.
     """
 
-    def __init__(self, path: Path, *, node: NodeId, run: str) -> None:
+    def __init__(self, path: Path, *, node: NodeId, run: str, known: str | None = None) -> None:
         self.path = path
         # A save goes on in its thread when whoever waits for it is cancelled; SQLite crashes if the
         # database is closed meanwhile.
         self._in_use = Lock()
+        self._mark = path.with_name(f"{path.name}-mark")
+        self._leaves: dict[tuple[str | int | bytes, ...], bytes] = {}
+        """Digests of all rows but that of the digest, by table and key."""
+        self._saves = 0
+        """Transactions so far."""
+        if known is not None and not path.exists():
+            raise self._less(f"is not there, and its folder {known}")
         try:
             # It holds the node's secrets, so nobody else may read it; SQLite gives its log the
             # same mode.
@@ -79,8 +103,9 @@ class Journal:
             self._database = sqlite3.connect(
                 path, timeout=0.0, isolation_level=None, check_same_thread=False
             )
+            self._database.text_factory = _text
             try:
-                self._open(node, run)
+                self._open(node, run, known)
             except BaseException:
                 self._database.close()
                 raise
@@ -89,29 +114,134 @@ class Journal:
         except sqlite3.DatabaseError as error:
             raise self._failed(error) from None
 
-    def _open(self, node: NodeId, run: str) -> None:
+    def _open(self, node: NodeId, run: str, known: str | None) -> None:
         # Exclusive, so a node that is started twice is noticed; full, so that a power cut loses
         # nothing that was said to be durable.
         for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
             self._database.execute(f"PRAGMA {pragma}")
-        self._database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
-        for key, value in (("id", node), ("run", run)):
-            kept = self._get(key)
-            if kept is not None and kept != value.encode():
-                raise VerificationError(
-                    f"{self.path}: belongs to another {'node' if key == 'id' else 'run'}",
-                    hint="give this node a folder of its own",
-                )
-            self._set(key, value.encode())
-        self.starts = int(self._get("starts") or b"0") + 1
-        """How often this node was started, this time included."""
-        self._set("starts", str(self.starts).encode())
-        secret = self._get("secret") or os.urandom(SECRET_BYTES)
-        self._set("secret", secret)
+        with self._transaction():
+            if self._database.execute("SELECT 1 FROM sqlite_schema").fetchone() is None:
+                self._begin(known)
+            else:
+                self._check()
+            for key, value in (("id", node), ("run", run)):
+                kept = self._get(key)
+                if kept is not None and kept != value.encode():
+                    raise VerificationError(
+                        f"{self.path}: belongs to another {'node' if key == 'id' else 'run'}",
+                        hint="give this node a folder of its own; a run goes on with the "
+                        "scenario, data and code that it began with",
+                    )
+                self._set(key, value.encode())
+            self.starts = int(self._get("starts") or b"0") + 1
+            """How often this node was started, this time included."""
+            self._set("starts", str(self.starts).encode())
+            secret = self._get("secret") or os.urandom(SECRET_BYTES)
+            self._set("secret", secret)
         self.secret_seed = int.from_bytes(secret)
         """Of the node's `secret` stream: from the operating system, the same after a restart."""
         last = self.load()
         self._kept = {"inbox": set(last.inbox), "outbox": set(last.outbox)}
+
+    def _begin(self, known: str | None) -> None:
+        """Make the tables of a new journal. The mark comes first: a journal without one has lost
+        it."""
+        count, _ = self._marked() or (0, b"")
+        if count or known is not None:
+            raise self._less(f"is empty, and {known or f'there were {count} saves in it'}")
+        with self._mark.open("wb") as file:
+            file.write(_mark(0, bytes(DIGEST_BYTES)))
+            file.flush()
+            os.fsync(file.fileno())
+        self._mark.chmod(0o600)
+        for statement in TABLES:
+            self._database.execute(statement)
+
+    def _check(self) -> None:
+        """Compare all that is stored with its digest, and with the mark.
+
+        Raises:
+          VerificationError: something was altered, or is missing.
+        """
+        try:
+            said = self._database.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            tables = self._database.execute(
+                "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
+            )
+            if said != "ok" or [row[0] for row in tables] != list(TABLES):
+                raise self._altered(str(said)[:200] if said != "ok" else "has other tables")
+            for table, keys in (("node", 1), ("peers", 1), ("inbox", 2), ("outbox", 2)):
+                for row in self._database.execute(f"SELECT * FROM {table}"):
+                    self._leaves[table, *row[:keys]] = _leaf(table, row)
+            digest = self._get("digest")
+            self._leaves.pop(("node", "digest"), None)
+            if digest is None or digest != self._digest():
+                raise self._altered("does not have its digest")
+            self._saves = int(self._get("saves") or b"0")
+        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+            raise self._altered(f"cannot be read: {error}") from None
+        marked = self._marked()
+        if marked is None:
+            raise self._altered(f"has no {self._mark.name} beside it that holds")
+        count, marked_digest = marked
+        if count > self._saves:
+            raise self._less(
+                f"knows less than it did: of {self._saves} saves, and there were {count}"
+            )
+        if count == self._saves and marked_digest != digest:
+            raise self._altered(f"is not what {self._mark.name} says")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is written within this context is written at once, with its digest."""
+        with self._in_use:
+            leaves = dict(self._leaves)
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                saves = self._saves + 1
+                self._set("saves", str(saves).encode())
+                digest = self._digest()
+                self._database.execute(
+                    "INSERT OR REPLACE INTO node VALUES ('digest', ?)", (digest,)
+                )
+                self._database.execute("COMMIT")
+            except BaseException:
+                self._leaves = leaves
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+            self._saves = saves
+            try:
+                # In place and not synced, see above; it is far smaller than what the system
+                # writes at once.
+                with self._mark.open("r+b", buffering=0) as file:
+                    file.write(_mark(saves, digest))
+            except OSError as error:
+                raise UsageError(f"{self._mark}: cannot be written: {reason_of(error)}") from None
+
+    def _digest(self) -> bytes:
+        # Each leaf covers its key, so their order says nothing.
+        joined = b"".join(sorted(self._leaves.values()))
+        return blake2b(joined, digest_size=DIGEST_BYTES).digest()
+
+    def _marked(self) -> tuple[int, bytes] | None:
+        """What the mark says: how many saves, and the digest of the last; None if it does not
+        hold."""
+        try:
+            data = self._mark.read_bytes()
+        except FileNotFoundError:
+            return None
+        count, digest = int.from_bytes(data[:COUNT_BYTES]), data[COUNT_BYTES:][:DIGEST_BYTES]
+        if len(data) < COUNT_BYTES or data != _mark(count, digest):
+            return None
+        return count, digest
+
+    def _altered(self, what: str) -> VerificationError:
+        return VerificationError(f"{self.path}: is damaged: it {what}", hint=LOST)
+
+    def _less(self, what: str) -> VerificationError:
+        return VerificationError(f"{self.path}: was lost: it {what}", hint=LOST)
 
     def start_above(self, starts: int) -> None:
         """Count at least so many starts: this node has had another journal, which is lost, and its
@@ -122,7 +252,8 @@ class Journal:
         """
         self.starts = max(self.starts, starts)
         try:
-            self._set("starts", str(self.starts).encode())
+            with self._transaction():
+                self._set("starts", str(self.starts).encode())
         except sqlite3.DatabaseError as error:
             raise self._failed(error) from None
 
@@ -144,14 +275,8 @@ class Journal:
           UsageError: the disk does not take it.
         """
         try:
-            with self._in_use, closing(self._database.cursor()) as cursor:
-                cursor.execute("BEGIN IMMEDIATE")
-                try:
-                    self._write(checkpoint)
-                    cursor.execute("COMMIT")
-                except BaseException:
-                    cursor.execute("ROLLBACK")
-                    raise
+            with self._transaction():
+                self._write(checkpoint)
         except sqlite3.DatabaseError as error:
             raise self._failed(error) from None
         self._kept = {"inbox": set(checkpoint.inbox), "outbox": set(checkpoint.outbox)}
@@ -167,19 +292,22 @@ class Journal:
         self._set("tally", checkpoint.tally)
         if checkpoint.result is not None:
             self._set("result", checkpoint.result)
-        self._database.executemany(
-            "INSERT OR REPLACE INTO peers VALUES (?, ?)", checkpoint.received.items()
-        )
+        for peer, received in checkpoint.received.items():
+            self._put("INSERT OR REPLACE", "peers", peer, received, keys=1)
         for table, messages in (("inbox", checkpoint.inbox), ("outbox", checkpoint.outbox)):
             kept = self._kept[table]
-            self._database.executemany(
-                f"DELETE FROM {table} WHERE peer = ? AND number = ?",
-                sorted(kept - messages.keys()),
-            )
-            self._database.executemany(
-                f"INSERT INTO {table} VALUES (?, ?, ?)",
-                ((*key, data) for key, data in messages.items() if key not in kept),
-            )
+            for key in sorted(kept - messages.keys()):
+                self._database.execute(f"DELETE FROM {table} WHERE peer = ? AND number = ?", key)
+                del self._leaves[table, *key]
+            for key, data in messages.items():
+                if key not in kept:
+                    self._put("INSERT", table, *key, data, keys=2)
+
+    def _put(self, how: str, table: str, *row: str | int | bytes, keys: int) -> None:
+        """Write one row, and what it counts for in the digest."""
+        places = ", ".join("?" for _ in row)
+        self._database.execute(f"{how} INTO {table} VALUES ({places})", row)
+        self._leaves[(table, *row[:keys])] = _leaf(table, row)
 
     def _messages(self, table: str, *, order: str) -> dict[Key, bytes]:
         rows = self._database.execute(f"SELECT peer, number, data FROM {table} ORDER BY {order}")
@@ -191,7 +319,7 @@ class Journal:
         return value
 
     def _set(self, key: str, value: bytes) -> None:
-        self._database.execute("INSERT OR REPLACE INTO node VALUES (?, ?)", (key, value))
+        self._put("INSERT OR REPLACE", "node", key, value, keys=1)
 
     def _failed(self, error: sqlite3.DatabaseError) -> UsageError | VerificationError:
         if isinstance(error, sqlite3.OperationalError):
@@ -202,6 +330,25 @@ class Journal:
                 )
             return UsageError(f"{self.path}: cannot be written: {error}")
         return VerificationError(
-            f"{self.path}: is not a journal: {error}",
-            hint="give this node a new folder; without its journal it cannot go on",
+            f"{self.path}: is not a journal, or it was lost: {error}",
+            hint=LOST,
         )
+
+
+def _leaf(table: str, row: Sequence[str | int | bytes]) -> bytes:
+    """The digest of one row."""
+    *small, last = row
+    said = repr((table, *small)).encode()
+    value = last if isinstance(last, bytes) else repr(last).encode()
+    key = blake2b(said, digest_size=DIGEST_BYTES).digest()
+    return blake2b(value, digest_size=DIGEST_BYTES, key=key).digest()
+
+
+def _mark(count: int, digest: bytes) -> bytes:
+    said = count.to_bytes(COUNT_BYTES) + digest
+    return said + blake2b(said, digest_size=DIGEST_BYTES).digest()
+
+
+def _text(data: bytes) -> str:
+    """Damaged text is no reason to stop: the digest covers it."""
+    return data.decode(errors="replace")

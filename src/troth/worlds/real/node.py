@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from troth import streams
+from troth.charter.digest import charter_digest
 from troth.crypto.identity import Identity, PublicId
 from troth.errors import UsageError
 from troth.ids import NodeId
@@ -146,6 +147,7 @@ def make_host(
         inquiry=inquiry,
         store=store,
         lossy=lossy,
+        charter=charter_digest(stage.scenario.charter),
     )
 
 

@@ -20,6 +20,7 @@ from troth.worlds.real.answers import BadAnswerError, is_unproven, read_answer
 from troth.worlds.real.carrying import until_cancelled
 from troth.worlds.real.host import Host
 from troth.worlds.real.interface import (
+    CHARTER_HEADER,
     DURABLE_HEADER,
     INBOX,
     LINK,
@@ -204,7 +205,11 @@ class Spoke:
             method,
             path,
             content=content,
-            headers={RECEIVED_HEADER: str(link.received), DURABLE_HEADER: str(link.durable)},
+            headers={
+                CHARTER_HEADER: self._host.charter,
+                RECEIVED_HEADER: str(link.received),
+                DURABLE_HEADER: str(link.durable),
+            },
             timeout=self._timeout if timeout is None else timeout,
             extensions={"trace": self._trace},
         )
@@ -213,6 +218,11 @@ class Spoke:
             body = await read_answer(answer, self._host.limits.body_bytes)
         finally:
             await answer.aclose()
+        if answer.status_code == 412:
+            raise VerificationError(
+                f"{self._server} at {self._url} runs another charter than {self._host.node.id}",
+                hint="give all nodes the same scenario file, and the same --set",
+            )
         if content is not None and answer.status_code in (400, 413):
             raise _Rejected(body.decode(errors="replace")[:MAX_REASON_CHARACTERS])
         if answer.status_code not in (200, 204):

@@ -176,17 +176,20 @@ def settle_start(
     | journal | own chain                  | begins with                                           |
     |---------|----------------------------|-------------------------------------------------------|
     | there   | has the block it stands on | its own, or `brought` by the fork choice              |
-    | there   | lacks it                   | the same, knowing what rounds it has begun            |
+    | there   | lacks it                   | `brought`, knowing what rounds it has begun           |
     | lost    | any, or `brought`          | the same, waiting: see `PeerState.forgot`             |
     | none    | none, and none was brought | the genesis: it was never started before              |
 
     Raises:
-      VerificationError: the peer's own chain contradicts the trusted block.
+      VerificationError: the peer's own chain contradicts the trusted block; it was altered, or
+        lacks what the journal stands on while no chain is brought.
       UsageError: the disk does not take it.
     """
     rules, first = peer.members.rules, peer.members.rules.first(peer.initial_D)
     kept = journal.load()
     state: PeerState | None = decode_state(PeerState, kept.state) if kept.state else None
+    if state is not None and (brought is None or kept.finished or _holds(store, state.head)):
+        store.check(state.branch)
     if kept.finished or (state is None and brought is None and not store.tip().height):
         return _notes(state)
     if state is not None and _holds(store, state.head):

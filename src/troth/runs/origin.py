@@ -1,0 +1,67 @@
+"""What a run came from: its scenario, data and code, by digest.
+
+A run that goes on with other data or code than it began with would end with a model that nothing
+can repeat, so it is refused.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from troth.errors import VerificationError
+from troth.learning.workbench import Workbench
+from troth.references import code_beside
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """What a run came from."""
+
+    scenario: str
+    """Of the scenario's text."""
+    data: str
+    """Of all rows on the bench, and of who holds which."""
+    code: dict[str, str]
+    """Of each module that was loaded from beside the scenario."""
+
+    def digest(self) -> str:
+        """Of all of it."""
+        return sha256(msgspec.json.encode(self)).hexdigest()
+
+    def check(self, before: Origin, place: Path) -> None:
+        """Check that the run in folder `place` goes on with what it began with.
+
+        Raises:
+          VerificationError: something was changed meanwhile.
+        """
+        changed = [
+            name for name in ("scenario", "data") if getattr(self, name) != getattr(before, name)
+        ]
+        # A process that ran other scenarios of the folder before has loaded more.
+        both = self.code.keys() & before.code.keys()
+        changed += [f"{name}.py" for name in sorted(both) if self.code[name] != before.code[name]]
+        if changed:
+            raise VerificationError(
+                f"{place}: changed since the run began: {', '.join(changed)}",
+                hint="put back what it began with, or run its scenario.toml as a new run",
+            )
+
+
+def origin_of(text: str, bench: Workbench, base: Path) -> Origin:
+    """What a run of the scenario with this text comes from.
+
+    Args:
+      base: folder of the scenario file, for its `module:callable`.
+    """
+    data = sha256()
+    for tensor in (bench.x_NF, bench.y_N, bench.test_x_TF, bench.test_y_T):
+        array = np.ascontiguousarray(tensor.detach().cpu().numpy())
+        data.update(f"{array.dtype} {array.shape}".encode())
+        data.update(array.data)
+    for node, rows in sorted(bench.rows_of.items()):
+        data.update(f"{node} {len(rows)}".encode())
+        data.update(np.ascontiguousarray(rows).data)
+    return Origin(sha256(text.encode()).hexdigest(), data.hexdigest(), code_beside(base))
