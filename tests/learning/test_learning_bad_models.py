@@ -54,7 +54,7 @@ def test_an_image_that_is_too_small_for_the_cnn_is_refused() -> None:
 @pytest.mark.parametrize(
     ("callable_name", "arguments", "message"),
     [
-        ("Dropping", {}, "another answer each time"),
+        ("Dropping", {}, "draws random numbers from torch's generator"),
         ("Normalising", {}, "changes its buffer drop.running_mean"),
         ("Normalising", {"tracked": False}, "depends on the rest of its batch"),
         ("wrong_shape", {}, r"to \(3, 4\), not to \(3, 3\)"),

@@ -67,7 +67,9 @@ def dry_run(loaded: LoadedScenario) -> DryRun:
     """
     scenario, charter = loaded.scenario, loaded.scenario.charter
     notes: list[str] = []
-    dimension = model_of(scenario, base=loaded.base).dimension
+    model = model_of(scenario, base=loaded.base)
+    dimension = model.dimension
+    notes += model.notes
     parties = admitted(scenario)
     traffic = _traffic(charter, len(parties), dimension)
     per_round = sum(entry.bytes for entry in traffic.values())

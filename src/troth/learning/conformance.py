@@ -76,7 +76,7 @@ def check_model(model: Model, *, seed: int = 0) -> None:
 
     _check_predict(model, params_PD, x_PBF)
     _check_losses(model, params_PD[0], x_PBF[0], y_PB[0])
-    weight_PB = torch.full(shape, 1.0 / _EXAMPLES)
+    weight_PB = torch.full(shape, 1.0 / _EXAMPLES, dtype=torch.float32)
     _check_slope(model, params_PD[0], x_PBF[0], y_PB[0], weight_PB[0])
     _check_gradients(model, params_PD, x_PBF, y_PB, weight_PB)
 
@@ -154,7 +154,7 @@ def _check_gradients(
 ) -> None:
     # The last examples of the second party are filling.
     weight_PB = weight_PB.clone()
-    weight_PB[1] = torch.tensor([0.5, 0.5] + [0.0] * (_EXAMPLES - 2))
+    weight_PB[1] = torch.tensor([0.5, 0.5] + [0.0] * (_EXAMPLES - 2), dtype=torch.float32)
     for params in (params_PD, params_PD[0]):
         grad_PD, loss_P = model.gradients(params, x_PBF, y_PB, weight_PB)
         own_PD = params.expand(_PARTIES, -1)

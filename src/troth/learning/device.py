@@ -6,8 +6,8 @@ of processor, sums are taken in another order, and parameters agree within round
 
 What is done for it: no operation of Troth's models adds in an order left to chance; `repeatable`
 makes torch refuse such operations in models of the user's own, and gives every operation on a CPU
-one thread (`parallel` uses the cores instead); operands of matrix products lie in memory that torch
-aligned.
+one thread (`parallel` uses the cores instead), also in numpy's matrix library, which else splits
+long sums by its threads; operands of matrix products lie in memory that torch aligned.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Literal
 
 import torch
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # comes without types
 
 from troth.errors import CharterError
 
@@ -60,6 +62,12 @@ def describe_device(asked: DeviceName, device: torch.device) -> str:
     return f"{name} (auto)" if asked == "auto" else name
 
 
+@cache
+def _libraries() -> ThreadpoolController:
+    """The matrix libraries of this process; kept, since looking for them takes a millisecond."""
+    return ThreadpoolController()
+
+
 @contextmanager
 def repeatable(device: torch.device) -> Iterator[None]:
     """Within it torch takes deterministic algorithms only, and full float32 precision on a GPU.
@@ -69,19 +77,25 @@ def repeatable(device: torch.device) -> Iterator[None]:
     if device.type == "cuda":
         # Read by cuBLAS when it starts; without it torch refuses matrix products.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    number = torch.get_default_dtype()
     mode, threads = torch.get_deterministic_debug_mode(), torch.get_num_threads()
     before = [(place, name, getattr(place, name)) for place, name in _SWITCHED_OFF]
     # The same switch as `use_deterministic_algorithms`, which would import torch's compiler (1 s).
     torch.set_deterministic_debug_mode("error")
+    # Some packages set another when they are imported; models are float32 everywhere.
+    torch.set_default_dtype(torch.float32)
     for place, name in _SWITCHED_OFF:
         setattr(place, name, False)
     if device.type == "cpu":
         # Cores are kept busy by `parallel.map_pieces` instead.
         torch.set_num_threads(1)
     try:
-        yield
+        # A digest must not depend on how many cores there are, so neither must numpy's sums.
+        with _libraries().limit(limits=1, user_api="blas"):
+            yield
     finally:
         torch.set_deterministic_debug_mode(mode)
+        torch.set_default_dtype(number)
         for place, name, value in before:
             setattr(place, name, value)
         torch.set_num_threads(threads)

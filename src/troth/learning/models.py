@@ -90,6 +90,11 @@ class Model(ABC):
         self.loss, self.l2 = purpose.loss, purpose.l2
         self.dimension = dimension
         self.floats_per_example = floats_per_example
+        self.vectorised = True
+        """Whether `torch.func.vmap` has a rule for all that `predict` does; where it has not,
+        parties are gone over one by one."""
+        self.notes: list[str] = []
+        """What whoever trains the model should know, for `troth check` and reports."""
 
     @abstractmethod
     def init(self, stream: Stream) -> Float32s:
@@ -164,6 +169,8 @@ class Model(ABC):
     ) -> tuple[Tensor, Tensor]:
         """`gradients` without l2, in new tensors; overridden where there is a closed form."""
         parties, examples = y_PB.shape
+        # What fails in the loop as well has its error from there. The choice is made anew each
+        # time: kept, it would depend on what was computed before, and a resumed run would differ.
         if self._one_by_one(parties, examples, params.device):
             return self._loop_gradients(params, x_PBF, y_PB, weight_PB)
 
@@ -172,7 +179,10 @@ class Model(ABC):
 
         shared = None if params.dim() == 1 else 0
         each = torch.func.vmap(torch.func.grad_and_value(objective), in_dims=(shared, 0, 0, 0))
-        grad_PD, loss_P = each(params, x_PBF, y_PB, weight_PB)
+        try:
+            grad_PD, loss_P = each(params, x_PBF, y_PB, weight_PB)
+        except RuntimeError:
+            return self._loop_gradients(params, x_PBF, y_PB, weight_PB)
         return grad_PD, loss_P
 
     def _loop_gradients(
@@ -196,13 +206,18 @@ class Model(ABC):
         """
         parties = len(params_PD)
         if self._one_by_one(parties, x.shape[-2], params_PD.device):
-            x_PBF = x.expand(parties, -1, -1)
-            pairs = zip(params_PD, x_PBF, strict=True)
-            return torch.stack([self.predict(params_D, x_BF) for params_D, x_BF in pairs])
+            return self._loop_predictions(params_PD, x)
         each: Callable[[Tensor, Tensor], Tensor] = torch.func.vmap(
             self.predict, in_dims=(0, None if x.dim() == 2 else 0)
         )
-        return each(params_PD, x)
+        try:
+            return each(params_PD, x)
+        except RuntimeError:
+            return self._loop_predictions(params_PD, x)
+
+    def _loop_predictions(self, params_PD: Tensor, x: Tensor) -> Tensor:
+        pairs = zip(params_PD, x.expand(len(params_PD), -1, -1), strict=True)
+        return torch.stack([self.predict(params_D, x_BF) for params_D, x_BF in pairs])
 
     def rows_at_once(self, parties: int, device: torch.device) -> int:
         """How many examples of each of `parties` fit into the workspace, at least 1."""
@@ -210,7 +225,7 @@ class Model(ABC):
 
     def _one_by_one(self, parties: int, examples: int, device: torch.device) -> bool:
         large = 4 * examples * self.floats_per_example >= ONE_BY_ONE_BYTES
-        return parties == 1 or (large and device.type == "cpu")
+        return parties == 1 or not self.vectorised or (large and device.type == "cpu")
 
     def _slices(self, parties: int, examples: int, device: torch.device) -> list[slice]:
         rows = self.rows_at_once(parties, device)

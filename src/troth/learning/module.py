@@ -9,8 +9,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from troth.errors import CharterError
+from troth.learning.chance import seeded, states
+from troth.learning.device import repeatable
 from troth.learning.models import Model, Purpose
 from troth.streams import Stream
 from troth.wire import Float32s
@@ -37,17 +40,20 @@ class ModuleModel(Model):
       value: what stands there.
 
     Raises:
-      CharterError: the factory raises or gives no module; nothing to train; parameters that are not
-        float32; a forward pass that raises, gives the wrong shape, draws random numbers (dropout),
-        changes buffers (running statistics of batch normalisation) or lets the examples of a batch
-        influence one another.
+      CharterError: the factory raises, gives no module, or another one each time; nothing to train;
+        parameters that are not float32, not finite or not made yet; a forward pass that raises,
+        gives the wrong shape, draws random numbers (dropout), changes buffers (running statistics
+        of batch normalisation) or lets the examples of a batch influence one another; scores that
+        are not finite, or of which no gradient can be taken.
     """
 
     def __init__(self, factory: Factory, purpose: Purpose, *, key: str, value: object) -> None:
         self._factory, self._key, self._value = factory, key, value
         module = self._build(0)
+        self._check_made(module)
         trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self._check_parameters(trained)
+        self._check_begins_alike(module, self._build(0))
         self._shapes = {name: p.shape for name, p in trained.items()}
         self._lengths = [p.numel() for p in trained.values()]
         activations = self._check_forward(module, purpose)
@@ -60,6 +66,7 @@ class ModuleModel(Model):
             dimension=sum(self._lengths),
             floats_per_example=purpose.inputs + 3 * activations,
         )
+        self._check_gradient(np.concatenate([p.detach().reshape(-1) for p in trained.values()]))
 
     def init(self, stream: Stream) -> Float32s:
         """The module's own initialisation, with torch's generator seeded from the stream.
@@ -95,8 +102,7 @@ class ModuleModel(Model):
         return module
 
     def _build(self, seed: int) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed), repeatable(torch.device("cpu")):
             try:
                 module = self._factory()
             except CharterError:
@@ -112,6 +118,88 @@ class ModuleModel(Model):
             )
         return module.train()
 
+    def _check_made(self, module: nn.Module) -> None:
+        for name, part in module.named_modules():
+            if isinstance(part, torch.jit.ScriptModule):
+                where = f"whose {name} is" if name else "that is"
+                raise self._problem(
+                    f"returned a module {where} compiled by TorchScript",
+                    "return the module as it is, without torch.jit",
+                )
+        for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+            if is_lazy(tensor):
+                raise self._problem(
+                    f"returned a module whose {name} has no shape yet",
+                    "say its sizes instead of leaving them to a Lazy layer: "
+                    "features is the shape of one example",
+                )
+
+    def _check_begins_alike(self, module: nn.Module, again: nn.Module) -> None:
+        first, second = _tensors(module), _tensors(again)
+        if first.keys() != second.keys():
+            raise self._problem(
+                "returned a module that begins with other parts each time",
+                "build the same layers for the same arguments",
+            )
+        for name, tensor in first.items():
+            if not torch.equal(tensor, second[name]):
+                raise self._problem(
+                    f"returned a module that begins with other values of {name} each time",
+                    "draw initial values from torch's global generator, which is seeded for it",
+                )
+
+    def _check_gradient(self, params_D: Float32s) -> None:
+        """A step of two parties by the plain loop, and whether vmap gives the same."""
+        generator = torch.Generator().manual_seed(1)
+        x_PBF = torch.rand(2, _PROBES, self.inputs, generator=generator, dtype=torch.float32)
+        if self.task == "regression":
+            y_PB = torch.rand(2, _PROBES, generator=generator, dtype=torch.float32)
+        else:
+            y_PB = torch.randint(self.outputs, (2, _PROBES), generator=generator)
+        params_PD = torch.from_numpy(params_D).expand(2, -1).clone()
+        weight_PB = torch.full((2, _PROBES), 1 / _PROBES, dtype=torch.float32)
+        with seeded(0), repeatable(torch.device("cpu")):
+            scores = self.predict(params_PD[0].requires_grad_(), x_PBF[0])
+            if not scores.requires_grad:
+                raise self._problem(
+                    "returned a module whose scores have no gradient",
+                    "leave out torch.no_grad, detach and conversions to whole numbers or to numpy",
+                )
+            params_PD = params_PD.detach()
+            try:
+                plain_PD, _ = self._loop_gradients(params_PD, x_PBF, y_PB, weight_PB)
+            except Exception as error:
+                raise self._problem(
+                    "returned a module that cannot be trained: its gradient raised "
+                    f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}",
+                    "use operations that torch can differentiate, repeatably and without sparse "
+                    "gradients",
+                ) from error
+            reason = self._why_not_vectorised(params_PD, x_PBF, y_PB, weight_PB, plain_PD)
+        if reason is not None:
+            self.vectorised = False
+            self.notes.append(
+                "the model cannot be computed for many parties at once, so every engine goes "
+                f"one party after the other, which is slower: {reason}"
+            )
+
+    def _why_not_vectorised(
+        self, params_PD: Tensor, x_PBF: Tensor, y_PB: Tensor, weight_PB: Tensor, plain_PD: Tensor
+    ) -> str | None:
+        def objective(params_D: Tensor, x_BF: Tensor, y_B: Tensor, weight_B: Tensor) -> Tensor:
+            return (self.losses(params_D, x_BF, y_B) * weight_B).sum()
+
+        for params, shared in ((params_PD[0], None), (params_PD, 0)):
+            each = torch.func.vmap(torch.func.grad(objective), in_dims=(shared, 0, 0, 0))
+            try:
+                grad_PD = each(params, x_PBF, y_PB, weight_PB)
+            except Exception as error:
+                said = str(error).partition("\n")[0].partition(". ")[0]
+                return f"torch.func.vmap raised {type(error).__name__}: {said[:160]}"
+            if not torch.allclose(grad_PD, plain_PD, rtol=1e-3, atol=1e-4):
+                return "torch.func.vmap gives another gradient"
+        return None
+
     def _check_parameters(self, trained: dict[str, nn.Parameter]) -> None:
         if not trained:
             raise self._problem(
@@ -124,11 +212,17 @@ class ModuleModel(Model):
                     f"returned a module whose {name} is {parameter.dtype}, not torch.float32",
                     "models are float32 everywhere; convert inside forward where you need more",
                 )
+            if not bool(parameter.isfinite().all()):
+                raise self._problem(
+                    f"returned a module whose {name} is not finite",
+                    "training starts from the initial parameters: mend how they are drawn",
+                )
 
     @torch.no_grad()
     def _check_forward(self, module: nn.Module, purpose: Purpose) -> int:
         """Check a forward pass; return how many floats the layers give out for one example."""
-        x = torch.rand(_PROBES, *purpose.features, generator=torch.Generator().manual_seed(0))
+        generator = torch.Generator().manual_seed(0)
+        x = torch.rand(_PROBES, *purpose.features, generator=generator, dtype=torch.float32)
         buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
         activations = 0
 
@@ -147,6 +241,17 @@ class ModuleModel(Model):
             raise self._problem(
                 f"returned a module that maps {tuple(x.shape)} to {found}, not to {expected}",
                 "give one score per class and example, or one value per example for regression",
+            )
+        if scores.dtype != torch.float32:
+            raise self._problem(
+                f"returned a module whose scores are {scores.dtype}, not torch.float32, "
+                "or have no gradient",
+                "models are float32 everywhere; convert the scores at the end of forward",
+            )
+        if not bool(scores.isfinite().all()):
+            raise self._problem(
+                "returned a module that gives scores that are not finite",
+                "look for a division by 0 or a logarithm: inputs are between 0 and 1 here",
             )
         for name, buffer in module.named_buffers():
             if not torch.equal(buffers[name], buffer):
@@ -174,8 +279,8 @@ class ModuleModel(Model):
         return activations
 
     def _forward(self, module: nn.Module, x: Tensor, seed: int) -> object:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed), repeatable(torch.device("cpu")):
+            before = states(module)
             try:
                 scores: object = module(x)
             except Exception as error:
@@ -184,7 +289,17 @@ class ModuleModel(Model):
                     f"{tuple(x.shape)}: {error}",
                     "forward takes (B, *features) and returns (B, outputs)",
                 ) from error
+            moved = [name for name, state in states(module).items() if state != before.get(name)]
+        if moved:
+            raise self._problem(
+                f"returned a module that draws random numbers from {moved[0]}, as dropout does",
+                "remove the dropout, however weak; l2 regularises and repeats",
+            )
         return scores
 
     def _problem(self, problem: str, hint: str) -> CharterError:
         return CharterError(problem, key=self._key, value=self._value, hint=hint)
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    return dict(module.named_parameters()) | dict(module.named_buffers())

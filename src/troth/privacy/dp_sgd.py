@@ -234,8 +234,17 @@ def per_example_gradients(model: Model, params_ED: Tensor, x_EF: Tensor, y_E: Te
     def loss(params_D: Tensor, x_F: Tensor, y: Tensor) -> Tensor:
         return model.losses(params_D, x_F.unsqueeze(0), y.unsqueeze(0)).squeeze(0)
 
-    gradients: Tensor = torch.func.vmap(torch.func.grad(loss))(params_ED, x_EF, y_E)
-    return gradients
+    if model.vectorised:
+        try:
+            gradients: Tensor = torch.func.vmap(torch.func.grad(loss))(params_ED, x_EF, y_E)
+        except RuntimeError:
+            # vmap has no rule for these examples; what fails one by one as well, says so there.
+            pass
+        else:
+            return gradients
+    return torch.stack(
+        [_example_gradient(model, *each) for each in zip(params_ED, x_EF, y_E, strict=True)]
+    )
 
 
 def _example_gradient(model: Model, params_D: Tensor, x_F: Tensor, y: Tensor) -> Tensor:

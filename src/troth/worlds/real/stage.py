@@ -248,6 +248,6 @@ def stage_node(
         # One request at a time comes from one node, so one engine serves; it batches inside them.
         engine=BatchedEngine(bench),
         device=describe_device(scenario.engine.device, device),
-        notes=notes,
+        notes=(*notes, *bench.model.notes),
         privacy=privacy,
     )

@@ -122,7 +122,11 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
         privacy=privacy,
         brought=brought,
         device=describe_device(scenario.engine.device, device),
-        notes=(*dealt.notes, *protocol.notes_of_simulation(agreed, brought, simulated)),
+        notes=(
+            *dealt.notes,
+            *bench.model.notes,
+            *protocol.notes_of_simulation(agreed, brought, simulated),
+        ),
     )
 
 
