@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
@@ -306,12 +308,20 @@ def test_charter_and_validation_set_are_what_the_curator_has_signed():
 def test_only_the_curator_is_given_the_model():
     key, other, table = SigningKey(b"c" * 32), SigningKey(b"o" * 32), Table(plan())
     state = msgspec.structs.replace(table.state, curator=key.public)
-    text = table.plan.model_id.encode()
+    text = joining.addressed_text(table.plan)
+    elsewhere = joining.addressed_text(dataclasses.replace(table.plan, broker="another"))
     fetch = Fetch(table.plan.model_id, key.sign(joining.FETCH, text))
-    joining.check_curator(state, fetch, sender=CURATOR)
-    for signature in (other.sign(joining.FETCH, text), key.sign(joining.DELIVERY, text)):
+    joining.check_curator(state, table.plan, fetch, sender=CURATOR)
+    for signature in (
+        other.sign(joining.FETCH, text),
+        key.sign(joining.DELIVERY, text),
+        key.sign(joining.FETCH, elsewhere),
+        key.sign(joining.FETCH, table.plan.model_id.encode()),
+    ):
         with pytest.raises(joining.FinalError, match="wrong signature for fetch"):
-            joining.check_curator(state, Fetch(fetch.model_id, signature), sender=CURATOR)
+            joining.check_curator(
+                state, table.plan, Fetch(fetch.model_id, signature), sender=CURATOR
+            )
 
 
 def test_a_plateau_is_counted_from_the_best_round():

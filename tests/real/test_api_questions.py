@@ -60,6 +60,7 @@ from troth.worlds.real.api.server import BrokerServer, Deployed
 from troth.worlds.real.limits import Limits
 
 MODEL = f"/v1/models/{MODEL_ID}"
+ADDRESSED = joining.addressed_text(make_plan())
 
 
 def test_a_training_from_the_first_question_to_the_last(tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_a_training_from_the_first_question_to_the_last(tmp_path: Path) -> None:
             assert left == Left(first.token)
             progress = await ask(client, Status(MODEL_ID))
             assert progress == Progress(1, 1, 1)
-            fetch = Fetch(MODEL_ID, CURATOR_KEY.sign(joining.FETCH, MODEL_ID.encode()))
+            fetch = Fetch(MODEL_ID, CURATOR_KEY.sign(joining.FETCH, ADDRESSED))
             fetched = asyncio.create_task(ask(client, fetch))
             async with broker.client() as other:
                 # The second round is the last one.
@@ -81,7 +82,7 @@ def test_a_training_from_the_first_question_to_the_last(tmp_path: Path) -> None:
             delivered = await fetched
             assert isinstance(delivered, Delivered)
             np.testing.assert_allclose(delivered.params_D, np.full(4, 0.2), rtol=1e-6)
-            taken = Delivery(MODEL_ID, CURATOR_KEY.sign(joining.DELIVERY, MODEL_ID.encode()))
+            taken = Delivery(MODEL_ID, CURATOR_KEY.sign(joining.DELIVERY, ADDRESSED))
             assert isinstance(await ask(client, taken), Progress)
             late = await post(client, Status(MODEL_ID))
             assert (late.status_code, late.json()) == (410, {"error": "the training is over"})

@@ -114,9 +114,8 @@ async def curator(
         state = msgspec.structs.replace(state, params_D=fetched_D)
         # Before the broker hears that it is here, and is gone.
         await node.save(state)
-    await node.send(
-        BROKER, Delivery(plan.model_id, key.sign(joining.DELIVERY, plan.model_id.encode()))
-    )
+    signature = key.sign(joining.DELIVERY, joining.addressed_text(plan))
+    await node.send(BROKER, Delivery(plan.model_id, signature))
     assert state.params_D is not None
     return state.params_D
 
@@ -125,7 +124,7 @@ async def _fetched(node: Node, plan: Plan, key: SigningKey) -> Float32s:
     """Ask the broker for the model until it is trained and has come."""
     # Differs from the paper: the curator fetches the model with a signed question, because table 2
     # has no call by which it would get what it deploys (section 1, stage 3).
-    fetch = Fetch(plan.model_id, key.sign(joining.FETCH, plan.model_id.encode()))
+    fetch = Fetch(plan.model_id, key.sign(joining.FETCH, joining.addressed_text(plan)))
     delivered = await _answered(node, plan, fetch, Delivered)
     if isinstance(delivered, Refused):
         raise RoundFailedError(f"the broker refuses the model: {delivered.reason}")
@@ -297,7 +296,7 @@ async def _handle(
         case Curate():
             return _curated_already(plan, state, question, sender=sender)
         case Fetch():
-            joining.check_curator(state, question, sender=sender)
+            joining.check_curator(state, plan, question, sender=sender)
             return msgspec.structs.replace(state, fetched_by=sender)
         case _:
             raise PeerError("cannot have the model yet", culprits=(sender,))
@@ -398,7 +397,7 @@ async def _hand_over(node: Node, plan: Plan, state: BrokerState, *, again: bool)
                     # The training was over before the curator heard that it had begun.
                     await node.send(sender, _curated_already(plan, state, question, sender=sender))
                     continue
-                joining.check_curator(state, question, sender=sender)
+                joining.check_curator(state, plan, question, sender=sender)
             except PeerError as error:
                 await node.send(sender, _refusal(question, error))
                 continue
