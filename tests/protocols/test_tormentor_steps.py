@@ -52,6 +52,8 @@ from troth.protocols.tormentor.state import (
     ProviderState,
     Secret,
 )
+from troth.robustness.roni import Influence
+from troth.robustness.shapley import Value
 from troth.roles.effects import Load, Perform, Receive, Received, Send
 from troth.roles.node import Node
 from troth.streams import Stream
@@ -712,3 +714,22 @@ def test_records_are_bounded_and_the_worst_are_kept(monkeypatch):
             table.join(party)
         table.state = joining.leave(table.state, table.connection(party).token)
     assert list(table.state.records) == [table.key(A).public]
+
+
+@pytest.mark.parametrize(
+    ("verifier", "finding"),
+    [(RONI(), Influence(0.1, 0.2345)), (ShapleyValue(), Value(-0.2345))],
+)
+def test_a_provider_is_told_yes_or_no_and_the_report_why(verifier, finding):
+    table = Table(plan(verifiers=[verifier]))
+    table.join(A)
+    table.join(B)
+    candidate = steps.Candidate(table.connection(A), np.zeros(D, np.float32))
+    reason = verification.judge(verifier, finding)
+    table.state = steps.reject(
+        table.state, candidate, reason, harder=True, told=verification.told(verifier)
+    )
+    assert table.connection(A).refusal == verification.told(verifier)
+    assert [rejection.reason for rejection in table.state.rejected] == [reason]
+    assert "345" in reason
+    assert "345" not in verification.told(verifier)

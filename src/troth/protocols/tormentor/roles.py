@@ -6,6 +6,7 @@ Source: Fung & Beschastnikh, "Brokered agreements in multi-party machine learnin
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeVar
 
 import msgspec
@@ -51,7 +52,7 @@ from troth.protocols.tormentor.state import (
     ProviderState,
     Secret,
 )
-from troth.protocols.tormentor.verification import examinations, judge
+from troth.protocols.tormentor.verification import examinations, judge, told
 from troth.records import Rejection
 from troth.roles.effects import Received
 from troth.roles.messages import Answer, Question
@@ -311,10 +312,16 @@ async def _verify(
     unusable = steps.check_usable(state, plan, candidate, update)
     if unusable is not None:
         return steps.reject(state, candidate, unusable, harder=False)
-    for verifier, request in examinations(state, plan, candidate.connection, candidate.update_D):
+    looks = list(examinations(state, plan, candidate.connection, candidate.update_D))
+    if looks and candidate.connection.looks >= steps.MAX_LOOKS:
+        over = f"{steps.MAX_LOOKS} updates of this connection were looked at: join again"
+        await node.send(candidate.connection.node, Refused(subject(update), over))
+        return joining.leave(state, candidate.connection.token)
+    candidate = replace(candidate, looked_at=bool(looks))
+    for verifier, request in looks:
         reason = judge(verifier, await node.compute(request))
         if reason is not None:
-            return steps.reject(state, candidate, reason, harder=True)
+            return steps.reject(state, candidate, reason, harder=True, told=told(verifier))
     return steps.accept(state, plan, candidate)
 
 

@@ -107,6 +107,8 @@ class Connection(msgspec.Struct, frozen=True):
     """Updates of the provider that were answered so far, accepted or rejected."""
     proven: int = 0
     """Updates accepted in a row since the provider joined or was last rejected."""
+    looks: int = 0
+    """Updates of the connection that a verifier has looked at."""
     clock: int = 0
     """c of bounded staleness: `updates`, counted from where the slowest was when it joined."""
     version: int = 0
