@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
@@ -50,6 +52,8 @@ from troth.protocols.tormentor.state import (
     ProviderState,
     Secret,
 )
+from troth.robustness.roni import Influence
+from troth.robustness.shapley import Value
 from troth.roles.effects import Load, Perform, Receive, Received, Send
 from troth.roles.node import Node
 from troth.streams import Stream
@@ -306,12 +310,20 @@ def test_charter_and_validation_set_are_what_the_curator_has_signed():
 def test_only_the_curator_is_given_the_model():
     key, other, table = SigningKey(b"c" * 32), SigningKey(b"o" * 32), Table(plan())
     state = msgspec.structs.replace(table.state, curator=key.public)
-    text = table.plan.model_id.encode()
+    text = joining.addressed_text(table.plan)
+    elsewhere = joining.addressed_text(dataclasses.replace(table.plan, broker="another"))
     fetch = Fetch(table.plan.model_id, key.sign(joining.FETCH, text))
-    joining.check_curator(state, fetch, sender=CURATOR)
-    for signature in (other.sign(joining.FETCH, text), key.sign(joining.DELIVERY, text)):
+    joining.check_curator(state, table.plan, fetch, sender=CURATOR)
+    for signature in (
+        other.sign(joining.FETCH, text),
+        key.sign(joining.DELIVERY, text),
+        key.sign(joining.FETCH, elsewhere),
+        key.sign(joining.FETCH, table.plan.model_id.encode()),
+    ):
         with pytest.raises(joining.FinalError, match="wrong signature for fetch"):
-            joining.check_curator(state, Fetch(fetch.model_id, signature), sender=CURATOR)
+            joining.check_curator(
+                state, table.plan, Fetch(fetch.model_id, signature), sender=CURATOR
+            )
 
 
 def test_a_plateau_is_counted_from_the_best_round():
@@ -702,3 +714,22 @@ def test_records_are_bounded_and_the_worst_are_kept(monkeypatch):
             table.join(party)
         table.state = joining.leave(table.state, table.connection(party).token)
     assert list(table.state.records) == [table.key(A).public]
+
+
+@pytest.mark.parametrize(
+    ("verifier", "finding"),
+    [(RONI(), Influence(0.1, 0.2345)), (ShapleyValue(), Value(-0.2345))],
+)
+def test_a_provider_is_told_yes_or_no_and_the_report_why(verifier, finding):
+    table = Table(plan(verifiers=[verifier]))
+    table.join(A)
+    table.join(B)
+    candidate = steps.Candidate(table.connection(A), np.zeros(D, np.float32))
+    reason = verification.judge(verifier, finding)
+    table.state = steps.reject(
+        table.state, candidate, reason, harder=True, told=verification.told(verifier)
+    )
+    assert table.connection(A).refusal == verification.told(verifier)
+    assert [rejection.reason for rejection in table.state.rejected] == [reason]
+    assert "345" in reason
+    assert "345" not in verification.told(verifier)

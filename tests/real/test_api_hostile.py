@@ -196,6 +196,21 @@ def test_when_full_the_connection_goes_that_was_idle_longest(tmp_path: Path) -> 
     with_broker(tmp_path, test, curated=True, limits=Limits(connections=4))
 
 
+def test_a_refusal_does_not_name_the_software(tmp_path: Path) -> None:
+    async def test(broker: RunningBroker) -> None:
+        for first in (b"\x16\x03\x01 nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nno header\r\n\r\n"):
+            reader, writer = await connect(broker)
+            writer.write(first)
+            answer = await said(reader)
+            assert answer.startswith(b"HTTP/1.1 400")
+            assert b"malformed request" in answer
+            assert b"Invalid HTTP request received" not in answer
+            assert b"server:" not in answer.lower()
+            writer.close()
+
+    with_broker(tmp_path, test, curated=True)
+
+
 @pytest.mark.parametrize("what", ["solve", "update", "over"])
 @pytest.mark.parametrize("restarted", [False, True])
 def test_one_payment_shown_over_many_connections_keeps_nobody_out(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from real_nodes import silent
 from troth.crypto.identity import Identity
 from troth.crypto.puzzles import Puzzle
 from troth.errors import PeerError
-from troth.protocols.tormentor import joining, roles
+from troth.protocols.tormentor import joining, roles, steps
 from troth.protocols.tormentor.messages import (
     Curate,
     Curated,
@@ -50,9 +51,11 @@ from troth.protocols.tormentor.messages import (
     Left,
     Next,
     Progress,
+    Refused,
     Status,
 )
 from troth.protocols.tormentor.operation.face import FACE
+from troth.protocols.tormentor.parameters import CallableVerifier
 from troth.protocols.tormentor.protocol import BROKER
 from troth.worlds.real.api.forms import with_names
 from troth.worlds.real.api.paths import path_of
@@ -60,6 +63,7 @@ from troth.worlds.real.api.server import BrokerServer, Deployed
 from troth.worlds.real.limits import Limits
 
 MODEL = f"/v1/models/{MODEL_ID}"
+ADDRESSED = joining.addressed_text(make_plan())
 
 
 def test_a_training_from_the_first_question_to_the_last(tmp_path: Path) -> None:
@@ -72,7 +76,7 @@ def test_a_training_from_the_first_question_to_the_last(tmp_path: Path) -> None:
             assert left == Left(first.token)
             progress = await ask(client, Status(MODEL_ID))
             assert progress == Progress(1, 1, 1)
-            fetch = Fetch(MODEL_ID, CURATOR_KEY.sign(joining.FETCH, MODEL_ID.encode()))
+            fetch = Fetch(MODEL_ID, CURATOR_KEY.sign(joining.FETCH, ADDRESSED))
             fetched = asyncio.create_task(ask(client, fetch))
             async with broker.client() as other:
                 # The second round is the last one.
@@ -81,7 +85,7 @@ def test_a_training_from_the_first_question_to_the_last(tmp_path: Path) -> None:
             delivered = await fetched
             assert isinstance(delivered, Delivered)
             np.testing.assert_allclose(delivered.params_D, np.full(4, 0.2), rtol=1e-6)
-            taken = Delivery(MODEL_ID, CURATOR_KEY.sign(joining.DELIVERY, MODEL_ID.encode()))
+            taken = Delivery(MODEL_ID, CURATOR_KEY.sign(joining.DELIVERY, ADDRESSED))
             assert isinstance(await ask(client, taken), Progress)
             late = await post(client, Status(MODEL_ID))
             assert (late.status_code, late.json()) == (410, {"error": "the training is over"})
@@ -407,4 +411,49 @@ def test_the_final_model_goes_to_nobody_who_proves_nothing(tmp_path: Path) -> No
                 assert len(told.params_D) == 0
 
     plan = make_plan(rounds=1, model_to_providers=True)
+    with_broker(tmp_path, test, curated=True, plan=plan)
+
+
+def test_a_rejection_does_not_tell_what_was_measured(tmp_path: Path) -> None:
+    (tmp_path / "judge_numbers.py").write_text(
+        "def no(params_D, update_D, error):\n    return 'the error rises by 0.0123'\n"
+    )
+
+    async def test(broker: RunningBroker) -> None:
+        async with broker.client() as client:
+            told = await ask(client, update(await join(client)), status=409)
+            assert isinstance(told, Refused)
+            assert told.reason == "judge_numbers:no rejects it"
+
+    verifier = CallableVerifier(callable="judge_numbers:no")
+    plan = dataclasses.replace(make_plan(verifiers=[verifier]), base=tmp_path)
+    with_broker(tmp_path, test, curated=True, plan=plan)
+
+
+def test_so_many_updates_of_a_connection_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "MAX_LOOKS", 2, raising=False)
+    (tmp_path / "judge_kindly.py").write_text(
+        "def yes(params_D, update_D, error):\n    return None\n"
+    )
+
+    async def test(broker: RunningBroker) -> None:
+        async with broker.client() as client:
+            joined = await join(client)
+            for _ in range(2):
+                answer = await ask(client, update(joined))
+                joined = msgspec.structs.replace(
+                    joined, puzzle=answer.puzzle, version=answer.version
+                )
+            over = await ask(client, update(joined), status=422)
+            assert isinstance(over, Refused)
+            assert over.puzzle is None
+            assert await ask(client, Status(MODEL_ID)) == Progress(2, 2, 0)
+            again = await join(client)
+            assert again.token != joined.token
+            assert isinstance(await ask(client, update(again)), Next)
+
+    verifier = CallableVerifier(callable="judge_kindly:yes")
+    plan = dataclasses.replace(make_plan(verifiers=[verifier]), base=tmp_path)
     with_broker(tmp_path, test, curated=True, plan=plan)

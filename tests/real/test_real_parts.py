@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import sqlite3
 import stat
+import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +17,10 @@ from hypothesis import strategies as st
 from troth.crypto.identity import Identity, parse_public_id
 from troth.errors import LocalError, UsageError, VerificationError
 from troth.ids import NodeId
+from troth.records import Summary
+from troth.report.folder import RunFolder
 from troth.wire import encode_array
+from troth.worlds.real import tls
 from troth.worlds.real.deadline import AdaptiveDeadline
 from troth.worlds.real.journal import Checkpoint, Journal
 from troth.worlds.real.limits import Limits
@@ -22,6 +28,15 @@ from troth.worlds.real.link import Link, Refusal
 from troth.worlds.real.peers import peers_text, read_addresses, read_peers
 
 ANN, BOB = NodeId("ann"), NodeId("bob")
+SUMMARY = Summary(
+    status="running",
+    world="real",
+    name="a",
+    protocol="tormentor",
+    seed=1,
+    troth_version="0",
+    charter_digest="sha256:0",
+)
 ACTIONS = ("send", "carry", "lose answer", "replay", "save", "crash")
 
 
@@ -261,3 +276,31 @@ def test_a_deadline_follows_the_answers() -> None:
     for _ in range(200):
         deadline.answered(0.01)
     assert deadline.wait_s(0.001) == pytest.approx(0.01, rel=0.01)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="keys pass through memory on Linux")
+def test_keys_pass_through_no_file_on_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a key is written to a disk")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    tls.open_server_context(Identity.create())
+
+
+def test_elsewhere_keys_pass_through_a_file_that_is_gone_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    tls.open_server_context(Identity.create())
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_of_a_node_are_for_their_owner_alone(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "node", "a = 1", SUMMARY, private=True)
+    (folder.path / ".summary.json.partial").write_text("a leftover")
+    (folder.path / ".summary.json.partial").chmod(0o644)
+    folder.write_summary(SUMMARY)
+    folder.truncate_rounds(0)
+    folder.write_model({"params": np.zeros(3, np.float32)}, "sha256:0")
+    assert {file.stat().st_mode & 0o777 for file in folder.path.iterdir()} == {0o600}

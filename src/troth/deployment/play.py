@@ -58,8 +58,8 @@ def open_folder(stage: NodeStage, text: str, into: Path) -> RunFolder:
     if not into.exists():
         summary = node_summary(stage, Tally(), status="running")
         # A name that somebody else takes at this moment is not ours to go on with.
-        return RunFolder.create(into, text, summary)
-    folder = RunFolder.open(into)
+        return RunFolder.create(into, text, summary, private=True)
+    folder = RunFolder.open(into, private=True)
     if folder.summary().world != "real":
         raise UsageError(
             f"{into}: is the folder of a simulated run", hint="choose another one with --into"

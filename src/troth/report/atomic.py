@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -23,19 +23,29 @@ def cannot_write(path: Path, error: OSError) -> UsageError:
     )
 
 
-def replace_file(path: Path, data: bytes) -> None:
+PRIVATE_MODE = 0o600
+"""Of a file that nobody but its owner may read."""
+
+
+def replace_file(path: Path, data: bytes, *, private: bool = False) -> None:
     """Make `path` hold exactly `data`.
 
     The bytes are on the disk under a hidden name before they take the place of the old file, so a
     kill or a power cut leaves one of the two. The hidden name is fixed: a leftover is overwritten
     by the next write, and one path has one writer.
 
+    Args:
+      private: nobody but its owner may read it, from the first byte on, whoever could read the old
+        one.
+
     Raises:
       UsageError: the file cannot be written; `path` is then unchanged.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("wb") as file:
+        with open(partial, "wb", opener=_opener(private=private)) as file:
+            if private:
+                os.fchmod(file.fileno(), PRIVATE_MODE)  # A leftover keeps the mode that it has.
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -45,11 +55,18 @@ def replace_file(path: Path, data: bytes) -> None:
         raise cannot_write(path, error) from None
 
 
-def append_line(path: Path, line: bytes) -> None:
+def _opener(*, private: bool) -> Callable[[str, int], int]:
+    return lambda name, flags: os.open(name, flags, PRIVATE_MODE if private else 0o666)
+
+
+def append_line(path: Path, line: bytes, *, private: bool = False) -> None:
     """Add `line` and a newline to `path` in one write, creating it where needed.
 
     A last line that a kill tore (it has no newline) is cut off first, so that it never runs into
     the new one. Whoever reads sees whole lines, and at most one torn line at the end.
+
+    Args:
+      private: if it is created, nobody but its owner may read it.
 
     Raises:
       UsageError: the file cannot be written.
@@ -58,7 +75,7 @@ def append_line(path: Path, line: bytes) -> None:
     try:
         # Unbuffered: the line is the system's the moment `write` returns, whatever happens to us
         # then.
-        with path.open("a+b", buffering=0) as file:
+        with open(path, "a+b", buffering=0, opener=_opener(private=private)) as file:
             size = file.seek(0, os.SEEK_END)
             if size:
                 file.seek(size - 1)

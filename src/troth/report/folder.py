@@ -48,10 +48,18 @@ class RunFolder:
     meanwhile."""
 
     path: Path
+    private: bool = False
+    """Whether its files are for their owner alone: what a real node keeps tells of its own rows."""
 
     @classmethod
     def create(
-        cls, path: Path, scenario_text: str, summary: Summary, *, snapshot: bytes | None = None
+        cls,
+        path: Path,
+        scenario_text: str,
+        summary: Summary,
+        *,
+        snapshot: bytes | None = None,
+        private: bool = False,
     ) -> RunFolder:
         """A new folder at `path`, or at `path-2`, `path-3`, ... where the name is taken.
 
@@ -68,17 +76,17 @@ class RunFolder:
         except OSError as error:
             raise cannot_write(path, error) from None
         try:
-            replace_file(partial / SCENARIO, scenario_text.encode())
-            replace_file(partial / SUMMARY, _json(summary))
+            replace_file(partial / SCENARIO, scenario_text.encode(), private=private)
+            replace_file(partial / SUMMARY, _json(summary), private=private)
             if snapshot is not None:
-                replace_file(partial / SNAPSHOT, snapshot)
-            return cls(_publish(partial, path))
+                replace_file(partial / SNAPSHOT, snapshot, private=private)
+            return cls(_publish(partial, path), private)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
 
     @classmethod
-    def open(cls, path: Path) -> RunFolder:
+    def open(cls, path: Path, *, private: bool = False) -> RunFolder:
         """The folder of an earlier run, to go on with it.
 
         Raises:
@@ -86,7 +94,7 @@ class RunFolder:
         """
         read_scenario(path)
         read_summary(path)
-        return cls(path)
+        return cls(path, private)
 
     def scenario_text(self) -> str:
         """The scenario exactly as the run was given it, overrides included."""
@@ -103,7 +111,7 @@ class RunFolder:
     def append_round(self, record: RoundRecord) -> None:
         """Add one line to `rounds.jsonl`. It survives this process, not a power cut: rounds are
         too quick to wait for the disk in each."""
-        append_line(self.path / ROUNDS, msgspec.json.encode(record))
+        append_line(self.path / ROUNDS, msgspec.json.encode(record), private=self.private)
 
     def replace_round(self, record: RoundRecord) -> None:
         """Put a round that is reported again in the place of its earlier record. All others stay:
@@ -117,15 +125,15 @@ class RunFolder:
 
     def _write_rounds(self, records: Sequence[RoundRecord]) -> None:
         lines = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
-        replace_file(self.path / ROUNDS, lines)
+        replace_file(self.path / ROUNDS, lines, private=self.private)
 
     def write_summary(self, summary: Summary) -> None:
         """Replaces the file `summary.json` of the folder as a whole."""
-        replace_file(self.path / SUMMARY, _json(summary))
+        replace_file(self.path / SUMMARY, _json(summary), private=self.private)
 
     def write_privacy(self, privacy: PrivacyRecord) -> None:
         """Replaces the file `privacy.json` of the folder as a whole."""
-        replace_file(self.path / PRIVACY, _json(privacy))
+        replace_file(self.path / PRIVACY, _json(privacy), private=self.private)
 
     def write_model(
         self, params: Mapping[str, Float32s] | Mapping[NodeId, Float32s], charter_digest: str
@@ -135,7 +143,8 @@ class RunFolder:
         its own, each goes by its party's name."""
         assert params
         tensors = {name: np.ascontiguousarray(params_D) for name, params_D in params.items()}
-        replace_file(self.path / MODEL, save(tensors, {"charter_digest": charter_digest}))
+        data = save(tensors, {"charter_digest": charter_digest})
+        replace_file(self.path / MODEL, data, private=self.private)
 
     def read_model(self) -> tuple[dict[str, Float32s], str]:
         """What `write_model` wrote, names ascending, and the digest of its charter.
@@ -165,7 +174,8 @@ class RunFolder:
 
     def write_snapshot(self, data: bytes) -> None:
         """Replace `snapshot.bin`, the state from which the run can go on, behind its checksum."""
-        replace_file(self.path / SNAPSHOT, SNAPSHOT_BEGINS + sha256(data).digest() + data)
+        content = SNAPSHOT_BEGINS + sha256(data).digest() + data
+        replace_file(self.path / SNAPSHOT, content, private=self.private)
 
     def read_snapshot(self) -> bytes | None:
         """The last snapshot; None where none was taken or the run has finished.

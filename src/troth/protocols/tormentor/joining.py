@@ -126,15 +126,23 @@ def check_signed(curate: Curate, *, sender: NodeId) -> None:
     _check_signature(curate.curator, CURATE, text, curate.signature, sender)
 
 
-def check_curator(state: BrokerState, asked: Fetch | Delivery, *, sender: NodeId) -> None:
+def addressed_text(plan: Plan) -> bytes:
+    """What a curator signs to fetch its model, or to say that it has come: which broker is asked,
+    and for which model. Whoever is sent it can show it to no other broker of the same model."""
+    return f"{plan.broker}\0{plan.model_id}".encode()
+
+
+def check_curator(
+    state: BrokerState, plan: Plan, asked: Fetch | Delivery, *, sender: NodeId
+) -> None:
     """Check that whoever asks for the model, or says that it has come, is its curator.
 
     Raises:
-      FinalError: the question is not signed by the key that has curated the model; the culprit is
-        `sender`.
+      FinalError: the question is not signed, for this broker, by the key that has curated the
+        model; the culprit is `sender`.
     """
     purpose = FETCH if isinstance(asked, Fetch) else DELIVERY
-    _check_signature(state.curator, purpose, asked.model_id.encode(), asked.signature, sender)
+    _check_signature(state.curator, purpose, addressed_text(plan), asked.signature, sender)
 
 
 def _check_signature(

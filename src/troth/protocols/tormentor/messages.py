@@ -283,7 +283,7 @@ class Fetch(Question, frozen=True):
     answered_by = {AnswerStatus.ANSWERED: Delivered, **REFUSED}
 
     signature: Signature
-    """The signature of the model id by the key that has curated it."""
+    """The signature of `joining.addressed_text` by the key that has curated the model."""
 
 
 class Delivery(Question, frozen=True):
@@ -292,7 +292,7 @@ class Delivery(Question, frozen=True):
     answered_by = {AnswerStatus.ANSWERED: Progress, **REFUSED}
 
     signature: Signature
-    """The signature of the model id by the key that has curated it."""
+    """The signature of `joining.addressed_text` by the key that has curated the model."""
 
 
 def subject(question: Question) -> bytes:

@@ -6,6 +6,7 @@ Source: Fung & Beschastnikh, "Brokered agreements in multi-party machine learnin
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeVar
 
 import msgspec
@@ -51,7 +52,7 @@ from troth.protocols.tormentor.state import (
     ProviderState,
     Secret,
 )
-from troth.protocols.tormentor.verification import examinations, judge
+from troth.protocols.tormentor.verification import examinations, judge, told
 from troth.records import Rejection
 from troth.roles.effects import Received
 from troth.roles.messages import Answer, Question
@@ -114,9 +115,8 @@ async def curator(
         state = msgspec.structs.replace(state, params_D=fetched_D)
         # Before the broker hears that it is here, and is gone.
         await node.save(state)
-    await node.send(
-        BROKER, Delivery(plan.model_id, key.sign(joining.DELIVERY, plan.model_id.encode()))
-    )
+    signature = key.sign(joining.DELIVERY, joining.addressed_text(plan))
+    await node.send(BROKER, Delivery(plan.model_id, signature))
     assert state.params_D is not None
     return state.params_D
 
@@ -125,7 +125,7 @@ async def _fetched(node: Node, plan: Plan, key: SigningKey) -> Float32s:
     """Ask the broker for the model until it is trained and has come."""
     # Differs from the paper: the curator fetches the model with a signed question, because table 2
     # has no call by which it would get what it deploys (section 1, stage 3).
-    fetch = Fetch(plan.model_id, key.sign(joining.FETCH, plan.model_id.encode()))
+    fetch = Fetch(plan.model_id, key.sign(joining.FETCH, joining.addressed_text(plan)))
     delivered = await _answered(node, plan, fetch, Delivered)
     if isinstance(delivered, Refused):
         raise RoundFailedError(f"the broker refuses the model: {delivered.reason}")
@@ -297,7 +297,7 @@ async def _handle(
         case Curate():
             return _curated_already(plan, state, question, sender=sender)
         case Fetch():
-            joining.check_curator(state, question, sender=sender)
+            joining.check_curator(state, plan, question, sender=sender)
             return msgspec.structs.replace(state, fetched_by=sender)
         case _:
             raise PeerError("cannot have the model yet", culprits=(sender,))
@@ -312,10 +312,16 @@ async def _verify(
     unusable = steps.check_usable(state, plan, candidate, update)
     if unusable is not None:
         return steps.reject(state, candidate, unusable, harder=False)
-    for verifier, request in examinations(state, plan, candidate.connection, candidate.update_D):
+    looks = list(examinations(state, plan, candidate.connection, candidate.update_D))
+    if looks and candidate.connection.looks >= steps.MAX_LOOKS:
+        over = f"{steps.MAX_LOOKS} updates of this connection were looked at: join again"
+        await node.send(candidate.connection.node, Refused(subject(update), over))
+        return joining.leave(state, candidate.connection.token)
+    candidate = replace(candidate, looked_at=bool(looks))
+    for verifier, request in looks:
         reason = judge(verifier, await node.compute(request))
         if reason is not None:
-            return steps.reject(state, candidate, reason, harder=True)
+            return steps.reject(state, candidate, reason, harder=True, told=told(verifier))
     return steps.accept(state, plan, candidate)
 
 
@@ -398,7 +404,7 @@ async def _hand_over(node: Node, plan: Plan, state: BrokerState, *, again: bool)
                     # The training was over before the curator heard that it had begun.
                     await node.send(sender, _curated_already(plan, state, question, sender=sender))
                     continue
-                joining.check_curator(state, question, sender=sender)
+                joining.check_curator(state, plan, question, sender=sender)
             except PeerError as error:
                 await node.send(sender, _refusal(question, error))
                 continue

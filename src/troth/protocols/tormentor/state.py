@@ -41,6 +41,9 @@ class Plan:
     base: Path | None = None
     address: str = BROKER
     """The address at which the broker says that it can be reached."""
+    broker: str = BROKER
+    """The broker's public id, which its TLS proves; in a simulation its node. The curator has it
+    from the address that it was given, not from the broker."""
     linger_s: float = 0.0
     """Seconds that the broker stays when training is over, for providers that have not heard so. In
     a simulation everybody is told at once."""
@@ -104,6 +107,8 @@ class Connection(msgspec.Struct, frozen=True):
     """Updates of the provider that were answered so far, accepted or rejected."""
     proven: int = 0
     """Updates accepted in a row since the provider joined or was last rejected."""
+    looks: int = 0
+    """Updates of the connection that a verifier has looked at."""
     clock: int = 0
     """c of bounded staleness: `updates`, counted from where the slowest was when it joined."""
     version: int = 0

@@ -29,6 +29,11 @@ MAX_REJECTIONS_PER_ROUND = 1_000
 """The most rejections that one round's report lists; more are left out."""
 
 
+MAX_LOOKS = 1_000
+"""The most updates of one connection that verifiers look at. Each answer is a yes or no about the
+validation rows; whoever wants more of them has to pay for admission again."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """An update by a provider that has paid for it with a solved puzzle, and its connection. No
@@ -38,6 +43,8 @@ class Candidate:
     update_D: Float32s
     solution: bytes = b""
     """S_{i,t}, with which it was paid for."""
+    looked_at: bool = False
+    """Whether a verifier looks at it."""
 
 
 def check_update(
@@ -150,16 +157,24 @@ def accept(state: BrokerState, plan: Plan, candidate: Candidate) -> BrokerState:
     return msgspec.structs.replace(state, accepted=(*state.accepted, connection.name))
 
 
-def reject(state: BrokerState, candidate: Candidate, reason: str, *, harder: bool) -> BrokerState:
+def reject(
+    state: BrokerState,
+    candidate: Candidate,
+    reason: str,
+    *,
+    harder: bool,
+    told: str | None = None,
+) -> BrokerState:
     """The broker's state in which the update does not count, and its solution is used up.
 
     Args:
-      reason: what the provider and the round's report are told.
+      reason: what the round's report is told.
+      told: what the provider is told; None: the same.
       harder: whether a verifier rejected it, which makes the provider's next puzzles harder. An
         update that nobody could use costs its sender the puzzle and nothing more.
     """
     # TorMentor, table 1, provider verifier: "Rejects malicious provider behavior".
-    connection = _answered(candidate, refusal=reason)
+    connection = _answered(candidate, refusal=reason if told is None else told)
     if harder:
         # TorMentor, section 5: "When a provider fails a RONI validation, their difficulty goes up
         # by 1."; this "alleviates the risk of sybils by significantly increasing the cost required
@@ -211,6 +226,7 @@ def _answered(candidate: Candidate, *, refusal: str | None) -> Connection:
         updates=connection.updates + 1,
         proven=connection.proven + 1 if refusal is None else 0,
         clock=connection.clock + 1,
+        looks=connection.looks + candidate.looked_at,
     )
 
 

@@ -65,8 +65,22 @@ def examinations(
                 )
 
 
+def told(verifier: VerifierSpec) -> str:
+    """What a provider is told whose update `verifier` rejects: that it does, and nothing of what it
+    has measured. Numbers would tell of single validation rows."""
+    match verifier:
+        case RONI(threshold=threshold):
+            return f"RONI: the validation error rises by more than {threshold:g}"
+        case ShapleyValue(threshold=threshold):
+            return f"Shapley: its value is below {-threshold:g}"
+        case CallableVerifier(callable=callable):
+            return f"{callable} rejects it"
+    raise AssertionError(f"{verifier!r} looks at no update")
+
+
 def judge(verifier: VerifierSpec, finding: Finding) -> str | None:
-    """Why `verifier` rejects an update of which it found `finding`; None if it accepts."""
+    """Why `verifier` rejects an update of which it found `finding`, for the report; None if
+    it accepts."""
     match verifier, finding:
         # TorMentor, section 5: "any update that causes a significant degradation in validation
         # accuracy will be rejected in a Reject on Negative Influence (RONI)".

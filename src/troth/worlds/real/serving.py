@@ -50,6 +50,11 @@ class TimedProtocol(H11Protocol):
         if self._overdue is not None:
             self._overdue.cancel()
 
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  (uvicorn's name)
+        """Refuse what is no HTTP: in words of our own, as uvicorn's name it and its version's
+        habits."""
+        super().send_400_response("malformed request")
+
     def _expect_request(self) -> None:
         # Uvicorn declares the cycle, a request and its answer, as if there always were one.
         cycle = cast("Any", self.cycle)

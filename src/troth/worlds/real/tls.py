@@ -32,6 +32,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from troth.crypto.identity import Identity, PublicId, parse_public_id, public_id
 from troth.crypto.secret_file import pem_of
 
+_DESCRIPTORS = Path("/proc/self/fd")
+"""Where Linux shows the open files of a process, by their numbers, to itself."""
+
 _BEGIN = datetime(2000, 1, 1, tzinfo=UTC)
 _END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280, 4.1.2.5: no well-defined end
 
@@ -98,8 +101,20 @@ def _trust(context: ssl.SSLContext, identity: Identity, peers: Iterable[PublicId
 
 
 def _load_own(context: ssl.SSLContext, identity: Identity) -> None:
-    # Python's ssl reads keys from files only. This one is ours alone, and gone at once.
+    # Python's ssl reads keys from files only (`SSLContext.load_cert_chain` takes a path). So the
+    # key goes through one that has no name in any folder and lies in memory, where there are such.
     own = pem_of(identity.key) + _shown(identity).public_bytes(Encoding.PEM)
+    if not hasattr(os, "memfd_create") or not _DESCRIPTORS.is_dir():
+        _load_from_disk(context, own)
+        return
+    with os.fdopen(os.memfd_create("troth"), "wb") as file:
+        file.write(own)
+        file.flush()
+        context.load_cert_chain(_DESCRIPTORS / str(file.fileno()))
+
+
+def _load_from_disk(context: ssl.SSLContext, own: bytes) -> None:
+    """Elsewhere than on Linux: a file that is ours alone (mode 0600), and gone at once."""
     descriptor, name = tempfile.mkstemp()
     try:
         with os.fdopen(descriptor, "wb") as file:

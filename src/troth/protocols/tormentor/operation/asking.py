@@ -87,6 +87,7 @@ def run_curator(
         lambda plan: partial(curator, plan=plan, key=key, deposit=deposit),
         seed=0,
         base=base,
+        broker=broker.public,
     )
     progress.message(f"providers join {replace(broker, model_id=charter_digest(charter))}")
 

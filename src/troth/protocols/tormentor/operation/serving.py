@@ -189,6 +189,7 @@ class _Broker:
             seed=0,
             base=base,
             address=str(self._address),
+            broker=self._address.public,
             linger_s=options.linger_s,
         )
         folder = open_folder(stage, scenario_text(stage.scenario), options.into)
@@ -229,4 +230,4 @@ def _keep(folder: RunFolder, curate: Curate) -> None:
     folder.path.chmod(0o700)  # It will hold the curator's validation rows.
     path = folder.path / CURATED
     if not path.exists():
-        replace_file(path, Codec((Curate,), max_bytes=CURATE_BYTES).encode(curate))
+        replace_file(path, Codec((Curate,), max_bytes=CURATE_BYTES).encode(curate), private=True)

@@ -61,6 +61,7 @@ def brokered_stage(
     seed: int,
     base: Path,
     address: str = BROKER,
+    broker: str = BROKER,
     linger_s: float = 0.0,
     privacy: OwnPrivacy | None = None,
 ) -> NodeStage:
@@ -72,6 +73,7 @@ def brokered_stage(
       role: makes the node's role from the plan.
       seed: the seed that the node's batches are drawn from.
       address: where the broker can be reached, if this is the broker.
+      broker: the broker's public id, where the node is the curator or the broker.
       linger_s: seconds that the broker stays for providers that have not heard that all is done.
       privacy: the provider's own, if it has one.
       base: folder in which code that the charter names is looked up.
@@ -93,6 +95,7 @@ def brokered_stage(
             model_id,
             base,
             address=address,
+            broker=broker,
             linger_s=linger_s,
         )
         parties = {} if id in (BROKER, CURATOR) else {PartyId(id): len(rows.own)}
