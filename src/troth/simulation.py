@@ -4,13 +4,16 @@ one."""
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -225,6 +228,7 @@ class _Run:
         self._progress = progress
         self._into = into
         self._folder: RunFolder | None = None
+        self._interrupted = False
         self._snapshot_due_s = time.monotonic() + SNAPSHOT_EVERY_S
 
     def start(self) -> Result:
@@ -295,11 +299,13 @@ class _Run:
                     self._loaded.text,
                     summary("running"),
                     snapshot=self._saved(None, []),
+                    base=self._loaded.base,
                 )
                 opened.enter_context(locked(self._folder.path))
             life = Life(summary, self._progress, self._folder)
             with life.running(), repeatable(stage.bench.device):
-                world.run()
+                with self._interrupts(world):
+                    world.run()
                 recorder.close()
                 result = self._result(stage, world, recorder, summary("finished"))
                 if self._folder is not None:
@@ -314,12 +320,40 @@ class _Run:
             store = world.nodes[stage.cast.leading[0]].store
             protocol.find(protocol.operation.leaves)(folder, stage, store)
 
+    @contextmanager
+    def _interrupts(self, world: SimulatedWorld) -> Iterator[None]:
+        """Within this context the first interrupt takes effect when a snapshot can be taken, which
+        is soon; the second at once."""
+        usual = signal.getsignal(signal.SIGINT)
+        main = threading.current_thread() is threading.main_thread()
+        if self._folder is None or not main or usual is not signal.default_int_handler:
+            yield
+            return
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            if self._interrupted:
+                signal.default_int_handler(number, frame)
+            self._interrupted = True
+            world.checkpoint_soon()
+
+        signal.signal(signal.SIGINT, interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, usual)
+        if self._interrupted:
+            # It came after the last moment for a snapshot; all that is left is to write the end.
+            raise KeyboardInterrupt
+
     def _checkpoint(self, world: SimulatedWorld, recorder: Recorder) -> None:
-        if self._folder is None or time.monotonic() < self._snapshot_due_s:
+        due = self._interrupted or time.monotonic() >= self._snapshot_due_s
+        if self._folder is None or not due:
             return
         taken = snapshot.take(world, scenario_digest=self._digest(), observer=recorder.state())
         self._folder.write_snapshot(self._saved(taken, recorder.rounds))
         self._snapshot_due_s = time.monotonic() + SNAPSHOT_EVERY_S
+        if self._interrupted:
+            raise KeyboardInterrupt
 
     def _saved(self, world: bytes | None, rounds: Sequence[RoundRecord]) -> bytes:
         base = os.fsencode(self._loaded.base.resolve())

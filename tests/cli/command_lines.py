@@ -84,7 +84,7 @@ def watch(event, arguments):
 
 import troth.simulation
 from troth.cli import main
-troth.simulation.SNAPSHOT_EVERY_S = 0.0
+troth.simulation.SNAPSHOT_EVERY_S = float(sys.argv.pop(1))
 sys.addaudithook(watch)
 try:
     main()
@@ -94,12 +94,21 @@ finally:
 
 
 def stopped_process(
-    folder: Path, stop_at: int, number: signal.Signals, *arguments: object
+    folder: Path, stop_at: int, number: signal.Signals, *arguments: object, every_s: float = 0.0
 ) -> subprocess.CompletedProcess[str]:
-    """A real `troth` process in `folder` that takes a snapshot at every chance, and gets signal
-    `number` right before its `stop_at`-th operation on a file below runs/."""
+    """A real `troth` process in `folder` that takes a snapshot at every chance (or every so many
+    seconds), and gets signal `number` right before its `stop_at`-th operation on a file
+    below runs/."""
     return subprocess.run(
-        [sys.executable, "-c", STOPPING, str(stop_at), str(number.value), *map(str, arguments)],
+        [
+            sys.executable,
+            "-c",
+            STOPPING,
+            str(stop_at),
+            str(number.value),
+            str(every_s),
+            *map(str, arguments),
+        ],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import signal
 from pathlib import Path
 
+import msgspec
 import pytest
 from command_lines import Troth, stopped_process, write_scenario
+
+from troth.report.folder import RunFolder
 
 ROUNDS = 40
 
@@ -48,7 +52,7 @@ def outcome(folder: Path) -> tuple[bytes, str, list[tuple[int, float, list[str]]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", [1, 9, 12, 13, 14, 26, 41, 82, 88])
+@pytest.mark.parametrize("moment", [1, 9, 15, 16, 17, 30, 45, 86, 92])
 def test_a_killed_run_goes_on_to_the_same_end(folder: Path, troth: Troth, moment: int) -> None:
     """The first moments lie in the making of the folder, the last in writing what came of the run,
     the others between and in the writes of rounds and snapshots."""
@@ -57,7 +61,7 @@ def test_a_killed_run_goes_on_to_the_same_end(folder: Path, troth: Troth, moment
     killed = stopped_process(folder, moment, signal.SIGKILL, "simulate", file)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     if not run.exists():
-        assert moment <= 12
+        assert moment <= 15
         assert troth("simulate", file, "--quiet").code == 0
         assert run.exists()
         return
@@ -104,9 +108,13 @@ def test_a_run_killed_twice_goes_on(folder: Path, troth: Troth) -> None:
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_says_how_to_go_on(folder: Path, troth: Troth) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_says_how_to_go_on(
+    folder: Path, troth: Troth, number: signal.Signals
+) -> None:
+    """It saves a snapshot first, whenever the last one was."""
     file = lively_scenario(folder)
-    stopped = stopped_process(folder, 50, signal.SIGINT, "simulate", file)
+    stopped = stopped_process(folder, 40, number, "simulate", file, every_s=1e6)
     assert stopped.returncode == 130, stopped.stderr
     assert stopped.stdout == ""
     assert "Traceback" not in stopped.stderr
@@ -114,6 +122,9 @@ def test_an_interrupted_run_says_how_to_go_on(folder: Path, troth: Troth) -> Non
     assert stopped.stderr.count("error: ") == 1
     seen = json.loads(troth("report", "runs/small", "--format", "json").out)
     assert seen["runs"][0]["status"] == "interrupted"
+    data = RunFolder.open(folder / "runs" / "small").read_snapshot()
+    assert data is not None
+    assert msgspec.msgpack.decode(data)["world"] is not None
     assert troth("simulate", "--resume", "runs/small", "--quiet").code == 0
     assert troth("simulate", file, "--into", "whole", "--quiet").code == 0
     assert outcome(folder / "runs" / "small") == outcome(folder / "whole")
@@ -126,3 +137,49 @@ def test_an_interrupt_before_there_is_a_run_leaves_none(folder: Path) -> None:
     assert "error: interrupted" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert [path.name for path in folder.iterdir()] == ["small.toml"]
+
+
+def test_an_empty_folder_is_run_in_also_where_it_is_a_mount(
+    folder: Path, troth: Troth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_scenario(folder, rounds="1")
+    for name in ("empty", "mount"):
+        (folder / name).mkdir()
+    (folder / "mount" / "lost+found").mkdir()
+    assert troth("simulate", file, "--into", "empty", "--quiet").code == 0
+
+    def busy(*_: object) -> None:
+        raise OSError(errno.EBUSY, "device or resource busy")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "is_mount", lambda path: path.name == "mount")
+        patched.setattr(Path, "rename", busy)
+        ran = troth("simulate", file, "--into", "mount", "--quiet")
+        assert ran.code == 0, ran.err
+    for name in ("empty", "mount"):
+        assert RunFolder.open(folder / name).summary().status == "finished"
+        assert not (folder / f"{name}-2").exists()
+    assert troth("simulate", file, "--into", "mount", "--quiet").code == 0
+    assert (folder / "mount-2").is_dir()
+
+
+def test_a_kept_scenario_runs_again_from_anywhere(
+    folder: Path, troth: Troth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "\n".join(f"{20 + i},{'yes' if i % 2 else 'no'}" for i in range(60))
+    (folder / "rows.csv").write_text(f"age,sick\n{rows}\n")
+    columns = '[{ name = "age", minimum = 0, maximum = 120 }]'
+    schema = f'{{ target = "sick", classes = ["no", "yes"], columns = {columns} }}'
+    data = f'{{ source = "files", train = ["rows.csv"], test_fraction = 0.2, schema = {schema} }}'
+    file = write_scenario(folder, rounds="1", count="2", data=data, model='"logistic"')
+    assert troth("simulate", file, "--into", "first", "--quiet").code == 0
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    for kept, into in (("../first", "second"), ("second", "third")):
+        ran = troth("simulate", f"{kept}/scenario.toml", "--into", into, "--quiet")
+        assert ran.code == 0, ran.err
+    models = [
+        RunFolder(folder / place).read_model()[0]["params"]
+        for place in ("first", "elsewhere/third")
+    ]
+    assert models[0].tobytes() == models[1].tobytes()

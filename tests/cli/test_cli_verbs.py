@@ -21,6 +21,8 @@ def test_simulate_keeps_a_run_with_a_report(troth: Troth, scenario: Path, folder
     assert outcome.code == 0, outcome.err
     run = folder / "runs" / "small"
     assert {path.name for path in run.iterdir()} == {
+        ".base",
+        ".lock",
         "scenario.toml",
         "summary.json",
         "rounds.jsonl",

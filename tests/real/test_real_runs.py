@@ -209,3 +209,31 @@ def test_a_party_with_another_charter_is_refused(
             await asyncio.gather(*tasks.values(), return_exceptions=True)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["lost", "twice"])
+def test_a_party_without_its_journal_is_told(
+    scenario_file: Callable[..., Path], tmp_path: Path, at_once: bool
+) -> None:
+    """It came back with an empty folder, or was started twice at once, and all waited for ever."""
+    loaded = load_scenario(scenario_file(parties=2, rounds=300))
+    name = NodeId("party-1")
+
+    async def main() -> None:
+        cluster = Cluster(loaded, tmp_path)
+        second = cluster.watchers[SERVER].when(2)
+        tasks = await cluster.start_all()
+        await second.wait()
+        if not at_once:
+            await kill(tasks.pop(name))
+        (tmp_path / "again").mkdir()
+        cluster._folder = tmp_path / "again"
+        try:
+            with pytest.raises(VerificationError, match="party-1 has lost its journal, or runs"):
+                await cluster.start(name)
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(main(), 20.0))

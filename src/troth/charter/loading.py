@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ from troth.charter.words import kind
 from troth.errors import CharterError, UsageError, charter_errors_in
 from troth.protocols.lookup import protocol_named
 from troth.specification import tag
+
+BASE = ".base"
+"""The file beside a scenario that a run keeps, with the folder of what it is a copy of."""
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -50,17 +54,25 @@ def load_scenario(
     Args:
       path: a TOML file. The charter's tables stand in it, or in the file that its `charter` names.
       overrides: `key=value`, applied in order.
-      base: folder for relative paths; absent: the file's own. A copy in a run folder needs the
-        folder of the original.
+      base: folder for relative paths; absent: the file's own, or for a copy in a run's folder,
+        that of the original.
 
     Raises:
       UsageError: there is no such file.
       CharterError: it does not say something that can be run; names file, key, value and what to
         try.
     """
-    return load_text(
-        read_text(path), path=path, base=path.parent if base is None else base, overrides=overrides
-    )
+    base = _base_of(path) if base is None else base
+    return load_text(read_text(path), path=path, base=base, overrides=overrides)
+
+
+def _base_of(path: Path) -> Path:
+    """The file's own folder, or for a copy that a run keeps, the folder of what it is a copy of."""
+    try:
+        kept = Path(os.fsdecode((path.parent / BASE).read_bytes()))
+    except OSError:
+        return path.parent
+    return kept if kept.is_dir() else path.parent
 
 
 def load_text(

@@ -48,7 +48,7 @@ def _stop_at_end_of_input() -> None:
     # Not through `sys.stdin`, whose lock this thread would hold when the process ends.
     while os.read(0, 4096):
         pass
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 give_up_option = click.option(

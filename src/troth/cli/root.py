@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pkgutil import iter_modules
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -57,7 +59,25 @@ for brought in verbs_of_protocols():
 
 def main() -> NoReturn:
     """Runs the `troth` command and ends the process with its exit code."""
+    heed_signals()
     sys.exit(run())
+
+
+def heed_signals() -> None:
+    """From here on SIGTERM and SIGHUP end a command as Ctrl-C does, also in process 1 of a
+    container, which the kernel spares whatever it has not asked for. Who was started with SIGHUP
+    ignored (nohup) goes on ignoring it."""
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _as_interrupt)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _as_interrupt(_: int, frame: FrameType | None) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    # A shell starts what is in the background with SIGINT ignored; that is no reason to stay.
+    (handler if callable(handler) else signal.default_int_handler)(signal.SIGINT, frame)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -64,6 +64,7 @@ def simulate(
     from troth import simulation
     from troth.charter.loading import load_scenario
     from troth.report.atomic import numbered
+    from troth.report.folder import is_empty
     from troth.report.page import write_report
     from troth.report.progress import QuietProgress, live_progress
 
@@ -76,7 +77,7 @@ def simulate(
             loaded = load_scenario(file, overrides=changes)
             place = into or Path("runs") / loaded.scenario.charter.name
             # The name that the run's folder will get, unless somebody else takes it just now.
-            folder = next(free for free in numbered(place) if not free.exists())
+            folder = next(free for free in numbered(place) if not free.exists() or is_empty(free))
             run = partial(simulation.simulate, loaded, into=folder)
         try:
             result = run(progress=progress)

@@ -68,7 +68,8 @@ class Launch:
                 hint="lower [parties] count, or run it with: troth simulate",
             )
         scenario = self.loaded.scenario
-        folder = RunFolder.create(into, self.loaded.text, summary_of(scenario, "running", "real"))
+        running = summary_of(scenario, "running", "real")
+        folder = RunFolder.create(into, self.loaded.text, running, base=self.loaded.base)
 
         def summary(status: Status) -> Summary:
             rounds = folder.rounds()

@@ -65,7 +65,7 @@ def play(
         opened.callback(stage.engine.close)
         if bringing is not None:
             bringing.check(opened, progress)
-        folder = open_folder(stage, loaded.text, into)
+        folder = open_folder(stage, loaded.text, into, base=loaded.base)
         run = origin_of(loaded.text, stage.bench, loaded.base).digest()
         played = opened.enter_context(closing(Play(stage, folder, progress, run=run)))
         store = None

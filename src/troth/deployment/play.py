@@ -16,7 +16,7 @@ from troth.protocols.lookup import protocol_of
 from troth.protocols.protocol import Account
 from troth.records import Metrics, PartyPrivacy, PrivacyRecord, RoundRecord, Status, Summary
 from troth.report.atomic import locked
-from troth.report.folder import PARAMS, RunFolder
+from troth.report.folder import PARAMS, RunFolder, is_empty
 from troth.report.privacy import UNKNOWN_PRIVACY, own_privacy_record
 from troth.report.progress import Display
 from troth.roles.effects import Report
@@ -49,16 +49,19 @@ class NodeResult:
     parameters: Float32s | None
 
 
-def open_folder(stage: NodeStage, text: str, into: Path) -> RunFolder:
+def open_folder(stage: NodeStage, text: str, into: Path, *, base: Path | None = None) -> RunFolder:
     """The node's folder; one that it was started in before is gone on with.
+
+    Args:
+      base: as `RunFolder.create`.
 
     Raises:
       UsageError: it holds something else.
     """
-    if not into.exists():
+    if not into.exists() or is_empty(into):
         summary = node_summary(stage, Tally(), status="running")
         # A name that somebody else takes at this moment is not ours to go on with.
-        return RunFolder.create(into, text, summary, private=True)
+        return RunFolder.create(into, text, summary, base=base, private=True)
     folder = RunFolder.open(into, private=True)
     if folder.summary().world != "real":
         raise UsageError(

@@ -192,7 +192,7 @@ class Processes:
     async def _stop(self) -> None:
         """End every node there is: ask first, then do not ask."""
         running = [process for process in self._processes.values() if process.returncode is None]
-        for number in (signal.SIGINT, signal.SIGKILL):
+        for number in (signal.SIGTERM, signal.SIGKILL):
             for process in running:
                 with suppress(ProcessLookupError):
                     os.kill(process.pid, number)

@@ -27,8 +27,10 @@ _bench: Workbench | None = None
 
 def _start_worker(make_bench: Callable[[], Workbench]) -> None:
     global _bench
-    # Ctrl-C reaches every process of the terminal; only the one that leads says something.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C, and the end of a terminal or a container, reach every process; only the one that leads
+    # says something, and it may need the workers until it has saved.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     use_cores(1)  # the other cores belong to the other workers
     _bench = make_bench()

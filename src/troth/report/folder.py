@@ -23,10 +23,19 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from troth.charter.loading import BASE
 from troth.errors import UsageError, VerificationError, reason_of
 from troth.ids import NodeId
 from troth.records import PrivacyRecord, RoundRecord, Summary, pretty_json
-from troth.report.atomic import append_line, cannot_write, numbered, replace_file, sync_folder
+from troth.report.atomic import (
+    LOCK,
+    append_line,
+    cannot_write,
+    locked,
+    numbered,
+    replace_file,
+    sync_folder,
+)
 from troth.report.read import ROUNDS, SCENARIO, SUMMARY, read_rounds, read_scenario, read_summary
 from troth.wire import Float32s
 
@@ -59,31 +68,49 @@ class RunFolder:
         summary: Summary,
         *,
         snapshot: bytes | None = None,
+        base: Path | None = None,
         private: bool = False,
     ) -> RunFolder:
-        """A new folder at `path`, or at `path-2`, `path-3`, ... where the name is taken.
+        """A new folder at `path`, or at `path-2`, `path-3`, ... where the name is taken. An empty
+        folder at `path` is used, also where it is the root of another file system.
 
         The folder is filled under a hidden name and then renamed, which fails where a run already
         stands: of two runs that start at once each gets a folder of its own, and neither is ever
-        seen half-made.
+        seen half-made. Where a folder cannot be renamed onto `path`, it is filled in place, the
+        scenario last, without which it is no run's.
+
+        Args:
+          base: folder of the scenario file, by which the kept one finds what it names.
 
         Raises:
           UsageError: the folder cannot be made there.
         """
+        files = {SCENARIO: scenario_text.encode(), SUMMARY: _json(summary)}
+        if snapshot is not None:
+            files[SNAPSHOT] = snapshot_bytes(snapshot)
+        if base is not None:
+            files[BASE] = os.fsencode(base.resolve())
+        if path.is_mount() and is_empty(path):
+            return cls._fill(path, files, private=private)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = _hidden_folder(path)
         except OSError as error:
             raise cannot_write(path, error) from None
         try:
-            replace_file(partial / SCENARIO, scenario_text.encode(), private=private)
-            replace_file(partial / SUMMARY, _json(summary), private=private)
-            if snapshot is not None:
-                replace_file(partial / SNAPSHOT, snapshot, private=private)
+            for name, data in files.items():
+                replace_file(partial / name, data, private=private)
             return cls(_publish(partial, path), private)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+
+    @classmethod
+    def _fill(cls, path: Path, files: Mapping[str, bytes], *, private: bool) -> RunFolder:
+        with locked(path):
+            for name in sorted(files, key=lambda name: name == SCENARIO):
+                replace_file(path / name, files[name], private=private)
+        return cls(path, private)
 
     @classmethod
     def open(cls, path: Path, *, private: bool = False) -> RunFolder:
@@ -174,8 +201,7 @@ class RunFolder:
 
     def write_snapshot(self, data: bytes) -> None:
         """Replace `snapshot.bin`, the state from which the run can go on, behind its checksum."""
-        content = SNAPSHOT_BEGINS + sha256(data).digest() + data
-        replace_file(self.path / SNAPSHOT, content, private=self.private)
+        replace_file(self.path / SNAPSHOT, snapshot_bytes(data), private=self.private)
 
     def read_snapshot(self) -> bytes | None:
         """The last snapshot; None where none was taken or the run has finished.
@@ -206,6 +232,22 @@ class RunFolder:
         self.write_summary(summary)
         if summary.status == "finished":
             (self.path / SNAPSHOT).unlink(missing_ok=True)
+
+
+def snapshot_bytes(data: bytes) -> bytes:
+    """What `snapshot.bin` holds for this snapshot."""
+    return SNAPSHOT_BEGINS + sha256(data).digest() + data
+
+
+def is_empty(path: Path) -> bool:
+    """Whether `path` is a folder with nothing in it but what a file system of its own begins with,
+    or what is left of a run that was killed before it had begun."""
+    left = {LOCK, SUMMARY, SNAPSHOT, BASE, "lost+found"}
+    left |= {f".{name}.partial" for name in (SCENARIO, SUMMARY, SNAPSHOT, BASE)}
+    try:
+        return path.is_dir() and all(inner.name in left for inner in path.iterdir())
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {reason_of(error)}") from None
 
 
 def _json(record: Summary | PrivacyRecord) -> bytes:

@@ -254,13 +254,12 @@ class GradientUpdate(Question, frozen=True):
     update_D: Float32s
     """Delta_{i,t}, the update, shape (D,)."""
     epsilon: StatedEpsilon | None = None
+    """The provider's epsilon, stated where the charter asks for one; None elsewhere."""
 
     @property
     def place(self) -> bytes:
         """The connection's token."""
         return self.token
-
-    """The provider's epsilon, stated where the charter asks for one; None elsewhere."""
 
 
 class Leave(Question, frozen=True):

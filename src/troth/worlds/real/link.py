@@ -61,6 +61,12 @@ class Link:
         self._next = starts * NUMBERS_PER_START + 1
         self._outbox_bytes = 0
 
+    @property
+    def last_given(self) -> int:
+        """The highest number that this node has given to a message. A peer that holds a higher one
+        has it from another process of this node, or from before its journal was lost."""
+        return self._next - 1
+
     def restore(self, *, received: int, outbox: dict[int, bytes]) -> None:
         """Go on from what the journal kept of this link before the node was started again."""
         self.received = self.durable = received

@@ -227,9 +227,16 @@ class Spoke:
             raise _Rejected(body.decode(errors="replace")[:MAX_REASON_CHARACTERS])
         if answer.status_code not in (200, 204):
             raise BadAnswerError(f"answered {answer.status_code}")
-        link.peer_holds(
-            received=_number(answer, RECEIVED_HEADER), durable=_number(answer, DURABLE_HEADER)
-        )
+        received = _number(answer, RECEIVED_HEADER)
+        if received > link.last_given:
+            # Its next messages would be refused as replayed, and everybody would wait.
+            raise VerificationError(
+                f"{self._host.node.id} has lost its journal, or runs a second time: {self._server} "
+                "holds messages of it that this process knows nothing of",
+                hint="start it with the folder that it had, in one process; without that folder "
+                "it cannot take part in this run again",
+            )
+        link.peer_holds(received=received, durable=_number(answer, DURABLE_HEADER))
         self._host.told()
         return answer, body
 

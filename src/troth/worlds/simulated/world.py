@@ -426,6 +426,10 @@ class SimulatedWorld:
         cost_s = known_cost_s(self._cost, effect.request) or 0.0
         return runtime.clock_s + cost_s + self._lookahead_s
 
+    def checkpoint_soon(self) -> None:
+        """Offer a checkpoint at the next moment at which one may be."""
+        self._steps_to_checkpoint = 0
+
     def _flush(self) -> None:
         """Have the engine compute everything set aside, and schedule what follows."""
         # In order of node: where a request stands in a batch may show in its last digits.

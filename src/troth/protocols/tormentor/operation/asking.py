@@ -35,7 +35,7 @@ from troth.protocols.tormentor.operation.terms import (
 )
 from troth.protocols.tormentor.protocol import BROKER, CURATOR
 from troth.protocols.tormentor.roles import curator, provider
-from troth.report.folder import RunFolder
+from troth.report.folder import RunFolder, is_empty
 from troth.report.progress import Display
 from troth.worlds.real.api.address import Address
 from troth.worlds.real.api.caller import Caller
@@ -174,7 +174,7 @@ def _provider_stage(charter: Charter, rows: Rows, options: ProviderOptions) -> N
 
 def _seed(into: Path) -> int:
     """The seed of a provider's batches, which is drawn once, and kept in its folder."""
-    if into.exists():
+    if into.exists() and not is_empty(into):
         folder = RunFolder.open(into)
         path = into / "scenario.toml"
         return load_text(folder.scenario_text(), path=path, base=into).scenario.seed
