@@ -312,7 +312,7 @@ def test_a_broker_that_is_started_twice(failed: Failed, deployed: Brokered) -> N
         2, "broker", "--identity", deployed.folder / "broker.pem",
         "--listen", "127.0.0.1:0", "--into", deployed.folder / BROKER,
     )  # fmt: skip
-    assert "another process runs this node" in said
+    assert "another process runs in this folder" in said
 
 
 @pytest.mark.parametrize(
