@@ -41,8 +41,7 @@ class _Ideal:
         self.tokens: dict[PartyId, bytes] = {}
         for party in plan.parties:
             key = provider.pseudonym(secret.child("node", party), plan, 0).public
-            # The token that it has in a run: of it follows which of its updates are looked at. What
-            # puzzles it is given decides nothing.
+            # The token that it has in a run; neither it nor puzzles decide on an update.
             token = joining.token_of(
                 self.state.secret, joining.admission_puzzle(self.state, plan, key).nonce
             )

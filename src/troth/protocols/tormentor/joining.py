@@ -295,6 +295,7 @@ def admit(
         difficulty=record.difficulty,
         used=puzzle.nonce,
         proven=record.proven,
+        life=state.gone,
         clock=max(slowest(state.connections), record.clock),
         turn_s=now_s,
     )
@@ -329,4 +330,4 @@ def leave(state: BrokerState, token: bytes) -> BrokerState:
     records = state.records | {gone.provider: Record(gone.difficulty, gone.proven, gone.clock)}
     if len(records) > MAX_RECORDS:
         del records[min(records, key=lambda provider: records[provider].difficulty)]
-    return msgspec.structs.replace(state, connections=kept, records=records)
+    return msgspec.structs.replace(state, connections=kept, gone=state.gone + 1, records=records)

@@ -107,6 +107,9 @@ class Connection(msgspec.Struct, frozen=True):
     """Updates of the provider that were answered so far, accepted or rejected."""
     proven: int = 0
     """Updates accepted in a row since the provider joined or was last rejected."""
+    life: int = 0
+    """How many connections had ended when this one began. A pseudonym has one at a time, so no two
+    of its lives have the same number."""
     looks: int = 0
     """Updates of the connection that a verifier has looked at."""
     clock: int = 0
@@ -158,6 +161,8 @@ class BrokerState(msgspec.Struct, frozen=True):
     spent: dict[bytes, Round] = {}
     """Nonces of admission puzzles that were used, and the round of the puzzle; kept until they
     would have expired."""
+    gone: int = 0
+    """How many connections have ended so far."""
     records: dict[bytes, Record] = {}
     """What pseudonyms come back to that have left, or lost their connection."""
     curator: bytes = b""

@@ -29,13 +29,13 @@ def examinations(
     """The verifiers that look at an update, in the order of the charter, each with the computation
     that has to be made for it.
 
-    Whether RONI or Shapley looks at an update is drawn from the broker's secret, the connection's
-    token and the number of the update on it: its sender cannot foresee it, and cannot draw again by
-    asking again. A token is never issued twice, so nothing is learnt from an earlier life of the
-    same pseudonym. On probation both look at all of a provider's updates.
+    Whether RONI or Shapley looks at an update is drawn from the broker's secret, the provider's
+    pseudonym, the number of its life and that of the update in it: its sender cannot foresee it,
+    and cannot draw again by asking again. No life's number is given to a pseudonym twice,
+    so nothing is learnt from an earlier one. On probation both look at all of a provider's updates.
     """
     secret = Stream(int.from_bytes(state.secret.key), ("verification",))
-    drawn = secret.child(connection.token.hex(), connection.updates)
+    drawn = secret.child(connection.provider.hex(), connection.life, connection.updates)
     candidate_D, _ = steps.with_update(state, plan, update_D)
     # Differs from the paper: a charter may put providers on probation, because a sybil that comes
     # back after each rejection would otherwise have nine in ten of its updates unseen.
