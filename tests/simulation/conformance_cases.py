@@ -266,6 +266,7 @@ def _as_ideal(ideal: Callable[[Run], Models]) -> Watch:
 
     def watch(run: Run, _: frozenset[NodeId]) -> Callable[[], None]:
         def check() -> None:
+            # Where nothing is sent, an ideal gives one model for each node.
             for id, model_D in ideal(run)[-1].items():  # type: ignore[union-attr]
                 np.testing.assert_allclose(run.world.nodes[id].result, model_D, atol=1e-6)
 

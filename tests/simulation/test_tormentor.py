@@ -151,6 +151,7 @@ class Hostile:
         run.world.nodes[ATTACKER].role = self.role
 
     async def script(self, node):
+        # Each test puts its own in this place.
         raise NotImplementedError
 
     async def role(self, node):
