@@ -32,10 +32,10 @@ from troth.learning.requests import Evaluate, EvaluateParties
 from troth.protocols.lookup import protocol_of
 from troth.records import Metrics, RoundRecord, Status, Summary
 from troth.report.atomic import locked
-from troth.report.folder import PARAMS, RunFolder
+from troth.report.folder import PARAMS, SNAPSHOT, RunFolder
 from troth.report.privacy import simulated_privacy_record
 from troth.report.progress import Display, QuietProgress, live_progress
-from troth.report.read import SUMMARY
+from troth.report.read import SCENARIO
 from troth.runs.life import Life, Models, write_outcome
 from troth.runs.origin import Origin, origin_of
 from troth.runs.recorder import Recorder
@@ -156,26 +156,32 @@ def resume(folder: Path | str, *, progress: Display | bool = True) -> Result:
       VerificationError: its snapshot does not belong to its scenario.
     """
     path = path_of(folder, "folder")
-    with ExitStack() as opened:
-        if (path / SUMMARY).is_file():
-            opened.enter_context(locked(path))
-        return _resume(path, _display(progress))
+    _unfinished(path)  # Nothing is written into the folder of a run that cannot be gone on with.
+    with locked(path):
+        # Another process may have finished the run before this one got the lock.
+        run = _unfinished(path)
+        saved = _saved_in(run)
+        loaded = load_scenario(run.path / SCENARIO, base=Path(os.fsdecode(saved.base)))
+        return _Run(loaded, _display(progress), run.path).resume(run, saved)
 
 
-def _resume(folder: Path, progress: Display) -> Result:
+def _unfinished(folder: Path) -> RunFolder:
     run = RunFolder.open(folder)
-    data = run.read_snapshot()
-    if data is None or run.summary().status == "finished":
+    status = run.summary().status
+    if status == "finished" or not (folder / SNAPSHOT).exists():
         raise UsageError(
-            f"{folder}: there is nothing to resume, its status is {run.summary().status}",
+            f"{folder}: there is nothing to resume, its status is {status}",
             hint="run its scenario.toml again with: troth simulate",
         )
+    return run
+
+
+def _saved_in(run: RunFolder) -> _Saved:
+    data = run.read_snapshot()
     try:
-        saved = msgspec.msgpack.decode(data, type=_Saved)
+        return msgspec.msgpack.decode(data, type=_Saved)
     except msgspec.MsgspecError as error:
-        raise VerificationError(f"{folder}: the snapshot cannot be read: {error}") from None
-    loaded = load_scenario(run.path / "scenario.toml", base=Path(os.fsdecode(saved.base)))
-    return _Run(loaded, progress, run.path).resume(run, saved)
+        raise VerificationError(f"{run.path}: the snapshot cannot be read: {error}") from None
 
 
 class _Saved(msgspec.Struct):

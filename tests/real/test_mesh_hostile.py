@@ -19,6 +19,7 @@ from mesh_nodes import CODEC, Greeting, MeshCluster
 from real_nodes import DURABLE, NOTHING_YET, NUMBER, RECEIVED, Watcher, silent
 
 from troth import streams
+from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario
 from troth.crypto.identity import Identity
 from troth.engines.local import InlineEngine
@@ -26,6 +27,7 @@ from troth.errors import RoundFailedError
 from troth.ids import NodeId, Round
 from troth.roles.node import Node, Role
 from troth.worlds.real.host import Host
+from troth.worlds.real.interface import CHARTER_HEADER
 from troth.worlds.real.journal import Journal
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.node import Outcome
@@ -193,7 +195,8 @@ def test_a_listener_takes_no_body_that_is_too_large_or_does_not_come(
 ) -> None:
     """It is told so at once, or after a while, and the connection is closed."""
     cluster = mesh_of(small, tmp_path, replace(IMPATIENT, body_s=0.2))
-    told = f"{RECEIVED}: 0\r\n{DURABLE}: 0\r\n"
+    charter = charter_digest(small.scenario.charter)
+    told = f"{CHARTER_HEADER}: {charter}\r\n{RECEIVED}: 0\r\n{DURABLE}: 0\r\n"
     bodies = {
         b"HTTP/1.1 413": f"content-length: {2**30}\r\n{told}\r\n",
         b"HTTP/1.1 411": f"transfer-encoding: chunked\r\n{told}\r\nffff\r\n",
@@ -379,6 +382,8 @@ def test_what_one_sends_to_a_slow_role_is_bounded(tmp_path: Path) -> None:
 def test_a_listener_turns_away_whom_it_connects_to(small: LoadedScenario, tmp_path: Path) -> None:
     """Of two peers one connects; the other way there would be two links, and each number twice."""
     cluster = mesh_of(small, tmp_path)
+    charter = charter_digest(small.scenario.charter)
+    told = {CHARTER_HEADER: charter, RECEIVED: "0", DURABLE: "0"}
 
     async def run() -> None:
         async with rude_mesh(cluster, RudePeer(no_numbers)) as tasks:
@@ -387,7 +392,7 @@ def test_a_listener_turns_away_whom_it_connects_to(small: LoadedScenario, tmp_pa
                 async with httpx.AsyncClient(
                     base_url=cluster.addresses[ANN], verify=context, trust_env=False
                 ) as client:
-                    asked = client.get("/v1/link", headers={RECEIVED: "0", DURABLE: "0"})
+                    asked = client.get("/v1/link", headers=told)
                     if status is None:
                         with pytest.raises(httpx.TransportError):
                             await asked

@@ -210,12 +210,12 @@ def test_a_snapshot_with_a_flipped_bit_is_refused(folder: RunFolder, part: int) 
 def test_a_finished_run_has_no_snapshot_and_others_keep_theirs(
     folder: RunFolder, summary: Summary
 ) -> None:
-    assert folder.read_snapshot() is None
     folder.write_snapshot(b"state")
     folder.finish(msgspec.structs.replace(summary, status="interrupted"))
     assert folder.read_snapshot() == b"state"
     folder.finish(msgspec.structs.replace(summary, status="finished"))
-    assert folder.read_snapshot() is None
+    with pytest.raises(UsageError, match=r"snapshot\.bin: cannot be read: no such file"):
+        folder.read_snapshot()
     assert folder.summary().status == "finished"
 
 

@@ -203,17 +203,16 @@ class RunFolder:
         """Replace `snapshot.bin`, the state from which the run can go on, behind its checksum."""
         replace_file(self.path / SNAPSHOT, snapshot_bytes(data), private=self.private)
 
-    def read_snapshot(self) -> bytes | None:
-        """The last snapshot; None where none was taken or the run has finished.
+    def read_snapshot(self) -> bytes:
+        """The last snapshot.
 
         Raises:
+          UsageError: there is none, as the run has finished or takes none.
           VerificationError: it is not what was written.
         """
         file = self.path / SNAPSHOT
         try:
             kept = file.read_bytes()
-        except FileNotFoundError:
-            return None
         except OSError as error:
             raise UsageError(f"{file}: cannot be read: {reason_of(error)}") from None
         begins = len(SNAPSHOT_BEGINS)
