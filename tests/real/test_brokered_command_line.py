@@ -331,10 +331,11 @@ def test_what_was_curated_and_altered_is_noticed(
 
 
 def test_a_folder_of_something_else(failed: Failed, deployed: Brokered, own: Path) -> None:
-    (own / "empty").mkdir()
+    (own / "other").mkdir()
+    (own / "other" / "notes.txt").write_text("not a run's\n")
     rows = ["--scenario", deployed.scenario, "--as", "party-1"]
     join = ["join", deployed.joining, *rows, "--into"]
-    assert "empty" in failed(2, *join, own / "empty")
+    assert "other" in failed(2, *join, own / "other")
     # The curator's: its journal is another node's.
     shutil.copytree(deployed.folder / CURATOR, own / "curator")
     assert "belongs to another node" in failed(7, *join, own / "curator")
