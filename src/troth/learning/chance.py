@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import nn
 
-
 TORCH = "torch's generator"
 """What the global generator of torch is called in messages."""
 
