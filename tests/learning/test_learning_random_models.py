@@ -66,6 +66,29 @@ def test_a_module_that_seldom_draws_is_refused(case: str) -> None:
     assert before == after
 
 
+class DrawsForSome(nn.Linear):
+    """Draws where an example is negative, which none is when the module is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = super().forward(x)
+        return scores if bool((x >= 0).all()) else scores + 1e-9 * torch.rand_like(scores)
+
+
+@pytest.mark.parametrize("parties", [1, 3])
+def test_a_module_that_draws_for_some_data_is_refused_when_it_does(parties: int) -> None:
+    model = module_model(DrawsForSome)
+    params_PD = torch.from_numpy(model.init(Stream(1))).expand(parties, -1).clone()
+    y_PB = torch.zeros(parties, 4, dtype=torch.long)
+    weight_PB = torch.full((parties, 4), 0.25)
+    x_PBF = torch.ones(parties, 4, 6)
+    model.gradients(params_PD, x_PBF, y_PB, weight_PB)
+    with pytest.raises(CharterError, match="draws random numbers from torch's generator"):
+        model.gradients(params_PD, -x_PBF, y_PB, weight_PB)
+
+
 def test_dropout_of_nothing_draws_nothing() -> None:
     module_model(lambda: nn.Sequential(nn.Linear(6, 3), nn.Dropout(0.0)))
 

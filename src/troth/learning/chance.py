@@ -14,6 +14,14 @@ import numpy as np
 import torch
 from torch import nn
 
+TORCH = "torch's generator"
+"""What the global generator of torch is called in messages."""
+
+
+def torch_state() -> bytes:
+    """Where the global generator of torch stands. Looking takes a few microseconds."""
+    return torch.default_generator.get_state().numpy().tobytes()
+
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
@@ -33,7 +41,7 @@ def seeded(seed: int) -> Iterator[None]:
 def states(module: nn.Module) -> dict[str, object]:
     """Where every generator stands that `module` may draw from: the global ones, and its own."""
     found: dict[str, object] = {
-        "torch's generator": torch.default_generator.get_state().numpy().tobytes(),
+        TORCH: torch_state(),
         "Python's random": random.getstate(),
         "numpy.random": str(np.random.get_state(legacy=False)["state"]),
     }

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from troth.errors import CharterError
-from troth.learning.chance import seeded, states
+from troth.learning.chance import TORCH, seeded, states, torch_state
 from troth.learning.device import repeatable
 from troth.learning.models import Model, Purpose
 from troth.streams import Stream
@@ -44,7 +44,8 @@ class ModuleModel(Model):
         parameters that are not float32, not finite or not made yet; a forward pass that raises,
         gives the wrong shape, draws random numbers (dropout), changes buffers (running statistics
         of batch normalisation) or lets the examples of a batch influence one another; scores that
-        are not finite, or of which no gradient can be taken.
+        are not finite, or of which no gradient can be taken. A module that draws only for some data
+        is refused when it does so.
     """
 
     def __init__(self, factory: Factory, purpose: Purpose, *, key: str, value: object) -> None:
@@ -85,7 +86,12 @@ class ModuleModel(Model):
             for (name, shape), piece in zip(self._shapes.items(), pieces, strict=True)
         }
         x = torch.unflatten(x_BF, -1, self.features)
+        # A draw that depends on the data is not seen when the module is built, so torch's generator
+        # is watched in training, too. Those of numpy and Python are not: other threads draw there.
+        before = torch_state()
         scores: Tensor = torch.func.functional_call(self._of_this_thread(), parameters, (x,))
+        if torch_state() != before:
+            raise self._draws(TORCH)
         return scores
 
     def move(self, device: torch.device) -> None:
@@ -291,11 +297,14 @@ class ModuleModel(Model):
                 ) from error
             moved = [name for name, state in states(module).items() if state != before.get(name)]
         if moved:
-            raise self._problem(
-                f"returned a module that draws random numbers from {moved[0]}, as dropout does",
-                "remove the dropout, however weak; l2 regularises and repeats",
-            )
+            raise self._draws(moved[0])
         return scores
+
+    def _draws(self, generator: str) -> CharterError:
+        return self._problem(
+            f"returned a module that draws random numbers from {generator}, as dropout does",
+            "remove the dropout, however weak; l2 regularises and repeats",
+        )
 
     def _problem(self, problem: str, hint: str) -> CharterError:
         return CharterError(problem, key=self._key, value=self._value, hint=hint)
