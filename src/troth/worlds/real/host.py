@@ -161,7 +161,7 @@ class Host:
         self._store = store
         self._lossy = lossy
         self._mailbox = Mailbox()
-        self._guests: dict[NodeId, asyncio.Future[Message]] = {}
+        self._guests: dict[NodeId, asyncio.Future[Message | None]] = {}
         self._guests_so_far = 0
         self._guests_bytes = 0
         self._arrived = asyncio.Event()
@@ -290,13 +290,17 @@ class Host:
         _count(self.tally.received, link.peer, type(envelope.message).__name__, len(data))
         self._arrived.set()
 
-    async def ask(self, message: Message, size_bytes: int) -> Message:
+    async def ask(
+        self, message: Message, size_bytes: int, answer: asyncio.Future[Message | None]
+    ) -> Message | None:
         """A stranger's question, and the role's answer to it, whenever that comes.
 
-        Whoever cancels this takes the question back, if the role has not taken it yet.
+        Whoever cancels this takes the question back, if the role has not taken it yet. So does
+        whoever answers it first: what is set in `answer` before the role's is what comes of it.
 
         Args:
           size_bytes: memory that the question takes up while it waits.
+          answer: takes the role's answer; new, and of this loop.
 
         Raises:
           Refusal: there is no room, or the role has returned.
@@ -312,7 +316,6 @@ class Host:
         # A guest of before a restart may still be written to: no name is given twice.
         self._guests_so_far += 1
         guest = NodeId(f"guest-{self._journal.starts}-{self._guests_so_far}")
-        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._guests[guest] = answer
         self._guests_bytes += size_bytes
         question = GuestEnvelope(guest, message)
