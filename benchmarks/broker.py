@@ -159,7 +159,10 @@ async def provide(address: Address, dimension: int) -> None:
                 address.model_id, token, puzzle.nonce, solution(puzzle), answer.version, update_D
             )
             answer = await ask(question)
-            print(f"{time.monotonic():.6f} {type(answer).__name__}", flush=True)
+            print(
+                f"{time.monotonic():.6f} {type(answer).__name__} {getattr(answer, 'reason', '')}",
+                flush=True,
+            )
 
 
 def solution(puzzle: Puzzle) -> bytes:
@@ -270,8 +273,8 @@ class Load:
     def _read(self, driver: subprocess.Popen[str]) -> None:
         assert driver.stdout is not None
         for line in driver.stdout:
-            when, kind = line.split()
-            assert kind == "Next", f"the broker said {kind}"
+            when, kind, *_ = line.split()
+            assert kind == "Next", f"the broker said {line}"
             self._times.append(float(when))
 
     def _check(self) -> None:

@@ -176,10 +176,11 @@ def release(state: BrokerState, plan: Plan, now_s: float) -> BrokerState:
     connections, outbox = dict(state.connections), []
     digest: bytes | None = None
     for token, connection in state.connections.items():
-        held = connection.pending_D is not None or (
+        if connection.puzzle is not None:
+            continue
+        if connection.pending_D is not None or (
             ahead is not None and connection.clock - slowest > ahead
-        )
-        if not connection.waits or held:
+        ):
             continue
         # TorMentor, table 2, gradientUpdate: "TorMentor returns new global model state" and "the
         # next SHA-256 puzzle".
