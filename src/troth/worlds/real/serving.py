@@ -14,9 +14,9 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Any, ClassVar, cast
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
@@ -224,15 +224,13 @@ class Server:
 
     def __init__(
         self,
-        application: Starlette,
+        application: ASGIApp,
         protocol: type[H11Protocol],
         context: ssl.SSLContext,
         limits: Limits,
         *,
         idle_s: int,
     ) -> None:
-        # A path is what it is; a redirect would repeat the host's name to whoever asks.
-        application.router.redirect_slashes = False
         self._config = Config(
             application,
             http=protocol,

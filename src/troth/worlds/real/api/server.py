@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from troth.crypto.identity import Identity
 from troth.errors import PeerError
@@ -159,14 +160,15 @@ class BrokerServer:
                 waiting.set_exception(_being_stopped())
         await self._server.close()
 
-    def _application(self) -> Starlette:
-        asked = [
-            Route(f"{paths.MODEL}/{action}", self._endpoint(kind), methods=["POST"])
-            for action, kind in self._face.actions.items()
-        ]
-        return Starlette(
+    def _application(self) -> ASGIApp:
+        endpoints = {action: self._endpoint(kind) for action, kind in self._face.actions.items()}
+        others = Starlette(
             routes=[
-                *asked,
+                # These say by which method a question is asked, to whoever asks by another.
+                *(
+                    Route(f"{paths.MODEL}/{action}", endpoint, methods=["POST"])
+                    for action, endpoint in endpoints.items()
+                ),
                 Route(paths.MODEL, self._status, methods=["GET"]),
                 Route(paths.CHARTER, self._charter, methods=["GET"]),
                 Route(paths.OPENAPI, self._openapi, methods=["GET"]),
@@ -178,6 +180,27 @@ class BrokerServer:
                 ClientDisconnect: connection_gone,
             },
         )
+        # A path is what it is; a redirect would repeat the host's name to whoever asks.
+        others.router.redirect_slashes = False
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            # Questions come this way, past Starlette's layers, which take longer than their answer.
+            named = paths.split(scope["path"]) if scope["method"] == "POST" else None
+            endpoint = None if named is None else endpoints.get(named.action)
+            if named is None or endpoint is None:
+                await others(scope, receive, send)
+                return
+            scope["path_params"] = {"model_id": named.model_id}
+            request = Request(scope, receive, send)
+            try:
+                response = await endpoint(request)
+            except Refusal as refusal:
+                response = await _refusal(request, refusal)
+            except ClientDisconnect as gone:
+                response = await connection_gone(request, gone)
+            await response(scope, receive, send)
+
+        return application
 
     # ---------------------------------------------------------------- what is asked
 
