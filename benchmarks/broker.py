@@ -11,11 +11,12 @@ benchmark would measure that bound otherwise.
 
 The reference is what such a machine can do at all: an HTTPS server of the same libraries (uvicorn,
 h11, starlette, asyncio's TLS with the same settings; one process, one event loop, and nothing of
-ours in its connections). It reads the same number of bytes and answers as many, and does nothing
-else, asked over as many connections from as many processes. Both are under load in turns, in the
-same run; whoever asks the other is stopped meanwhile, and a figure is the median of its turns.
-Servers and askers share the cores. Beside it: CPU time of the server for each update, and the most
-memory it held, in updates (4 D bytes) above what it held at the beginning of a turn.
+ours in its connections). It reads the same bodies and answers messages that were encoded
+beforehand, of the same size, and does nothing else. It is asked by as many of the same providers,
+which solve as many puzzles: the two sides differ in the server alone. Both are under load in turns,
+in the same run; whoever asks the other is stopped meanwhile, and a figure is the median of its
+turns. Servers and providers share the cores. Beside it: CPU time of the server for each update, and
+the most memory it held, in updates (4 D bytes) above what it held at the beginning of a turn.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from troth.charter.charter import Charter, Task
 from troth.crypto.identity import Identity
-from troth.crypto.puzzles import Puzzle, SolvePuzzle
+from troth.crypto.puzzles import Puzzle, SolvePuzzle, issue, model_digest
 from troth.crypto.signatures import SigningKey
 from troth.crypto.spec import Sha256Puzzle
 from troth.data.examples import Examples
@@ -55,9 +56,18 @@ from troth.errors import LocalError
 from troth.learning.spec import Logistic, Softmax
 from troth.learning.training import Training
 from troth.protocols.tormentor.joining import JOIN
-from troth.protocols.tormentor.messages import MESSAGES, GradientUpdate, Join, Solve
+from troth.protocols.tormentor.messages import (
+    MESSAGES,
+    Admission,
+    GradientUpdate,
+    Join,
+    Joined,
+    Next,
+    Solve,
+)
 from troth.protocols.tormentor.operation.asking import run_curator
 from troth.protocols.tormentor.parameters import RONI, Tormentor
+from troth.protocols.tormentor.rounds import UPDATE
 from troth.report.progress import QuietProgress
 from troth.roles.messages import Question
 from troth.wire import Codec, Message
@@ -65,7 +75,7 @@ from troth.worlds.real.answers import read_answer
 from troth.worlds.real.api.address import Address, parse_address
 from troth.worlds.real.api.client import make_client
 from troth.worlds.real.api.forms import MSGPACK
-from troth.worlds.real.api.paths import path_of
+from troth.worlds.real.api.paths import MODEL, path_of
 from troth.worlds.real.limits import Limits, body_bytes
 from troth.worlds.real.rows import Rows
 from troth.worlds.real.serving import Server
@@ -169,41 +179,53 @@ def solution(puzzle: Puzzle) -> bytes:
     return SolvePuzzle(Sha256Puzzle(), puzzle, None).run(None).solution
 
 
-async def together(
-    asker: Callable[[Address, int], Awaitable[None]], address: Address, dimension: int
-) -> None:
-    await asyncio.gather(*(asker(address, dimension) for _ in range(CONNECTIONS)))
-
-
-async def knock(address: Address, dimension: int) -> None:
-    """The same to the reference server."""
-    data = os.urandom(4 * dimension)
-    async with make_client(address, Limits(), None) as client:
-        while True:
-            request = client.build_request("POST", "/", content=data)
-            answer = await client.send(request, stream=True)
-            await read_answer(answer, 2 * len(data) + 1)
-            await answer.aclose()
-            print(f"{time.monotonic():.6f} Next", flush=True)
+async def provide_all(address: Address, dimension: int) -> None:
+    """The providers of one process."""
+    await asyncio.gather(*(provide(address, dimension) for _ in range(CONNECTIONS)))
 
 
 # ------------------------------------------------------------------ the reference server
 
 
 async def serve_reference(identity: Identity, dimension: int) -> None:
-    """Reads whatever comes, and answers as much."""
-    said = bytes(4 * dimension)
+    """Reads whatever comes, and answers what was encoded beforehand: to whoever asks it is a broker
+    that takes everything."""
+    model_id = f"sha256:{bytes(32).hex()}"
+    params_D = np.zeros(dimension, np.float32)
+    codec = Codec(MESSAGES, max_bytes=body_bytes(dimension))
+
+    def puzzle(round: int) -> Puzzle:
+        digest = model_digest(params_D)
+        return issue(
+            digest,
+            UPDATE,
+            model_id=model_id,
+            provider=digest,
+            round=round,
+            model_digest=digest,
+            difficulty=1,
+        )
+
+    # As hard as they come on average, so several.
+    puzzles = [puzzle(round) for round in range(max(1, min(256, 2**20 // dimension)))]
+    nexts = [codec.encode(Next(each.nonce, 1, params_D, each)) for each in puzzles]
+    first = puzzles[0]
+    said = {
+        "join": cycle([codec.encode(Admission(first))]),
+        "solve": cycle([codec.encode(Joined(first.nonce, first.nonce, 1, params_D, first))]),
+        "update": cycle(nexts),
+    }
 
     async def answer(request: Request) -> Response:
         with suppress(ClientDisconnect):
             async for _ in request.stream():
                 pass
-        return Response(said)
+        return Response(next(said[request.path_params["action"]]), media_type=MSGPACK)
 
-    application = Starlette(routes=[Route("/", answer, methods=["POST"])])
+    application = Starlette(routes=[Route(f"{MODEL}/{{action}}", answer, methods=["POST"])])
     server = Server(application, H11Protocol, open_server_context(identity), Limits(), idle_s=60)
     port = await server.open("127.0.0.1", 0)
-    print(Address(identity.public, "127.0.0.1", port), flush=True)
+    print(Address(identity.public, "127.0.0.1", port, model_id), flush=True)
     await asyncio.Event().wait()
 
 
@@ -211,16 +233,14 @@ async def serve_reference(identity: Identity, dimension: int) -> None:
 
 
 class Load:
-    """The processes that play `role` to one server. They are stopped, but for their turns.
+    """The processes whose providers ask one server. They are stopped, but for their turns.
 
     Raises:
       SystemExit: one of them has ended, so that there is nothing to measure.
     """
 
-    def __init__(
-        self, server: subprocess.Popen[str], address: Address, role: str, dimension: int
-    ) -> None:
-        command = [sys.executable, __file__, "--role", role, "--address", str(address)]
+    def __init__(self, server: subprocess.Popen[str], address: Address, dimension: int) -> None:
+        command = [sys.executable, __file__, "--role", "provider", "--address", str(address)]
         command += ["--dimension", str(dimension)]
         self._server = Process(server.pid)
         self._drivers = [
@@ -349,9 +369,9 @@ def compare(case: str) -> list[Row]:
         ending.callback(end, reference)
         assert reference.stdout is not None
         bare_address = parse_address(reference.stdout.readline().strip())
-        ours = Load(broker, address, "provider", dimension)
+        ours = Load(broker, address, dimension)
         ending.callback(ours.end)
-        bare = Load(reference, bare_address, "knock", dimension)
+        bare = Load(reference, bare_address, dimension)
         ending.callback(bare.end)
         for load in (ours, bare):
             load.begin()
@@ -381,17 +401,13 @@ def end(process: subprocess.Popen[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "--role", choices=["provider", "knock", "reference"], help=argparse.SUPPRESS
-    )
+    parser.add_argument("--role", choices=["provider", "reference"], help=argparse.SUPPRESS)
     parser.add_argument("--address", type=parse_address, help=argparse.SUPPRESS)
     parser.add_argument("--dimension", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     match arguments.role:
         case "provider":
-            asyncio.run(together(provide, arguments.address, arguments.dimension))
-        case "knock":
-            asyncio.run(together(knock, arguments.address, arguments.dimension))
+            asyncio.run(provide_all(arguments.address, arguments.dimension))
         case "reference":
             asyncio.run(serve_reference(Identity.create(), arguments.dimension))
         case None:
