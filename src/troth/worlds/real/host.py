@@ -403,7 +403,8 @@ class Host:
             self._took_s[request.label] = time.perf_counter() - began_s
             return value
 
-        if request.steady and self._took_s.get(request.label, AT_ONCE_S) < AT_ONCE_S:
+        took_s = self._took_s.get(request.label)
+        if request.steady and took_s is not None and took_s < AT_ONCE_S:
             return run()
         return await asyncio.to_thread(run)
 
