@@ -26,6 +26,10 @@ class Compute(ABC, Generic[Bench, Value]):
     keeps: ClassVar[bool] = True
     """Whether its value is small enough for an engine to keep it for later requests of its key."""
 
+    steady: ClassVar[bool] = False
+    """Whether every request of its kind takes about as long as the last one, on one bench. A node
+    then carries out those that are over at once between two messages."""
+
     @abstractmethod
     def run(self, bench: Bench) -> Value:
         """The plain version. The value is a struct that `troth.wire` can encode."""

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import blake2b, shake_256
+from typing import Any
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,23 @@ class Stream:
 
     def generator(self) -> np.random.Generator:
         """A generator at the start of this stream; two calls give equal generators."""
-        return np.random.Generator(np.random.Philox(key=self.key()))
+        # The stubs name numpy's own `SeedSequence` only; any `ISeedSequence` will do.
+        return np.random.Generator(np.random.Philox(_Key(self.key())))  # type: ignore[arg-type]
+
+
+class _Key(ISeedSequence):
+    """Gives numpy a generator's key. `Philox(key=...)` makes the same generator, and asks the
+    operating system for entropy that it does not use, which takes longer than all the rest."""
+
+    def __init__(self, key: int) -> None:
+        self._words = np.frombuffer(key.to_bytes(16, "little"), "<u8")
+
+    # The type of the base wants every type of integer, of which Philox asks for this one.
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
+        """The key, as the two 64-bit words that Philox asks for."""
+        assert n_words == 2, "Philox has a key of two words"
+        assert dtype == np.uint64, "Philox has a key of two words of 64 bits"
+        return self._words
 
 
 def world(seed: int) -> Stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 
@@ -105,3 +106,13 @@ def test_keys_do_not_depend_on_the_hash_seed(hash_seed: str) -> None:
         check=True,
     )
     assert int(result.stdout) == KEY
+
+
+def test_a_generator_is_the_one_that_numpy_makes_of_the_stream_s_key() -> None:
+    for number in range(20):
+        stream = Stream(number * 2**90, ("law", number))
+        ours, numpys = stream.generator(), np.random.Generator(np.random.Philox(key=stream.key()))
+        assert repr(ours.bit_generator.state) == repr(numpys.bit_generator.state)
+        assert ours.random(9).tolist() == numpys.random(9).tolist()
+        copied = pickle.loads(pickle.dumps(ours))
+        assert copied.integers(2**60, size=9).tolist() == ours.integers(2**60, size=9).tolist()

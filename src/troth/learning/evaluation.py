@@ -52,22 +52,8 @@ class Evaluate(Compute[Workbench, Metrics]):
         return type(self), self.on is None, self.source, self.target
 
     def run(self, bench: Workbench) -> Metrics:
-        params_D = bench.tensor(self.params_D)
-        x_NF, y_N = bench.test_x_TF, bench.test_y_T
-        if self.on is not None:
-            index_N = torch.tensor(bench.rows(self.on), device=bench.device)
-            x_NF, y_N = bench.x_NF[index_N], bench.y_N[index_N]
-        sums = _Sums(bench, (self.source, self.target))
-        at_once = bench.model.rows_at_once(1, bench.device)
-
-        def measure(rows: tuple[Tensor, Tensor]) -> Tensor:
-            x_BF, y_B = rows
-            return sums.measure(bench.model.predict(params_D, x_BF), y_B).sum(-1, keepdim=True)
-
-        pieces = list(zip(torch.split(x_NF, at_once), torch.split(y_N, at_once), strict=True))
-        for sums_Q1 in map_pieces(measure, pieces, bench.device):
-            sums.add(sums_Q1)
-        return sums.metrics([len(y_N)])[0]
+        (found,) = evaluations([self.params_D], bench, self.on, (self.source, self.target))
+        return found
 
     @classmethod
     def run_many(cls, requests: Sequence[Self], bench: Workbench) -> Sequence[Metrics]:
@@ -84,6 +70,35 @@ class Evaluate(Compute[Workbench, Metrics]):
         if same:
             return _one_model(first.params_D, rows, bench, attack)
         return _own_models([r.params_D for r in requests], rows, bench, attack)
+
+
+def evaluations(
+    models: Sequence[Float32s],
+    bench: Workbench,
+    on: NodeId | None,
+    attack: Attack = (None, None),
+) -> list[Metrics]:
+    """Each of `models`, of shape (D,), one after another on the same rows, as `Evaluate` would say:
+    to the last digit, and the rows are gathered once."""
+    x_NF, y_N = bench.test_x_TF, bench.test_y_T
+    if on is not None:
+        index_N = torch.tensor(bench.rows(on), device=bench.device)
+        x_NF, y_N = bench.x_NF[index_N], bench.y_N[index_N]
+    at_once = bench.model.rows_at_once(1, bench.device)
+    pieces = list(zip(torch.split(x_NF, at_once), torch.split(y_N, at_once), strict=True))
+
+    def evaluation(params: Float32s) -> Metrics:
+        params_D, sums = bench.tensor(params), _Sums(bench, attack)
+
+        def measure(rows: tuple[Tensor, Tensor]) -> Tensor:
+            x_BF, y_B = rows
+            return sums.measure(bench.model.predict(params_D, x_BF), y_B).sum(-1, keepdim=True)
+
+        for sums_Q1 in map_pieces(measure, pieces, bench.device):
+            sums.add(sums_Q1)
+        return sums.metrics([len(y_N)])[0]
+
+    return [evaluation(params) for params in models]
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ import msgspec
 from troth.compute import Compute
 from troth.errors import CharterError
 from troth.ids import NodeId
-from troth.learning.evaluation import Evaluate
+from troth.learning.evaluation import Evaluate, evaluations
 from troth.learning.workbench import Workbench
 from troth.references import resolve
 from troth.wire import Float32s
@@ -49,13 +49,11 @@ class MeasureInfluence(Compute[Workbench, Influence]):
     on: NodeId
 
     label: ClassVar[str] = "verify_update"
+    steady: ClassVar[bool] = True
 
     def run(self, bench: Workbench) -> Influence:
-        before, after = (
-            Evaluate(params_D, self.on).run(bench).error
-            for params_D in (self.params_D, self.candidate_D)
-        )
-        return Influence(before, after)
+        before, after = evaluations([self.params_D, self.candidate_D], bench, self.on)
+        return Influence(before.error, after.error)
 
 
 class Opinion(msgspec.Struct, frozen=True):

@@ -309,9 +309,10 @@ async def _verify(
     """Ask every verifier about the update, which counts only if all accept it."""
     # TorMentor, table 1, provider verifier: "Validates providers on join and model update"; on
     # join see `joining.admit`.
-    unusable = steps.check_usable(state, plan, candidate, update)
-    if unusable is not None:
-        return steps.reject(state, candidate, unusable, harder=False)
+    usable = steps.check_usable(state, plan, candidate, update)
+    if isinstance(usable, str):
+        return steps.reject(state, candidate, usable, harder=False)
+    candidate = usable
     looks = list(examinations(state, plan, candidate.connection, candidate.update_D))
     if looks and candidate.connection.looks >= steps.MAX_LOOKS:
         over = f"{steps.MAX_LOOKS} updates of this connection were looked at: join again"

@@ -78,10 +78,11 @@ def settle(state: BrokerState, plan: Plan, now_s: float) -> BrokerState:
         state = msgspec.structs.replace(
             state, missing=(*state.missing, *(connection.name for connection in overdue))
         )
-    took_part = [c for c in state.connections.values() if c.waits and c.updates > 0]
-    everybody = all(connection.waits for connection in state.connections.values())
-    if parameters.synchrony == "bulk_synchronous" and took_part and everybody:
-        state = _close_barrier(state, plan)
+    if parameters.synchrony == "bulk_synchronous":
+        everybody = all(connection.waits for connection in state.connections.values())
+        took_part = any(c.waits and c.updates > 0 for c in state.connections.values())
+        if took_part and everybody:
+            state = _close_barrier(state, plan)
     return state
 
 
@@ -168,17 +169,18 @@ def release(state: BrokerState, plan: Plan, now_s: float) -> BrokerState:
     # `ahead` is by how many updates a provider may be ahead of the slowest; None: by any number.
     # Differs from the paper: the hybrid is bounded staleness (Ho et al. 2013), because its
     # reference [18] is about data centres, which leave out updates too small to matter to others.
-    slowest = joining.slowest(state.connections)
     ahead = {"asynchronous": None, "bulk_synchronous": 0}.get(
         parameters.synchrony, parameters.staleness
     )
+    slowest = 0 if ahead is None else joining.slowest(state.connections)
     connections, outbox = dict(state.connections), []
     digest: bytes | None = None
     for token, connection in state.connections.items():
-        held = connection.pending_D is not None or (
+        if connection.puzzle is not None:
+            continue
+        if connection.pending_D is not None or (
             ahead is not None and connection.clock - slowest > ahead
-        )
-        if not connection.waits or held:
+        ):
             continue
         # TorMentor, table 2, gradientUpdate: "TorMentor returns new global model state" and "the
         # next SHA-256 puzzle".

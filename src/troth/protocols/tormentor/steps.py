@@ -9,7 +9,7 @@ Source: Fung & Beschastnikh, "Brokered agreements in multi-party machine learnin
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -45,6 +45,8 @@ class Candidate:
     """S_{i,t}, with which it was paid for."""
     looked_at: bool = False
     """Whether a verifier looks at it."""
+    after: tuple[Float32s, Float32s] | None = None
+    """What `with_update` makes of the broker's model and this update, once it is known."""
 
 
 def check_update(
@@ -92,10 +94,9 @@ def check_update(
 
 def check_usable(
     state: BrokerState, plan: Plan, candidate: Candidate, update: GradientUpdate
-) -> str | None:
-    """Why an update cannot be used whatever its effect; None if it can.
-
-    That is the reason for which it is rejected, without raising its sender's difficulty.
+) -> str | Candidate:
+    """Why an update cannot be used whatever its effect: for that it is rejected, without raising
+    its sender's difficulty. If it can be used, the candidate with what it makes of the model.
     """
     connection, dimension = candidate.connection, len(state.params_D)
     assert connection.puzzle is not None
@@ -123,9 +124,10 @@ def check_usable(
         return (
             f"trains with epsilon={update.epsilon:g}, and the curator asks for at least {minimum:g}"
         )
-    if not np.isfinite(with_update(state, plan, update.update_D)[0]).all():
+    after = with_update(state, plan, update.update_D)
+    if not np.isfinite(after[0]).all():
         return "sent an update with which the model is not finite"
-    return None
+    return replace(candidate, after=after)
 
 
 def with_update(state: BrokerState, plan: Plan, update_D: Float32s) -> tuple[Float32s, Float32s]:
@@ -152,7 +154,8 @@ def accept(state: BrokerState, plan: Plan, candidate: Candidate) -> BrokerState:
     else:
         # TorMentor, table 1, aggregator: "Total async SGD"; "Semi sync SGD" differs in
         # `rounds.release` only.
-        state = apply(state, plan, candidate.update_D)
+        after = candidate.after or with_update(state, plan, candidate.update_D)
+        state = _changed(state, plan, *after)
     state = with_connection(state, connection)
     return msgspec.structs.replace(state, accepted=(*state.accepted, connection.name))
 
@@ -233,7 +236,12 @@ def _answered(candidate: Candidate, *, refusal: str | None) -> Connection:
 def apply(state: BrokerState, plan: Plan, update_D: Float32s) -> BrokerState:
     """The broker's state with the next version of the model, which this update makes."""
     # TorMentor, table 1, aggregator: "Applies updates to shared model, returns updated state".
-    params_D, velocity_D = with_update(state, plan, update_D)
+    return _changed(state, plan, *with_update(state, plan, update_D))
+
+
+def _changed(
+    state: BrokerState, plan: Plan, params_D: Float32s, velocity_D: Float32s
+) -> BrokerState:
     recent = state.recent
     for verifier in plan.parameters.verifiers:
         if isinstance(verifier, ShapleyValue):

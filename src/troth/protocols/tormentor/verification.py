@@ -36,7 +36,6 @@ def examinations(
     """
     secret = Stream(int.from_bytes(state.secret.key), ("verification",))
     drawn = secret.child(connection.provider.hex(), connection.life, connection.updates)
-    candidate_D, _ = steps.with_update(state, plan, update_D)
     # Differs from the paper: a charter may put providers on probation, because a sybil that comes
     # back after each rejection would otherwise have nine in ten of its updates unseen.
     on_probation = connection.proven < plan.parameters.probation
@@ -46,10 +45,12 @@ def examinations(
             # the incoming stream of model updates".
             case RONI(share=share):
                 if on_probation or drawn.child("roni").generator().random() < share:
+                    candidate_D, _ = steps.with_update(state, plan, update_D)
                     yield verifier, MeasureInfluence(state.params_D, candidate_D, CURATOR)
             # TorMentor, table 1, provider verifier: "Shapley valuation [21]".
             case ShapleyValue(share=share, permutations=permutations):
                 if on_probation or drawn.child("shapley").generator().random() < share:
+                    candidate_D, _ = steps.with_update(state, plan, update_D)
                     changes = (*state.recent, candidate_D - state.params_D)
                     orders = drawn.child("orders")
                     yield (

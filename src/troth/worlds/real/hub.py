@@ -97,7 +97,7 @@ class Hub:
     # ---------------------------------------------------------------- requests
 
     def _application(self) -> Starlette:
-        return Starlette(
+        application = Starlette(
             routes=[
                 Route(INBOX + "/{number}", self._put, methods=["PUT"]),
                 Route(OUTBOX, self._get, methods=["GET"]),
@@ -105,6 +105,9 @@ class Hub:
             ],
             exception_handlers={Refusal: _refusal, ClientDisconnect: connection_gone},
         )
+        # A path is what it is; a redirect would repeat the host's name to whoever asks.
+        application.router.redirect_slashes = False
+        return application
 
     def _peer(self, request: Request) -> Link:
         """Who asks, and that it may ask again already."""

@@ -1,7 +1,9 @@
 """HTTP/1.1 over TLS, for whoever listens: uvicorn's implementation on asyncio's TLS.
 
 Uvicorn unsets its only timer as soon as a byte arrives. So its protocol class is extended by one
-that gives every request's head a time to be there.
+that gives every request's head a time to be there. It writes an answer's head, and then its body:
+what is written in one step of the event loop goes out together here, as each write is a record of
+TLS and a call of the system, which cost more than all that is done for a small answer.
 """
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Any, ClassVar, cast
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
@@ -28,6 +30,9 @@ CLOSE_S = 2.0
 
 MAX_HEADER_BYTES = 16 * 2**10
 
+JOINED_BYTES = 16 * 2**10
+"""How much may wait to be written together: as much as a record of TLS holds."""
+
 
 class TimedProtocol(H11Protocol):
     """One connection. Its first request, and the rest of a request that has begun, have to come
@@ -38,12 +43,13 @@ class TimedProtocol(H11Protocol):
 
     # Uvicorn narrows the argument in the same way, hence the override.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport))
         self._expect_request()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._expect_request()
+        self._read_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -55,6 +61,18 @@ class TimedProtocol(H11Protocol):
         habits."""
         super().send_400_response("malformed request")
 
+    def _read_on(self) -> None:
+        """Read on after a large body, which uvicorn has stopped for: whoever goes away while it
+        waits for an answer is noticed. What it has sent beyond its request waits unread."""
+        cycle = cast("Any", self.cycle)
+        if (
+            self.flow.read_paused
+            and cycle is not None
+            and not cycle.more_body
+            and not self.conn.trailing_data[0]
+        ):
+            self.flow.resume_reading()
+
     def _expect_request(self) -> None:
         # Uvicorn declares the cycle, a request and its answer, as if there always were one.
         cycle = cast("Any", self.cycle)
@@ -64,6 +82,59 @@ class TimedProtocol(H11Protocol):
         elif self._overdue is not None:
             self._overdue.cancel()
             self._overdue = None
+
+
+class JoinedWrites(asyncio.Transport):
+    """A transport that passes on at once what is written to it in one step of the event loop.
+
+    It holds `JOINED_BYTES` at most, so that whoever writes much still learns in time that it goes
+    out slowly.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self._transport = transport
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._loop = asyncio.get_running_loop()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not data:
+            return
+        if not self._held:
+            self._loop.call_soon(self._pass_on)
+        self._held.append(bytes(data))
+        self._held_bytes += len(data)
+        if self._held_bytes >= JOINED_BYTES:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        if self._held:
+            data, self._held, self._held_bytes = b"".join(self._held), [], 0
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._pass_on()
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._held, self._held_bytes = [], 0
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+    def is_reading(self) -> bool:
+        return self._transport.is_reading()
 
 
 def admitting(
@@ -90,9 +161,9 @@ def admitting(
         # Narrowed as in `TimedProtocol`.
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self.entered = enter(transport)
+            self.entered = enter(self.transport)
             if self.entered is None:
-                transport.abort()
+                self.transport.abort()
                 return
             self.app_state = {name: self.entered}
 
@@ -153,15 +224,13 @@ class Server:
 
     def __init__(
         self,
-        application: Starlette,
-        protocol: type[TimedProtocol],
+        application: ASGIApp,
+        protocol: type[H11Protocol],
         context: ssl.SSLContext,
         limits: Limits,
         *,
         idle_s: int,
     ) -> None:
-        # A path is what it is; a redirect would repeat the host's name to whoever asks.
-        application.router.redirect_slashes = False
         self._config = Config(
             application,
             http=protocol,

@@ -33,6 +33,7 @@ from troth.report.progress import Display
 from troth.wire import Codec
 from troth.worlds.real.api.address import Address
 from troth.worlds.real.api.server import BrokerServer, Deployed
+from troth.worlds.real.collector import nothing_old_collected
 from troth.worlds.real.limits import Limits, body_bytes
 from troth.worlds.real.link import Refusal
 from troth.worlds.real.node import Listen, Outcome, make_host
@@ -140,7 +141,7 @@ class _Broker:
     async def _train(self, model: _Model) -> NodeResult:
         host = model.deployed.host
         with model.play.life.running():
-            with repeatable(model.play.stage.bench.device):
+            with repeatable(model.play.stage.bench.device), nothing_old_collected():
                 parameters = await host.run()
             return model.play.finish(Outcome(parameters, host.tally, ()))
 

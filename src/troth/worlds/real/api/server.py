@@ -20,11 +20,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from troth.crypto.identity import Identity
 from troth.errors import PeerError
 from troth.roles.messages import Answer, AnswerStatus, Question
-from troth.wire import Codec
+from troth.wire import Codec, Message
 from troth.worlds.real.api import paths
 from troth.worlds.real.api.bodies import AnswerBody, read_body
 from troth.worlds.real.api.face import Deploying, Face
@@ -124,11 +125,13 @@ class BrokerServer:
         self._memory = Memory(limits.guests_bytes if deployed is None else self._bytes_of(deployed))
         self._free = TokenBucket(limits.free_per_s, limits.free_at_once)
         self._answers = asyncio.Semaphore(limits.answers_at_once)
-        self._closing = asyncio.Event()
+        self._held: dict[Guest, asyncio.Future[Message | None]] = {}
+        """Where the answer of the role is to come, of each connection that waits for one."""
+        self._closing = False
         self._lobby = lobby = Lobby(limits)
         self._server = Server(
             self._application(),
-            admitting("guest", timeout_s=limits.handshake_s, enter=lobby.enter, leave=lobby.leave),
+            admitting("guest", timeout_s=limits.handshake_s, enter=lobby.enter, leave=self._left),
             open_server_context(identity),
             limits,
             idle_s=limits.idle_s,
@@ -151,17 +154,21 @@ class BrokerServer:
 
     async def close(self) -> None:
         """Take no more connections, and end those there are."""
-        self._closing.set()
+        self._closing = True
+        for waiting in self._held.values():
+            if not waiting.done():
+                waiting.set_exception(_being_stopped())
         await self._server.close()
 
-    def _application(self) -> Starlette:
-        asked = [
-            Route(f"{paths.MODEL}/{action}", self._endpoint(kind), methods=["POST"])
-            for action, kind in self._face.actions.items()
-        ]
-        return Starlette(
+    def _application(self) -> ASGIApp:
+        endpoints = {action: self._endpoint(kind) for action, kind in self._face.actions.items()}
+        others = Starlette(
             routes=[
-                *asked,
+                # These say by which method a question is asked, to whoever asks by another.
+                *(
+                    Route(f"{paths.MODEL}/{action}", endpoint, methods=["POST"])
+                    for action, endpoint in endpoints.items()
+                ),
                 Route(paths.MODEL, self._status, methods=["GET"]),
                 Route(paths.CHARTER, self._charter, methods=["GET"]),
                 Route(paths.OPENAPI, self._openapi, methods=["GET"]),
@@ -173,6 +180,27 @@ class BrokerServer:
                 ClientDisconnect: connection_gone,
             },
         )
+        # A path is what it is; a redirect would repeat the host's name to whoever asks.
+        others.router.redirect_slashes = False
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            # Questions come this way, past Starlette's layers, which take longer than their answer.
+            named = paths.split(scope["path"]) if scope["method"] == "POST" else None
+            endpoint = None if named is None else endpoints.get(named.action)
+            if named is None or endpoint is None:
+                await others(scope, receive, send)
+                return
+            scope["path_params"] = {"model_id": named.model_id}
+            request = Request(scope, receive, send)
+            try:
+                response = await endpoint(request)
+            except Refusal as refusal:
+                response = await _refusal(request, refusal)
+            except ClientDisconnect as gone:
+                response = await connection_gone(request, gone)
+            await response(scope, receive, send)
+
+        return application
 
     # ---------------------------------------------------------------- what is asked
 
@@ -213,7 +241,7 @@ class BrokerServer:
             body = await read_body(request, lease, most_bytes=limits.body_bytes, limits=limits)
         question = _decoded(kind, body, form, deployed.host.codec)
         _check_path(request, question)
-        return await self._asked(request, guest, deployed, question, len(body), answer_form)
+        return await self._asked(guest, deployed, question, len(body), answer_form)
 
     async def _deployed_by(
         self,
@@ -235,7 +263,7 @@ class BrokerServer:
                 self._memory.size_bytes = self._bytes_of(self._deployed)
         deployed = self._known(request)
         # Its memory is counted here already, and may be more than the host has for questions.
-        return await self._asked(request, guest, deployed, question, 0, answer_form)
+        return await self._asked(guest, deployed, question, 0, answer_form)
 
     async def _status(self, request: Request) -> Response:
         guest = self._guest(request)
@@ -243,7 +271,7 @@ class BrokerServer:
         deployed = self._known(request)
         self._spend_free()
         question = self._face.status(deployed.model_id)
-        return await self._asked(request, guest, deployed, question, 0, form)
+        return await self._asked(guest, deployed, question, 0, form)
 
     async def _charter(self, request: Request) -> Response:
         self._guest(request)
@@ -265,7 +293,6 @@ class BrokerServer:
 
     async def _asked(
         self,
-        request: Request,
         guest: Guest,
         deployed: Deployed,
         question: Question,
@@ -274,7 +301,7 @@ class BrokerServer:
     ) -> Response:
         host = deployed.host
         guest.asking = question.place
-        answer = await self._role_answers(request, host, question, size_bytes)
+        answer = await self._role_answers(guest, host, question, size_bytes)
         if answer is None:
             return _said({"held": "others have to catch up, ask again"}, HELD, wait_s=0)
         if question.is_paid:
@@ -286,7 +313,7 @@ class BrokerServer:
         return self._answer(guest, answer, answer_form, host.codec)
 
     async def _role_answers(
-        self, request: Request, host: Host, question: Question, size_bytes: int
+        self, guest: Guest, host: Host, question: Question, size_bytes: int
     ) -> Answer | None:
         """Ask the role; its answer, or None if it has none within `hold_s`.
 
@@ -294,27 +321,28 @@ class BrokerServer:
           Refusal: there is no room, the training is over, or the server closes.
           ClientDisconnect: nobody waits for the answer any more.
         """
-        asking = asyncio.create_task(host.ask(question, size_bytes))
-        gone = asyncio.create_task(_disconnected(request))
-        closing = asyncio.create_task(self._closing.wait())
-        tasks = (asking, gone, closing)
+        if self._closing:
+            raise _being_stopped()
+        if guest not in self._lobby.guests:
+            raise ClientDisconnect
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[Message | None] = loop.create_future()
+        over = loop.call_later(host.limits.hold_s, _hold_is_over, waiting)
+        self._held[guest] = waiting
         try:
-            await asyncio.wait(
-                tasks, timeout=host.limits.hold_s, return_when=asyncio.FIRST_COMPLETED
-            )
-            if asking.done():
-                answer = asking.result()
-                assert isinstance(answer, Answer), "a question is answered by an answer"
-                return answer
-            if gone.done():
-                raise ClientDisconnect
-            if closing.done():
-                raise Later(503, "the broker is being stopped", 1.0)
-            return None
+            answer = await host.ask(question, size_bytes, waiting)
+            assert answer is None or isinstance(answer, Answer), "an answer answers a question"
+            return answer
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            over.cancel()
+            del self._held[guest]
+
+    def _left(self, guest: Guest) -> None:
+        """A connection has ended: nobody waits for its answer any more."""
+        self._lobby.leave(guest)
+        waiting = self._held.get(guest)
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(ClientDisconnect())
 
     def _answer(self, guest: Guest, answer: Answer, form: str, codec: Codec) -> Response:
         headers: dict[str, str] = {}
@@ -381,9 +409,13 @@ def _check_path(request: Request, question: Question) -> None:
         raise Refusal(400, "the body names another model than the path")
 
 
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+def _hold_is_over(waiting: asyncio.Future[Message | None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
+
+
+def _being_stopped() -> Later:
+    return Later(503, "the broker is being stopped", 1.0)
 
 
 def _said(
