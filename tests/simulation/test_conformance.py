@@ -85,6 +85,7 @@ def test_a_case_leaves_nothing_out(case: Case) -> None:
     assert case.faults
     assert case.seeds > 0
     assert (case.hostile is not None) == case.record.sends_messages
+    assert (case.nothing is not None) == case.record.sends_messages
     assert (case.launched is not None) == case.record.real_nodes
     assert bool(case.counted) == case.record.sends_messages
 
@@ -304,6 +305,32 @@ def test_numbers_that_are_not_finite_are_refused_and_the_run_goes_on(
     check()
 
 
+@SENDING
+def test_a_run_in_which_nothing_was_accepted_has_failed(
+    case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert case.nothing is not None
+    path, folder = case.nothing.write(tmp_path, case.name), tmp_path / "run"
+    assert troth_command(["simulate", str(path), "--into", str(folder)]) == 5
+    written = capsys.readouterr()
+    assert written.out == ""
+    (said,) = [line for line in written.err.splitlines() if line.startswith("error: ")]
+    run = load_run(folder)
+    assert run.summary.status == "failed"
+    assert run.summary.problem is not None
+    assert run.summary.problem.startswith(said.removeprefix("error: "))
+    assert not (folder / "model.safetensors").exists()
+    assert not [party for record in run.rounds for party in record.accepted]
+    # Whoever waits for so many updates gives up in the first round; others come to their end.
+    if run.rounds:
+        assert f"no update was accepted in {len(run.rounds)} round" in said
+    # What was written down can be read by who goes on with it.
+    assert troth_command(["report", str(folder), "--format", "json"]) == 0
+    capsys.readouterr()
+    assert troth_command(["simulate", "--resume", str(folder), "--quiet"]) == 5
+    assert load_run(folder).summary.problem == run.summary.problem
+
+
 # ------------------------------------------------------------------ real nodes
 
 
@@ -369,6 +396,26 @@ def test_real_processes_come_to_the_simulation(
         ]
     if case.check_launched is not None:
         case.check_launched(folder, path)
+
+
+@pytest.mark.slow
+def test_a_launch_in_which_nothing_was_accepted_has_failed(
+    tmp_path: Path, foreign_path: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All turns are over before a party can have connected."""
+    setup = Setup(protocol="upload = 0.2\ndeadline_s = 0.001", parties=2, rounds=2)
+    path, folder = setup.write(tmp_path, "dssgd"), tmp_path / "launched"
+    assert troth_command(["launch", str(path), "--into", str(folder), "--format", "json"]) == 5
+    written = capsys.readouterr()
+    assert written.out == ""
+    run = load_run(folder)
+    assert run.summary.status == "failed"
+    assert run.summary.problem is not None
+    assert "no update was accepted" in run.summary.problem
+    server = load_run(folder / "nodes" / "server")
+    assert server.summary.status == "failed"
+    assert [record.round for record in server.rounds] == [1, 2]
+    assert all(record.missing and not record.accepted for record in server.rounds)
 
 
 @pytest.mark.parametrize(
