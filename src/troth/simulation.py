@@ -4,6 +4,7 @@ one."""
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import threading
 import time
@@ -168,6 +169,11 @@ def resume(folder: Path | str, *, progress: Display | bool = True) -> Result:
 
 def _unfinished(folder: Path) -> RunFolder:
     run = RunFolder.open(folder)
+    if run.summary().world == "real":
+        raise UsageError(
+            f"{folder}: is the folder of a real run",
+            hint=f"go on with a launch by: troth launch --resume {shlex.quote(str(folder))}",
+        )
     status = run.summary().status
     if status == "finished" or not (folder / SNAPSHOT).exists():
         raise UsageError(

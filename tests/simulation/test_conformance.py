@@ -6,6 +6,7 @@ What a protocol has to tell the suite stands in `conformance_cases.py`; nothing 
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -35,6 +36,7 @@ from conformance import (
 from conformance_cases import CASES, with_foreign
 
 import troth
+from stopped_launch import stopped_launch
 from troth.charter.file import WORLD_KEYS
 from troth.cli import run as troth_command
 from troth.crypto.identity import Identity
@@ -396,6 +398,57 @@ def test_real_processes_come_to_the_simulation(
         ]
     if case.check_launched is not None:
         case.check_launched(folder, path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("case", "number"),
+    [
+        pytest.param(case, number, id=f"{case.name}, {number.name}")
+        for case in CASES.values()
+        if case.record.real_nodes
+        for number in (signal.SIGKILL, signal.SIGTERM)
+    ],
+)
+def test_a_launch_that_was_stopped_goes_on_to_the_same_end(
+    case: Case,
+    number: signal.Signals,
+    tmp_path: Path,
+    simulated: SetUp,
+    foreign_path: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert case.launched is not None
+    path, folder = case.launched.write(tmp_path, case.name), tmp_path / "launched"
+    stopped = stopped_launch(path, folder, number, env=with_foreign())
+    assert load_run(folder).summary.status != "finished"
+    if number is signal.SIGKILL:
+        assert stopped.returncode == -number, stopped.stderr
+    else:
+        assert stopped.returncode == 130, stopped.stderr
+        assert f"hint: go on with: troth launch --resume {folder}" in stopped.stderr.splitlines()
+    assert troth_command(["simulate", "--resume", str(folder)]) == 2
+    assert "troth launch --resume" in capsys.readouterr().err
+    path.unlink()
+    code = troth_command(["launch", "--resume", str(folder), "--format", "json"])
+    written = capsys.readouterr()
+    assert code == 0, written.err
+    launched, rounds = load_run(folder), case.launched.rounds
+    assert launched.summary.status == "finished"
+    assert [record.round for record in launched.rounds] == list(range(1, rounds + 1))
+    assert not [*folder.rglob("*.pem"), *folder.rglob("*.secret*")]
+    if case.record.topology != "mesh":
+        run = simulated(case.launched.write(tmp_path, case.name))
+        one_at_a_time(run, monkeypatch)
+        simulated_D = next(iter(results(run.go()).values()))
+        model_D = RunFolder(folder).read_model()[0]["params"]
+        np.testing.assert_allclose(model_D, simulated_D, atol=1e-6, rtol=0)
+        assert all(len(record.accepted) == case.launched.parties for record in launched.rounds)
+    if case.check_launched is not None:
+        case.check_launched(folder, path)
+    assert troth_command(["launch", "--resume", str(folder)]) == 2
+    assert "its status is finished" in capsys.readouterr().err
 
 
 @pytest.mark.slow
