@@ -83,6 +83,16 @@ def raised(error: BaseException, *, given: str = "") -> str:
     return said if frame is None else f"{said}, in {frame.filename}, line {frame.lineno}"
 
 
+def users_error(error: BaseException) -> str | None:
+    """An error that nobody has foreseen, if it came through the user's own code: `own_task.py, line
+    9: forward raised ValueError: no such table`. None where it did not."""
+    frame = users_frame(error)
+    if frame is None:
+        return None
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"{frame.filename}, line {frame.lineno}: {frame.name} raised {said}"
+
+
 def users_frame(error: BaseException) -> traceback.FrameSummary | None:
     """The innermost line of the user's own code that an error came through: that of a
     `module:callable`, or of a protocol of another distribution. None where it came through none."""

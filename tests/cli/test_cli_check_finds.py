@@ -148,3 +148,14 @@ def test_data_that_are_not_here_are_said_not_to_be_checked(
     assert checked.code == 0, checked.err
     (said,) = [line for line in checked.out.splitlines() if "is not on this machine" in line]
     assert "credit" in said
+
+
+@pytest.mark.slow
+def test_an_error_in_a_worker_names_the_line_as_well(folder: Path, troth: Troth) -> None:
+    make = trained("return scores if rows < 16 else scores[:, missing]")
+    changes = ("--set", 'engine.name="processes"', "--set", "engine.workers=1")
+    simulated = troth(*make(folder), *changes, "--quiet")
+    assert simulated.code == CHARTER
+    assert "own_task.py, line 11: spoil raised NameError" in simulated.err
+    assert simulated.err.count("error: ") == 1
+    assert "Traceback" not in simulated.err

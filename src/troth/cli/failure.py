@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import click
 
 from troth.errors import ExitCode, LocalError, reason_of
-from troth.references import users_frame
+from troth.references import users_error
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
@@ -78,15 +78,10 @@ def failure_of(error: BaseException) -> Failure:
         case OSError(errno=number) if number in _PLACES:
             place = "" if error.filename is None else f"{error.filename}: "
             return Failure(f"{place}{reason_of(error)}", None, ExitCode.USAGE)
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    theirs = users_frame(error)
+    theirs = users_error(error)
     if theirs is not None:
-        return Failure(
-            f"{theirs.filename}, line {theirs.lineno}: {theirs.name} raised {said}",
-            SHOW,
-            ExitCode.CHARTER,
-            unexpected=True,
-        )
+        return Failure(theirs, SHOW, ExitCode.CHARTER, unexpected=True)
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Failure(f"this is a bug in troth: {said}", f"{SHOW}, and report it", BUG, True)
 
 
