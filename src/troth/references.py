@@ -15,8 +15,11 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable
 from hashlib import sha256
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -62,6 +65,61 @@ def resolve(reference: str, *, base: Path | None) -> Callable[..., Any]:
             hint="name a function or a class",
         )
     return found  # type: ignore[no-any-return]  # what it returns is for the caller to check
+
+
+def raised(error: BaseException, *, given: str = "") -> str:
+    """What code of the user's own has raised, and where: `raised ValueError: no such table, in
+    own_task.py, line 9`.
+
+    Args:
+      given: what it was given when it did: ` on an input of shape (2, 4)`.
+    """
+    said = f"raised {type(error).__name__}{given}"
+    if str(error):
+        said += f": {error}"
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return f"{said}, in {error.filename}, line {error.lineno}"
+    frame = users_frame(error)
+    return said if frame is None else f"{said}, in {frame.filename}, line {frame.lineno}"
+
+
+def users_error(error: BaseException) -> str | None:
+    """An error that nobody has foreseen, if it came through the user's own code: `own_task.py, line
+    9: forward raised ValueError: no such table`. None where it did not."""
+    frame = users_frame(error)
+    if frame is None:
+        return None
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"{frame.filename}, line {frame.lineno}: {frame.name} raised {said}"
+
+
+def users_frame(error: BaseException) -> traceback.FrameSummary | None:
+    """The innermost line of the user's own code that an error came through: that of a
+    `module:callable`, or of a protocol of another distribution. None where it came through none."""
+    paths = sysconfig.get_paths()
+    ours = Path(__file__).resolve().parent
+    known = [ours, *(Path(paths[name]).resolve() for name in ("stdlib", "purelib", "platlib"))]
+    extensions = _extensions()
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if not file.is_file():
+            continue
+        place = file.resolve()
+        if any(map(place.is_relative_to, extensions)) or not any(map(place.is_relative_to, known)):
+            return frame
+    return None
+
+
+def _extensions() -> list[Path]:
+    """Where the code of other distributions' protocols lies, as far as it was imported."""
+    found = []
+    for entry in entry_points(group="troth.protocols"):
+        module = sys.modules.get(entry.module.partition(".")[0])
+        file = getattr(module, "__file__", None)
+        if file is not None:
+            place = Path(file).resolve()
+            found.append(place.parent if place.name == "__init__.py" else place)
+    return found
 
 
 def code_beside(base: Path) -> dict[str, str]:
@@ -137,6 +195,6 @@ def _import_error(
             hint=f"put {name.replace('.', '/')}.py beside the scenario file, or install it",
         )
     return CharterError(
-        f"{reference!r} cannot be imported: {name} raised {type(error).__name__}: {error}",
+        f"{reference!r} cannot be imported: {name} {raised(error)}",
         hint=f'try it alone: python -c "import {name}"',
     )

@@ -4,6 +4,7 @@ one."""
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import threading
 import time
@@ -37,6 +38,7 @@ from troth.report.privacy import simulated_privacy_record
 from troth.report.progress import Display, QuietProgress, live_progress
 from troth.report.read import SCENARIO
 from troth.runs.life import Life, Models, write_outcome
+from troth.runs.nothing import check_trained
 from troth.runs.origin import Origin, origin_of
 from troth.runs.recorder import Recorder
 from troth.runs.summary import (
@@ -135,7 +137,7 @@ def simulate(
 
     Raises:
       LocalError: the scenario is wrong (`CharterError`, `DataError`), or the run failed
-        (`RoundFailedError`).
+        (`RoundFailedError`), which it has also if no update was ever accepted.
 
     Example:
       >>> import troth
@@ -167,6 +169,11 @@ def resume(folder: Path | str, *, progress: Display | bool = True) -> Result:
 
 def _unfinished(folder: Path) -> RunFolder:
     run = RunFolder.open(folder)
+    if run.summary().world == "real":
+        raise UsageError(
+            f"{folder}: is the folder of a real run",
+            hint=f"go on with a launch by: troth launch --resume {shlex.quote(str(folder))}",
+        )
     status = run.summary().status
     if status == "finished" or not (folder / SNAPSHOT).exists():
         raise UsageError(
@@ -316,6 +323,7 @@ class _Run:
                 result = self._result(stage, world, recorder, summary("finished"))
                 if self._folder is not None:
                     self._leave(self._folder.path, stage, world)
+                check_trained(recorder.rounds, result.final_models.values(), stage.initial_D)
                 life.finish(result.summary, result.final_models)
                 return result
 

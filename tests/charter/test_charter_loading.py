@@ -332,8 +332,8 @@ def test_explanation_agrees_with_msgspec(key: Key, value: object) -> None:
         if not isinstance(node, dict | list):
             return
     node[key[-1]] = value  # type: ignore[index]  # the same
-    explained = not_finite(document) or explain(document, ScenarioFile)
-    if not_finite(document) is None:
+    explained = not_finite(document, ScenarioFile) or explain(document, ScenarioFile)
+    if not_finite(document, ScenarioFile) is None:
         try:
             msgspec.convert(document, ScenarioFile)
         except msgspec.ValidationError:

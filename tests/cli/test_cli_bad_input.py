@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,8 +16,9 @@ import pytest
 import torch
 from command_lines import Outcome, Troth, write_scenario
 
+import troth as api
 from troth.data import sources
-from troth.errors import ExitCode
+from troth.errors import CharterError, ExitCode
 from troth.report.read import read_summary
 
 USAGE, CHARTER = ExitCode.USAGE, ExitCode.CHARTER
@@ -305,3 +307,67 @@ def test_losing_standard_error_does_not_end_a_training(
     done = subprocess.run(["sh", "-c", f'exec "$@" {lost}', "sh", *command], cwd=folder)
     assert done.returncode == 0
     assert read_summary(folder / "run").status == "finished"
+
+
+def test_a_terminal_that_goes_away_does_not_end_a_training(folder: Path) -> None:
+    """Every write to it fails from then on, also those of the bar that is drawn meanwhile."""
+    file = write_scenario(folder, rounds="1500")
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-c", "from troth.cli import main; main()"]
+    training = subprocess.Popen(
+        [*command, "simulate", str(file), "--into", "run"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=dict(os.environ) | {"TERM": "xterm"},
+        start_new_session=True,
+    )
+    try:
+        os.close(theirs)
+        drawn = b""
+        while b"round" not in drawn:
+            drawn += os.read(ours, 4096)
+    finally:
+        os.close(ours)
+    out, _ = training.communicate()
+    assert training.returncode == 0
+    assert b"finished" in out
+    assert b"\x1b[?25l" in drawn  # the bar has hidden the cursor
+    assert read_summary(folder / "run").status == "finished"
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    ("key", "takes"),
+    [
+        ("training.learning_rate", "give a number above 0"),
+        ("training.rounds", "give a whole number at least 1"),
+        ("seed", "give a whole number at least 0"),
+        ("protocol.deadline_s", "give a number above 0"),
+    ],
+)
+def test_a_number_that_is_not_finite_is_named_with_what_is_allowed(
+    troth: Troth, folder: Path, key: str, takes: str, value: str
+) -> None:
+    file = write_scenario(folder)
+    name = key.rpartition(".")[2]
+    assert_not_finite(troth("check", file, "--set", f"{key}={value}"), key, takes)
+    spelt = file.read_text().replace('protocol = "federated"', "")
+    spelt = spelt + '[protocol]\nname = "federated"\n'
+    if name in ("rounds", "learning_rate", "seed"):
+        spelt = re.sub(rf"(?m)^{name} = .*$", f"{name} = {value}", spelt)
+    else:
+        spelt += f"{name} = {value}\n"
+    file.write_text(spelt)
+    assert_not_finite(troth("check", file), key, takes)
+    with pytest.raises(CharterError) as refused:
+        api.simulate(write_scenario(folder), **{key.replace(".", "__"): float(value)})
+    assert refused.value.key == key
+    assert "is not a finite number" in str(refused.value)
+    assert takes in str(refused.value.hint)
+
+
+def assert_not_finite(outcome: Outcome, key: str, takes: str) -> None:
+    assert_one_error(outcome, CHARTER, f"{key} = ")
+    assert "is not a finite number" in outcome.err
+    assert takes in outcome.err

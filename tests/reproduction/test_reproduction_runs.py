@@ -88,6 +88,27 @@ def test_what_has_finished_is_not_run_again(tmp_path: Path) -> None:
     assert folders(carry_out(tmp_path)) == ["two", "four-2"]
 
 
+def test_a_variant_in_which_nothing_was_accepted_is_read_like_any_other(tmp_path: Path) -> None:
+    """An attack may be stronger than a defence in every round: that is what was to be shown."""
+    nobody = """
+[churn]
+absences = [{ party = "party-0", from_s = 0.0 }, { party = "party-1", from_s = 0.0 }]
+"""
+    scenario = SCENARIO.replace('update = "gradient"', 'update = "step"').replace(
+        '"tormentor"\ndifficulty = 1\nadmission_difficulty = 1', '"dssgd"\ndeadline_s = 1.0'
+    )
+    experiment = EXPERIMENT.replace('["parties.count=4", "training.rounds=2"]', '["seed=2"]')
+    write_experiment(tmp_path, experiment, scenario + nobody)
+    done = carry_out(tmp_path)
+    assert folders(done) == ["two", "four"]
+    for row in done.results.rows:
+        run = load_run(tmp_path / "kept" / str(row.folder))
+        assert run.summary.status == "failed"
+        assert len(run.rounds) == 3
+        assert row.readings["error"].measured == run.summary.final.error
+    assert folders(carry_out(tmp_path)) == ["two", "four"]
+
+
 def test_a_changed_scenario_is_run_again(tmp_path: Path) -> None:
     write_experiment(tmp_path)
     carry_out(tmp_path)

@@ -108,6 +108,7 @@ class Case:
       faults: the same, one thing at a time, under so many `seeds`.
       watch: checkers of what the protocol promises under faults.
       hostile: one party says whatever it likes; None where nothing is sent.
+      nothing: no update is ever accepted; None where nothing is sent.
       launched: nodes as processes of their own; None where there are no real nodes.
       as_simulated: whether `launched` ends with every number of the simulation.
       check_launched: what else holds of the folder of `launched`.
@@ -126,6 +127,7 @@ class Case:
     seeds: int
     watch: Watch
     hostile: Setup | None
+    nothing: Setup | None
     launched: Setup | None
     as_simulated: bool
     engines: Mapping[str, Setup] | None = None

@@ -97,6 +97,12 @@ otherwise_s = 0.02
 """
 
 
+# Each of six parties is away for good.
+NOBODY = (
+    "[network]\nlatency = 0.1\n[churn]\nabsences = ["
+    + ", ".join(f'{{ party = "party-{number}", from_s = 0.0 }}' for number in range(6))
+    + "]\n"
+)
 FIXED_COST = '[cost]\nkind = "fixed"\notherwise_s = 0.05\n'
 FAULTS = {
     "calm": f"[network]\n{NORMAL}",
@@ -180,6 +186,7 @@ FEDERATED_CASE = Case(
     seeds=6,
     watch=_check_federated,
     hostile=Setup(protocol=_ANSWERS + 'aggregation = "median"', world=FAULTS["calm"]),
+    nothing=Setup(protocol="deadline_s = 1.0", world=NOBODY),
     launched=Setup(parties=4),
     as_simulated=True,
     counted=("mean delta", "some delta", "median step", "delayed"),
@@ -239,6 +246,7 @@ DSSGD_CASE = Case(
     seeds=3,
     watch=_check_dssgd,
     hostile=Setup(protocol="upload = 0.2\nbound = 0.1\ndeadline_s = 1.0", world=FAULTS["calm"]),
+    nothing=Setup(protocol="upload = 0.2\ndeadline_s = 1.0", world=NOBODY),
     launched=Setup(protocol="upload = 0.2", parties=3),
     as_simulated=True,
     counted=("largest step", "asynchronous"),
@@ -289,6 +297,7 @@ CENTRALISED_CASE = Case(
     seeds=2,
     watch=_as_ideal(_centralised_ideal),
     hostile=None,
+    nothing=None,
     launched=None,
     as_simulated=False,
 )
@@ -304,6 +313,7 @@ STANDALONE_CASE = Case(
     seeds=2,
     watch=_as_ideal(_standalone_ideal),
     hostile=None,
+    nothing=None,
     launched=None,
     as_simulated=False,
 )
@@ -454,6 +464,15 @@ TORMENTOR_CASE = Case(
     hostile=Setup(
         protocol=_JUDGED + _MODES["asynchronous"] + "deadline_s = 5.0\n",
         world=_BROKER_FAULTS["calm"] + _PUZZLES_COST + _QUICK,
+    ),
+    # All parties send the contrary of what would help, and every update is looked at.
+    nothing=Setup(
+        protocol="difficulty = 1\ndeadline_s = 1.0\ntime_s = 2.0\nverifiers = "
+        "[{ kind = 'roni', share = 1.0, threshold = 0.0 }]\n" + _MODES["bulk"],
+        world=_BROKER_FAULTS["calm"]
+        + _PUZZLES_COST
+        + _QUICK
+        + '[[attacks]]\nkind = "sign_flip"\nfraction = 1.0\nscale = 50.0\n',
     ),
     # Without chance: real providers draw batches that no seed knows.
     launched=Setup(
@@ -611,6 +630,12 @@ BISCOTTI_CASE = Case(
     hostile=Setup(
         protocol=_PATIENT, world=f"[network]\n{NORMAL}\n{MODELLED}", parties=10, rounds=2
     ),
+    # What most of the committees have not heard in time is not in the block.
+    nothing=Setup(
+        protocol="phase_s = 1.0\nlinger_s = 2.0\n",
+        world=f"[network]\n{NORMAL}\nloss = 0.95\n{MODELLED}",
+        parties=10,
+    ),
     # A round goes on as soon as everybody has said what it waits for.
     launched=Setup(
         protocol="aggregation = { rule = 'trimmed_mean', byzantine = 0 }\nsampled = 0.34\n"
@@ -654,6 +679,7 @@ MEDIANS_CASE = Case(
     seeds=1,
     watch=nobody_watches,
     hostile=Setup(protocol="deadline_s = 1.0", world=FAULTS["calm"]),
+    nothing=Setup(protocol="deadline_s = 1.0", world=NOBODY),
     launched=Setup(protocol="step = 0.5", parties=3),
     as_simulated=True,
     counted=("short form", "delayed"),

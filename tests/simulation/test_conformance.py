@@ -6,6 +6,7 @@ What a protocol has to tell the suite stands in `conformance_cases.py`; nothing 
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -35,6 +36,7 @@ from conformance import (
 from conformance_cases import CASES, with_foreign
 
 import troth
+from stopped_launch import stopped_launch
 from troth.charter.file import WORLD_KEYS
 from troth.cli import run as troth_command
 from troth.crypto.identity import Identity
@@ -85,6 +87,7 @@ def test_a_case_leaves_nothing_out(case: Case) -> None:
     assert case.faults
     assert case.seeds > 0
     assert (case.hostile is not None) == case.record.sends_messages
+    assert (case.nothing is not None) == case.record.sends_messages
     assert (case.launched is not None) == case.record.real_nodes
     assert bool(case.counted) == case.record.sends_messages
 
@@ -304,6 +307,32 @@ def test_numbers_that_are_not_finite_are_refused_and_the_run_goes_on(
     check()
 
 
+@SENDING
+def test_a_run_in_which_nothing_was_accepted_has_failed(
+    case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert case.nothing is not None
+    path, folder = case.nothing.write(tmp_path, case.name), tmp_path / "run"
+    assert troth_command(["simulate", str(path), "--into", str(folder)]) == 5
+    written = capsys.readouterr()
+    assert written.out == ""
+    (said,) = [line for line in written.err.splitlines() if line.startswith("error: ")]
+    run = load_run(folder)
+    assert run.summary.status == "failed"
+    assert run.summary.problem is not None
+    assert run.summary.problem.startswith(said.removeprefix("error: "))
+    assert not (folder / "model.safetensors").exists()
+    assert not [party for record in run.rounds for party in record.accepted]
+    # Whoever waits for so many updates gives up in the first round; others come to their end.
+    if run.rounds:
+        assert f"no update was accepted in {len(run.rounds)} round" in said
+    # What was written down can be read by who goes on with it.
+    assert troth_command(["report", str(folder), "--format", "json"]) == 0
+    capsys.readouterr()
+    assert troth_command(["simulate", "--resume", str(folder), "--quiet"]) == 5
+    assert load_run(folder).summary.problem == run.summary.problem
+
+
 # ------------------------------------------------------------------ real nodes
 
 
@@ -369,6 +398,77 @@ def test_real_processes_come_to_the_simulation(
         ]
     if case.check_launched is not None:
         case.check_launched(folder, path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("case", "number"),
+    [
+        pytest.param(case, number, id=f"{case.name}, {number.name}")
+        for case in CASES.values()
+        if case.record.real_nodes
+        for number in (signal.SIGKILL, signal.SIGTERM)
+    ],
+)
+def test_a_launch_that_was_stopped_goes_on_to_the_same_end(
+    case: Case,
+    number: signal.Signals,
+    tmp_path: Path,
+    simulated: SetUp,
+    foreign_path: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert case.launched is not None
+    path, folder = case.launched.write(tmp_path, case.name), tmp_path / "launched"
+    stopped = stopped_launch(path, folder, number, env=with_foreign())
+    assert load_run(folder).summary.status != "finished"
+    if number is signal.SIGKILL:
+        assert stopped.returncode == -number, stopped.stderr
+    else:
+        assert stopped.returncode == 130, stopped.stderr
+        assert f"hint: go on with: troth launch --resume {folder}" in stopped.stderr.splitlines()
+    assert troth_command(["simulate", "--resume", str(folder)]) == 2
+    assert "troth launch --resume" in capsys.readouterr().err
+    path.unlink()
+    code = troth_command(["launch", "--resume", str(folder), "--format", "json"])
+    written = capsys.readouterr()
+    assert code == 0, written.err
+    launched, rounds = load_run(folder), case.launched.rounds
+    assert launched.summary.status == "finished"
+    assert [record.round for record in launched.rounds] == list(range(1, rounds + 1))
+    assert not [*folder.rglob("*.pem"), *folder.rglob("*.secret*")]
+    if case.record.topology != "mesh":
+        run = simulated(case.launched.write(tmp_path, case.name))
+        one_at_a_time(run, monkeypatch)
+        simulated_D = next(iter(results(run.go()).values()))
+        model_D = RunFolder(folder).read_model()[0]["params"]
+        np.testing.assert_allclose(model_D, simulated_D, atol=1e-6, rtol=0)
+        assert all(len(record.accepted) == case.launched.parties for record in launched.rounds)
+    if case.check_launched is not None:
+        case.check_launched(folder, path)
+    assert troth_command(["launch", "--resume", str(folder)]) == 2
+    assert "its status is finished" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_launch_in_which_nothing_was_accepted_has_failed(
+    tmp_path: Path, foreign_path: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All turns are over before a party can have connected."""
+    setup = Setup(protocol="upload = 0.2\ndeadline_s = 0.001", parties=2, rounds=2)
+    path, folder = setup.write(tmp_path, "dssgd"), tmp_path / "launched"
+    assert troth_command(["launch", str(path), "--into", str(folder), "--format", "json"]) == 5
+    written = capsys.readouterr()
+    assert written.out == ""
+    run = load_run(folder)
+    assert run.summary.status == "failed"
+    assert run.summary.problem is not None
+    assert "no update was accepted" in run.summary.problem
+    server = load_run(folder / "nodes" / "server")
+    assert server.summary.status == "failed"
+    assert [record.round for record in server.rounds] == [1, 2]
+    assert all(record.missing and not record.accepted for record in server.rounds)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from troth.attacks.spec import (
     UpdateAttack,
 )
 from troth.errors import LocalError
-from troth.references import resolve
+from troth.references import raised, resolve
 from troth.wire import Float32s, Float64s
 
 
@@ -133,9 +133,7 @@ def _own_attack(
     try:
         sent = attack(update_D.copy(), peers_PD.copy(), context, generator, **spec.arguments)
     except Exception as error:
-        raise LocalError(
-            f"attack {spec.callable} raised {type(error).__name__}: {error}"
-        ) from error
+        raise LocalError(f"attack {spec.callable} {raised(error)}") from error
     if not isinstance(sent, np.ndarray) or sent.dtype != np.float32 or sent.shape != update_D.shape:
         found = (
             f"{sent.dtype} of shape {sent.shape}"

@@ -51,9 +51,15 @@ def explain(document: object, cls: type[msgspec.Struct]) -> CharterError | None:
     return next(_problems(document, inspect.type_info(cls), ()), None)
 
 
-def not_finite(document: object) -> CharterError | None:
-    """The first infinity or NaN in a document. TOML has both; no key of ours takes them."""
-    return next(_not_finite(document, ()), None)
+def not_finite(document: object, cls: type[msgspec.Struct]) -> CharterError | None:
+    """The first infinity or NaN in the document of a table, and what its key takes instead. TOML
+    has both; no key of ours takes them."""
+    error = next(_not_finite(document, ()), None)
+    if error is None:
+        return None
+    problems = _problems(document, inspect.type_info(cls), ())
+    of_key = next((each for each in problems if each.key == error.key), error)
+    return CharterError(error.problem, key=error.key, value=error.value, hint=of_key.hint)
 
 
 def _not_finite(value: object, key: Key) -> Iterator[CharterError]:
@@ -104,6 +110,14 @@ def _number(
     value: object, type_: inspect.IntType | inspect.FloatType, key: Key
 ) -> Iterator[CharterError]:
     whole = isinstance(type_, inspect.IntType)
+    bounds = [
+        (bound, *each) for name, *each in _BOUNDS if (bound := getattr(type_, name)) is not None
+    ]
+    allowed = " and ".join(f"{allows} {bound}" for bound, _, _, allows in bounds)
+    takes = f"give {wanted(type_)} {allowed}".rstrip()
+    if isinstance(value, float) and not math.isfinite(value):
+        yield _problem("is not a finite number", key, value, hint=takes)
+        return
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         hint = None
         if whole and isinstance(value, float) and value.is_integer():
@@ -113,17 +127,12 @@ def _number(
         yield _wrong_kind(value, type_, key, hint=hint)
         return
     assert isinstance(value, int | float)
-    bounds = [
-        (bound, *each) for name, *each in _BOUNDS if (bound := getattr(type_, name)) is not None
-    ]
-    allowed = " and ".join(f"{allows} {bound}" for bound, _, _, allows in bounds)
-    hint = f"give {wanted(type_)} {allowed}"
     for bound, breaks, problem, _ in bounds:
         if breaks(value, bound):
-            yield _problem(f"{problem} {bound}", key, value, hint=hint)
+            yield _problem(f"{problem} {bound}", key, value, hint=takes)
             return
     if not whole and isinstance(value, int) and abs(value) > 10**300:
-        yield _problem("is too large for a number", key, value, hint=hint)
+        yield _problem("is too large for a number", key, value, hint=takes)
 
 
 _BOUNDS: tuple[tuple[str, Callable[[float, float], bool], str, str], ...] = (

@@ -174,7 +174,7 @@ def convert(spelt: Document, cls: type[S]) -> S:
     Raises:
       CharterError: the document is no such table; the error names a key of it, and no file.
     """
-    error = not_finite(spelt)
+    error = not_finite(spelt, cls)
     if error is not None:
         raise error
     try:

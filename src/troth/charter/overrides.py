@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, MutableMapping, MutableSequence, Sequence
 from copy import deepcopy
@@ -139,11 +140,23 @@ def _set_all(
             _set(layout, override, override.item, _new_table)
         text = tomlkit.dumps(layout)
         written = parse(text, override.origin)
-        if written == meant:
+        if _comparable(written) == _comparable(meant):
             return text, written
     except TOMLKitError:
         pass
     raise override.refused(f"cannot be written into the layout of {file}", "edit the file instead")
+
+
+def _comparable(value: object) -> object:
+    """The same, in which a NaN equals another: it is refused later, by the name of its key."""
+    match value:
+        case float() if math.isnan(value):
+            return "NaN", None
+        case dict():
+            return {name: _comparable(inner) for name, inner in value.items()}
+        case list():
+            return [_comparable(inner) for inner in value]
+    return value
 
 
 def _new_table(parent: object, content: dict[str, object]) -> object:

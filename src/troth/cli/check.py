@@ -24,16 +24,25 @@ def check(file: Path, changes: tuple[str, ...], format: Format) -> None:
     """Say what the scenario in FILE would do, without doing it.
 
     Who takes part, what they would send, and what privacy they would spend. Messages and bytes are
-    those of a run without faults.
+    those of a run without faults. Where the data are on this machine, they are dealt and one update
+    is computed, to find what a run would be refused for; nothing is downloaded.
     """
+    import msgspec
+
     from troth.charter.dry_run import dry_run
     from troth.charter.loading import load_scenario
+    from troth.data.root import data_root
     from troth.errors import charter_errors_in
     from troth.records import pretty_json
+    from troth.runs.rehearsal import rehearse
 
     loaded = load_scenario(file, overrides=changes)
     with charter_errors_in(file):
+        # First, so that an error is the one that a simulation ends with.
+        unchecked = rehearse(loaded, root=data_root())
         result = dry_run(loaded)
+    if unchecked is not None:
+        result = msgspec.structs.replace(result, notes=[*result.notes, unchecked])
     click.echo(pretty_json(result).decode() if format == "json" else _text(result))
     command = ["troth", "simulate", str(file)]
     for change in changes:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
-import sysconfig
-import traceback
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
 from troth.errors import ExitCode, LocalError, reason_of
+from troth.references import users_error
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
@@ -80,15 +78,10 @@ def failure_of(error: BaseException) -> Failure:
         case OSError(errno=number) if number in _PLACES:
             place = "" if error.filename is None else f"{error.filename}: "
             return Failure(f"{place}{reason_of(error)}", None, ExitCode.USAGE)
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    theirs = _outside_frame(error)
+    theirs = users_error(error)
     if theirs is not None:
-        return Failure(
-            f"{theirs.filename}, line {theirs.lineno}: {theirs.name} raised {said}",
-            SHOW,
-            ExitCode.CHARTER,
-            unexpected=True,
-        )
+        return Failure(theirs, SHOW, ExitCode.CHARTER, unexpected=True)
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Failure(f"this is a bug in troth: {said}", f"{SHOW}, and report it", BUG, True)
 
 
@@ -99,16 +92,3 @@ def from_click(error: click.ClickException) -> Failure:
     if isinstance(error, click.UsageError) and error.ctx is not None:
         hint = f"{error.ctx.command_path} --help lists what there is"
     return Failure(message[:1].lower() + message[1:], hint, error.exit_code)
-
-
-def _outside_frame(error: BaseException) -> traceback.FrameSummary | None:
-    """The innermost line of code that is neither troth's, nor an installed package's, nor Python's:
-    that of a `module:callable` which the scenario names."""
-    paths = sysconfig.get_paths()
-    ours = Path(__file__).resolve().parent.parent
-    known = [ours, *(Path(paths[name]).resolve() for name in ("stdlib", "purelib", "platlib"))]
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        file = Path(frame.filename)
-        if file.is_file() and not any(file.resolve().is_relative_to(place) for place in known):
-            return frame
-    return None

@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from troth.cli.verb import FILE, Format, Verb, format_option, set_option, show_run, talk
-from troth.errors import LocalError, UsageError, charter_errors_in
+from troth.cli.verb import (
+    FILE,
+    Format,
+    Verb,
+    format_option,
+    interrupted,
+    set_option,
+    show_run,
+    talk,
+)
+from troth.errors import UsageError, charter_errors_in
 
 if TYPE_CHECKING:
     from troth.simulation import Result
@@ -82,7 +91,7 @@ def simulate(
         try:
             result = run(progress=progress)
         except KeyboardInterrupt as stop:
-            raise _interrupted(stop, folder) from None
+            raise interrupted(stop, folder, verb="simulate") from None
     assert result.folder is not None
     page = write_report([result.folder])
     show_run(result.folder, format)
@@ -107,16 +116,3 @@ def _next(result: Result, file: Path | None) -> list[str] | None:
     if file is None:
         return None
     return ["troth", "simulate", str(file), "--set", f"seed={result.summary.seed + 1}"]
-
-
-def _interrupted(stop: KeyboardInterrupt, folder: Path) -> KeyboardInterrupt:
-    """The interrupt, with a note on how to go on where that can be done."""
-    from troth.report.read import load_run
-
-    try:
-        unfinished = load_run(folder).summary.status != "finished"
-    except LocalError:
-        return stop
-    if unfinished:
-        stop.add_note(f"go on with: troth simulate --resume {shlex.quote(str(folder))}")
-    return stop

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -10,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 import click
 
 from troth.cli.failure import failure_of
+from troth.errors import LocalError
 
 Format: TypeAlias = Literal["text", "json"]
 
@@ -67,15 +70,37 @@ set_option = click.option(
 
 
 def show_run(folder: Path, format: Format) -> None:
-    """Print what came of the run that is kept in `folder`."""
+    """Print what came of the run that is kept in `folder`, if there is still a terminal: without
+    one it has ended as well."""
     from troth.report.read import load_run
     from troth.report.table import summary_json, summary_table
 
     run = load_run(folder)
-    click.echo(summary_json(run) if format == "json" else summary_table(run))
+    try:
+        click.echo(summary_json(run) if format == "json" else summary_table(run))
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
 
 
 def talk(text: str) -> None:
     """Say something that is not the result, where there is somebody to hear it."""
     with suppress(OSError, ValueError):  # closed, full, or nobody reads it
         click.echo(text, err=True)
+
+
+def interrupted(stop: KeyboardInterrupt, folder: Path, *, verb: str) -> KeyboardInterrupt:
+    """The interrupt, with a note on how to go on with the run in `folder` where that can be done.
+
+    Args:
+      verb: the one that goes on with it by its option `--resume`.
+    """
+    from troth.report.read import load_run
+
+    try:
+        unfinished = load_run(folder).summary.status != "finished"
+    except LocalError:
+        return stop
+    if unfinished:
+        stop.add_note(f"go on with: troth {verb} --resume {shlex.quote(str(folder))}")
+    return stop

@@ -19,6 +19,7 @@ import numpy as np
 from troth.data.examples import DataSet, Examples, Int64s
 from troth.data.shares import read_only, require_shares
 from troth.errors import DataError, LocalError
+from troth.references import raised
 from troth.streams import Stream
 
 _CURE = "see troth.data.examples for what each field must be"
@@ -139,7 +140,7 @@ def check_partition(
                 raise
             except Exception as error:
                 raise DataError(
-                    f"with {count} parties the partition raised {type(error).__name__}: {error}",
+                    f"with {count} parties the partition {raised(error)}",
                     hint="it is called as callable(train, parties, generator, **arguments), and "
                     "must not write to train",
                 ) from error

@@ -14,7 +14,7 @@ from troth.data.published.files import FILES
 from troth.data.sources import missing_file, read_verified
 from troth.data.spec import BUNDLED, CallableData, DataSpec, FileData, NamedData
 from troth.errors import CharterError, DataError, LocalError
-from troth.references import resolve
+from troth.references import raised, resolve
 from troth.streams import Stream
 
 
@@ -104,7 +104,7 @@ def _call(spec: CallableData, base: Path) -> DataSet:
         raise
     except Exception as error:
         raise CharterError(
-            f"raised {type(error).__name__}: {error}",
+            raised(error),
             key="task.data.callable",
             value=spec.callable,
             hint=f"it is called with arguments = {spec.arguments}",

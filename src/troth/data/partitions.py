@@ -29,6 +29,7 @@ from troth.data.spec import (
 )
 from troth.errors import CharterError, LocalError
 from troth.ids import party_id
+from troth.references import raised
 from troth.references import resolve as resolve_reference
 from troth.streams import Stream
 
@@ -260,7 +261,7 @@ def _call(
         raise
     except Exception as error:
         raise CharterError(
-            f"raised {type(error).__name__}: {error}",
+            raised(error),
             key="partition.callable",
             value=spec.callable,
             hint="it is called as callable(train, parties, generator, **arguments)",

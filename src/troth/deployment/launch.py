@@ -4,30 +4,42 @@ Each node gets an identity of its own for this one run. This process is no node:
 shows the rounds of the first, puts together what they leave, and stops all of them whatever
 happens. Every node also stops when the pipe from this process closes, so that killing it leaves
 none behind.
+
+A launch that did not come to its end goes on from what its nodes keep: their folders, and beside
+them their identities and what the protocol has made for the run, which are removed at its end. The
+snapshot of a launch says what it came from.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from troth.charter.loading import LoadedScenario
+from troth.charter.loading import LoadedScenario, load_scenario
+from troth.charter.model import model_of
+from troth.data.root import data_root
 from troth.deployment.launching import Launching, ThroughTor, mesh, star
 from troth.deployment.processes import Processes
-from troth.errors import UsageError, charter_errors_in
-from troth.ids import Bytes
+from troth.errors import UnreachableError, UsageError, VerificationError, charter_errors_in
+from troth.ids import Bytes, NodeId
 from troth.protocols.lookup import protocol_of
-from troth.records import Status, Summary
+from troth.records import RoundRecord, Status, Summary
 from troth.report.atomic import locked
-from troth.report.folder import RunFolder
+from troth.report.folder import SNAPSHOT, RunFolder
 from troth.report.progress import Display
+from troth.report.read import SCENARIO, SUMMARY
 from troth.runs.life import Life, Models
+from troth.runs.origin import Origin, origin_of_dealt
 from troth.runs.summary import mean_metrics, summary_of
+from troth.worlds.dealing import deal_rows
 from troth.worlds.real.honest import check_honest
 from troth.worlds.real.reach import check_reachable_by_tor
 from troth.worlds.real.stage import Mesh, node_names, topology_of
@@ -38,19 +50,29 @@ MAX_LAUNCHED = 64
 NODES = "nodes"
 
 
+LEASH_S = 10.0
+"""How long the nodes of a launch that was killed may still hold their folders."""
+
+
+class _Saved(msgspec.Struct):
+    """What `snapshot.bin` of a launch holds."""
+
+    base: bytes
+    """The folder that the scenario's files are looked up in, as the system encodes names."""
+    origin: Origin
+    tor: bool
+    tor_config: bytes | None
+
+
 @dataclass(frozen=True)
 class Launch:
     """One launch.
 
     Args:
-      loaded: the scenario, `file` with `changes` applied.
-      changes: `key=value`, which every node applies too.
       tor: None: straight, over loopback.
     """
 
     loaded: LoadedScenario
-    file: Path
-    changes: Sequence[str]
     progress: Display
     tor: ThroughTor | None = None
 
@@ -60,16 +82,64 @@ class Launch:
         Raises:
           LocalError: the scenario cannot be launched, or a node has failed; with its exit code.
         """
+        launching, origin = self._prepared()
+        config = None if self.tor is None else self.tor.config
+        saved = _Saved(
+            os.fsencode(self.loaded.base.resolve()),
+            origin,
+            self.tor is not None,
+            None if config is None else os.fsencode(config.resolve()),
+        )
+        folder = RunFolder.create(
+            into,
+            self.loaded.text,
+            summary_of(self.loaded.scenario, "running", "real"),
+            snapshot=msgspec.msgpack.encode(saved),
+            base=self.loaded.base,
+        )
+        with locked(folder.path):
+            return self._play(launching, folder)
+
+    def go_on(self, folder: RunFolder, origin: Origin) -> Path:
+        """Start the nodes of a launch again that did not come to its end; the run's folder, which
+        this process has locked.
+
+        Args:
+          origin: what it came from.
+
+        Raises:
+          VerificationError: the scenario, data or code are not those that it came from.
+          LocalError: as `run`.
+        """
+        launching, now = self._prepared()
+        now.check(origin, folder.path)
+        places = [folder.path / NODES / name for name in launching.names]
+        _wait_for([place for place in places if place.exists()])
+        left = folder.path / NODES / launching.names[0]
+        if left.exists():
+            # The first node may have recorded what nobody has heard any more.
+            known = {record.round for record in folder.rounds()}
+            for record in RunFolder.open(left).rounds():
+                if record.round not in known:
+                    folder.append_round(record)
+        return self._play(launching, folder)
+
+    def _prepared(self) -> tuple[Launching, Origin]:
+        """How nodes are launched, and what the run comes from."""
         with charter_errors_in(self.loaded.path):
             launching = self._launching()
-        if len(launching.names) > MAX_LAUNCHED:
-            raise UsageError(
-                f"{len(launching.names)} nodes are more than {MAX_LAUNCHED} on one machine",
-                hint="lower [parties] count, or run it with: troth simulate",
-            )
+            if len(launching.names) > MAX_LAUNCHED:
+                raise UsageError(
+                    f"{len(launching.names)} nodes are more than {MAX_LAUNCHED} on one machine",
+                    hint="lower [parties] count, or run it with: troth simulate",
+                )
+            scenario, base = self.loaded.scenario, self.loaded.base
+            model_of(scenario, base=base)
+            dealt = deal_rows(scenario, base=base, root=data_root())
+        return launching, origin_of_dealt(self.loaded.text, dealt, base)
+
+    def _play(self, launching: Launching, folder: RunFolder) -> Path:
         scenario = self.loaded.scenario
-        running = summary_of(scenario, "running", "real")
-        folder = RunFolder.create(into, self.loaded.text, running, base=self.loaded.base)
 
         def summary(status: Status) -> Summary:
             rounds = folder.rounds()
@@ -81,16 +151,34 @@ class Launch:
                 final=rounds[-1].metrics if rounds else None,
             )
 
+        known = {record.round for record in folder.rounds()}
+
+        def on_round(record: RoundRecord) -> None:
+            life.round(record, again=record.round in known)
+
         life = Life(summary, self.progress, folder, problem=lambda error: error.message)
+        # Nodes read what the folder keeps, so that they go on with what they began with.
         processes = Processes(
-            launching.names, folder.path / NODES, self.file, self.changes, life.round
+            launching.names, folder.path / NODES, folder.path / SCENARIO, on_round
         )
-        with locked(folder.path), life.running():
-            asyncio.run(_play(launching, processes))
+        with life.running():
+            unheard = _unfinished_nodes(launching, folder)
+            if unheard is None:
+                try:
+                    asyncio.run(_play(launching, processes))
+                except UnreachableError:
+                    unheard = _unfinished_nodes(launching, folder)
+                    if unheard is None:
+                        raise
+            elif self.tor is None:
+                asyncio.run(_tidy(launching, processes))
             outcome, models = together(launching, folder)
             way = "over TLS on loopback" if self.tor is None else "over TLS, by Tor"
-            note = f"{len(launching.names)} processes on one machine, {way}"
-            life.finish(msgspec.structs.replace(outcome, notes=[*outcome.notes, note]), models)
+            notes = [f"{len(launching.names)} processes on one machine, {way}"]
+            if unheard:
+                notes.append(f"stopped before they heard that it is over: {', '.join(unheard)}")
+            life.finish(msgspec.structs.replace(outcome, notes=[*outcome.notes, *notes]), models)
+        processes.forget_identities()
         return folder.path
 
     def _launching(self) -> Launching:
@@ -111,6 +199,85 @@ class Launch:
         if self.tor is not None:
             check_reachable_by_tor(protocol)
         return launching
+
+
+def resume(path: Path, progress: Display) -> Path:
+    """Go on with a launch that was interrupted, killed or has failed, to the end that it would have
+    come to. Nothing is written into a folder that is refused.
+
+    Raises:
+      UsageError: there is no launch in `path`, it has finished, or another process runs there.
+      VerificationError: its snapshot is damaged, or something has changed since it began.
+      LocalError: as `Launch.run`.
+    """
+    _unfinished(path)
+    with locked(path):
+        # Another process may have finished the launch before this one got the lock.
+        folder = _unfinished(path)
+        data = folder.read_snapshot()
+        try:
+            saved = msgspec.msgpack.decode(data, type=_Saved)
+        except msgspec.MsgspecError as error:
+            raise VerificationError(f"{path}: the snapshot cannot be read: {error}") from None
+        config = None if saved.tor_config is None else Path(os.fsdecode(saved.tor_config))
+        loaded = load_scenario(path / SCENARIO, base=Path(os.fsdecode(saved.base)))
+        launch = Launch(loaded, progress, ThroughTor(config) if saved.tor else None)
+        return launch.go_on(folder, saved.origin)
+
+
+def _unfinished(path: Path) -> RunFolder:
+    folder = RunFolder.open(path)
+    summary = folder.summary()
+    if summary.world != "real":
+        raise UsageError(
+            f"{path}: is the folder of a simulated run",
+            hint=f"go on with: troth simulate --resume {shlex.quote(str(path))}",
+        )
+    if summary.status == "finished" or not (path / SNAPSHOT).exists():
+        raise UsageError(
+            f"{path}: there is no launch to resume, its status is {summary.status}",
+            hint="launch its scenario.toml again with: troth launch",
+        )
+    return folder
+
+
+def _wait_for(places: Sequence[Path]) -> None:
+    """Until nobody writes in these folders any more: the nodes of a launch that was killed notice
+    it, and need a moment to end.
+
+    Raises:
+      UsageError: somebody still does.
+    """
+    until_s = time.monotonic() + LEASH_S
+    for place in places:
+        while True:
+            try:
+                with locked(place):
+                    break
+            except UsageError:
+                if time.monotonic() >= until_s:
+                    raise
+                time.sleep(0.1)
+
+
+def _unfinished_nodes(launching: Launching, folder: RunFolder) -> list[NodeId] | None:
+    """The nodes that did not hear any more that the run is over, where it is; None: it is not."""
+    places = {name: folder.path / NODES / name for name in launching.names}
+    if not all((place / SUMMARY).exists() for place in places.values()):
+        return None
+    left = [
+        name
+        for name, place in places.items()
+        if RunFolder.open(place).summary().status != "finished"
+    ]
+    deciding = launching.names if launching.deciding is None else launching.deciding
+    return None if set(left) & set(deciding) else left
+
+
+async def _tidy(launching: Launching, processes: Processes) -> None:
+    """Remove what was made for nodes that have all come to their ends."""
+    async with launching.bring(processes):
+        pass
 
 
 async def _play(launching: Launching, processes: Processes) -> None:

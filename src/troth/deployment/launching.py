@@ -49,8 +49,11 @@ class Launching:
       owner: who has the model of all, and has measured it on the test set.
       start: starts all nodes, given what `bring` has made.
       together: what the summaries say together, given the nodes' folders and the run's rounds.
-      bring: makes what the nodes need for this one run, and removes it afterwards.
+      bring: makes what the nodes need for this one run, or finds what an earlier start of it has
+        made, and removes it once all have come to their ends.
       leaves: files of the first node's folder that are the run's, too.
+      deciding: the nodes that have to come to their ends; the others may miss hearing of it when a
+        launch is stopped at that moment. None: all.
     """
 
     names: tuple[NodeId, ...]
@@ -59,6 +62,7 @@ class Launching:
     together: Callable[[Mapping[NodeId, RunFolder], Sequence[RoundRecord]], Summary]
     bring: Callable[[Processes], AbstractAsyncContextManager[Any]]
     leaves: tuple[str, ...] = ()
+    deciding: tuple[NodeId, ...] | None = None
 
 
 Options = Callable[[NodeId], Sequence[str]]

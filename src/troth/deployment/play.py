@@ -21,6 +21,7 @@ from troth.report.privacy import UNKNOWN_PRIVACY, own_privacy_record
 from troth.report.progress import Display
 from troth.roles.effects import Report
 from troth.runs.life import Life
+from troth.runs.nothing import check_trained
 from troth.runs.recorder import Recorder
 from troth.runs.summary import (
     added,
@@ -131,8 +132,14 @@ class Play:
         self._recorder.refused(self.stage.id, error)
 
     def finish(self, outcome: Outcome) -> NodeResult:
-        """The node has done its part."""
+        """The node has done its part.
+
+        Raises:
+          RoundFailedError: no update was ever accepted, as far as this node knows.
+        """
         self._tally = outcome.tally
+        if outcome.parameters is not None:
+            check_trained(self._recorder.rounds, [outcome.parameters], self.stage.initial_D)
         summary = self._summary("finished")
         notes = [*summary.notes, *outcome.notes]
         if outcome.absent:

@@ -50,7 +50,6 @@ class Processes:
       names: of all nodes; the rounds of the first are those of the run.
       place: where each node has a folder of its name.
       file: the scenario.
-      changes: `key=value`, which every node applies to it.
       on_round: given every round of the first node.
     """
 
@@ -59,29 +58,27 @@ class Processes:
         names: Sequence[NodeId],
         place: Path,
         file: Path,
-        changes: Sequence[str],
         on_round: Callable[[RoundRecord], None],
     ) -> None:
         self.names = names
         self.place = place
         self.file = str(file)
-        self.changes = [word for change in changes for word in ("--set", change)]
-        """In the words of the command line."""
         self.public: dict[NodeId, PublicId] = {}
         """Of all nodes, once they play."""
         self._on_round = on_round
         self._processes: dict[NodeId, asyncio.subprocess.Process] = {}
         self._watchers: dict[NodeId, asyncio.Task[None]] = {}
+        self._log_begins: dict[NodeId, int] = {}
+        """What nodes of an earlier start have said stands before these places."""
 
     async def play(self, start: Callable[[], Awaitable[None]]) -> None:
-        """Have `start` start all nodes, and wait until they have ended.
+        """Have `start` start all nodes, and wait until they have ended. Identities of an earlier
+        start are used again: others know the nodes by them.
 
         Raises:
           LocalError: one of them has failed.
         """
-        identities = {name: Identity.create() for name in self.names}
-        for name, identity in identities.items():
-            identity.save(self._identity(name))
+        identities = {name: self._identified(name) for name in self.names}
         self.public = {name: identity.public for name, identity in identities.items()}
         self.write_peers({})
         try:
@@ -89,9 +86,18 @@ class Processes:
             await self._wait()
         finally:
             await self._stop()
-            for name in self.names:
-                # They were for this run only.
-                self._identity(name).unlink(missing_ok=True)
+
+    def _identified(self, name: NodeId) -> Identity:
+        if self._identity(name).exists():
+            return Identity.load(self._identity(name))
+        identity = Identity.create()
+        identity.save(self._identity(name))
+        return identity
+
+    def forget_identities(self) -> None:
+        """Remove what was for this run only, once it is over."""
+        for name in self.names:
+            self._identity(name).unlink(missing_ok=True)
 
     def write_peers(self, addresses: Mapping[NodeId, str]) -> None:
         """Tell nodes that are started from now on where others listen."""
@@ -106,7 +112,7 @@ class Processes:
 
     def scenario(self, name: NodeId) -> list[str]:
         """The options by which a node is told the scenario and which node it is."""
-        return ["--scenario", self.file, "--as", name, *self.changes]
+        return ["--scenario", self.file, "--as", name]
 
     async def node(self, name: NodeId, *where: str) -> None:
         """Start a process of `troth node` for this node, and hear what it says."""
@@ -124,7 +130,8 @@ class Processes:
         """Start a node by a verb of the command line and its arguments."""
         command = [sys.executable, "-c", "from troth.cli import main; main()", *verb]
         command += ["--into", str(self.place / name), "--format", "json", "--leash"]
-        with self._log(name).open("wb") as log:
+        with self._log(name).open("ab") as log:
+            self._log_begins[name] = log.tell()
             self._processes[name] = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.PIPE,
@@ -182,8 +189,10 @@ class Processes:
         code = await self._processes[name].wait()
         if code != ExitCode.OK:
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            log = self._log(name).read_text(errors="replace").splitlines()
-            said = next((line for line in reversed(log) if line.startswith('{"error"')), None)
+            log = self._log(name).read_bytes()[self._log_begins[name] :]
+            said = next(
+                (line for line in reversed(log.splitlines()) if line.startswith(b'{"error"')), None
+            )
             message = f"{name} ended with {how}"
             if said is not None:
                 message += f": {msgspec.json.decode(said)['error']}"

@@ -16,10 +16,11 @@ import torch.multiprocessing
 
 from troth.compute import Compute
 from troth.engines.engine import Engine, run_grouped
-from troth.errors import RoundFailedError
+from troth.errors import CharterError, LocalError, PeerError, RoundFailedError
 from troth.learning.device import repeatable
 from troth.learning.parallel import use_cores
 from troth.learning.workbench import Workbench
+from troth.references import users_error
 
 _bench: Workbench | None = None
 """The worker's own bench; set once, when the worker starts."""
@@ -47,7 +48,16 @@ def _leave_with_parent() -> None:
 def _run_chunk(requests: Sequence[Compute[Any, Any]]) -> list[Any]:
     assert _bench is not None
     with repeatable(torch.device("cpu")):
-        return run_grouped(requests, _bench)
+        try:
+            return run_grouped(requests, _bench)
+        except (LocalError, PeerError):
+            raise
+        except Exception as error:
+            # The way back to the leading process takes an error without its lines of code.
+            theirs = users_error(error)
+            if theirs is None:
+                raise
+            raise CharterError(theirs) from error
 
 
 class ProcessesEngine(Engine):

@@ -15,6 +15,7 @@ from troth.errors import CharterError
 from troth.learning.chance import TORCH, seeded, states, torch_state
 from troth.learning.device import repeatable
 from troth.learning.models import Model, Purpose
+from troth.references import raised
 from troth.streams import Stream
 from troth.wire import Float32s
 
@@ -115,7 +116,7 @@ class ModuleModel(Model):
                 raise
             except Exception as error:
                 raise self._problem(
-                    f"raised {type(error).__name__}: {error}",
+                    raised(error),
                     "it is called as callable(features, outputs, **arguments)",
                 ) from error
         if not isinstance(module, nn.Module):
@@ -291,8 +292,8 @@ class ModuleModel(Model):
                 scores: object = module(x)
             except Exception as error:
                 raise self._problem(
-                    f"returned a module that raised {type(error).__name__} on an input of shape "
-                    f"{tuple(x.shape)}: {error}",
+                    "returned a module that "
+                    + raised(error, given=f" on an input of shape {tuple(x.shape)}"),
                     "forward takes (B, *features) and returns (B, outputs)",
                 ) from error
             moved = [name for name, state in states(module).items() if state != before.get(name)]

@@ -19,6 +19,7 @@ from typing import Any
 from troth.errors import CharterError
 from troth.protocols.protocol import Protocol
 from troth.protocols.registry import PROTOCOLS
+from troth.references import raised
 from troth.specification import Table
 
 GROUP = "troth.protocols"
@@ -96,7 +97,7 @@ def _loaded(entry: EntryPoint) -> Protocol[Any]:
         protocol = entry.load()
     except Exception as error:  # whatever the code of others raises
         raise CharterError(
-            f"cannot be imported: {entry.value} raised {type(error).__name__}: {error}",
+            f"cannot be imported: {entry.value} {raised(error)}",
             key="protocol.name",
             value=entry.name,
             hint=f'try it alone: python -c "import {entry.module}"',

@@ -6,10 +6,13 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Protocol, TextIO
 
 from rich.console import Console
+from rich.file_proxy import FileProxy
 from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.text import Text
@@ -190,7 +193,8 @@ class BarProgress:
     """Lines above a bar, for a terminal or a notebook.
 
     Drawing takes longer than a quick round, so a thread of its own draws, every `REFRESH_S`
-    seconds, whatever lines have come since. The run only ever appends to a queue.
+    seconds, whatever lines have come since. The run only ever appends to a queue. Where the
+    terminal has gone away, the run goes on without a display.
     """
 
     def __init__(self, console: Console) -> None:
@@ -201,14 +205,32 @@ class BarProgress:
         self._bar: RichProgress | None = None
         self._stop = threading.Event()
         self._painter: threading.Thread | None = None
+        self._gone = False
+        """Whether there is no terminal any more."""
 
     def start(self, summary: Summary) -> None:
         """Print the opening line and the run's notes, and put up the bar."""
+        with self._drawing():
+            self._open(summary)
+        self._lines = RoundLines(summary)
+        self._done = summary.rounds
+        self._stop.clear()
+        self._painter = threading.Thread(target=self._paint, name="troth-progress", daemon=True)
+        self._painter.start()
+
+    @contextmanager
+    def _drawing(self) -> Iterator[None]:
+        """Within this context something is drawn; that it cannot be is no reason to end a
+        training."""
+        try:
+            yield
+        except (OSError, ValueError):
+            self._gone = True
+
+    def _open(self, summary: Summary) -> None:
         self._console.print(Text(opening(summary), style="bold"))
         for line in noted(summary):
             self._console.print(Text(line))
-        self._lines = RoundLines(summary)
-        self._done = summary.rounds
         self._bar = RichProgress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
@@ -226,9 +248,6 @@ class BarProgress:
             completed=summary.rounds,
         )
         self._bar.start()
-        self._stop.clear()
-        self._painter = threading.Thread(target=self._paint, name="troth-progress", daemon=True)
-        self._painter.start()
 
     def round(self, record: RoundRecord) -> None:
         """Queue the round's line."""
@@ -243,11 +262,18 @@ class BarProgress:
             self._painter.join()
             self._painter = None
         self._flush()
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        output, bar = sys.stdout, self._bar
+        self._bar = None
+        if bar is not None:
+            with self._drawing():
+                bar.stop()
+        if self._gone:
+            # The bar may have been taken down half way, with standard output still behind it.
+            sys.stdout = output if not isinstance(output, FileProxy) else output.rich_proxied_file
+            return
         style = {"finished": "bold green", "failed": "bold red"}.get(summary.status, "bold yellow")
-        self._console.print(Text(closing(summary), style=style))
+        with self._drawing():
+            self._console.print(Text(closing(summary), style=style))
 
     def message(self, text: str) -> None:
         """Queue `text`; without a bar, print it at once."""
@@ -263,8 +289,11 @@ class BarProgress:
         """Draw pending lines and the bar. Called by one thread at a time: the painter, or after it
         ended."""
         lines = [self._pending.popleft() for _ in range(len(self._pending))]
-        if lines:
-            self._console.print(Text("\n").join(lines))
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=self._done)
-            self._bar.refresh()
+        if self._gone:
+            return
+        with self._drawing():
+            if lines:
+                self._console.print(Text("\n").join(lines))
+            if self._bar is not None:
+                self._bar.update(self._bar.task_ids[0], completed=self._done)
+                self._bar.refresh()

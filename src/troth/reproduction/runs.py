@@ -11,10 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from troth.charter.loading import LoadedScenario
+from troth.errors import RoundFailedError
 from troth.learning.parallel import use_cores
 from troth.report.page import write_report
 from troth.report.progress import Display, QuietProgress
-from troth.report.read import SUMMARY, load_run
+from troth.report.read import SUMMARY, Run, load_run
 from troth.report.text import duration
 from troth.reproduction.computing import VARIANT, Computation, carry_out, load_computed
 from troth.simulation import simulate
@@ -23,8 +24,8 @@ Work = LoadedScenario | Computation
 
 
 def finished(into: Path, name: str, work: Work) -> Path | None:
-    """The newest finished run of exactly this scenario, or outcome of exactly this computation, by
-    this version of troth, below `into`."""
+    """The newest run of exactly this scenario that came to its end, or outcome of exactly this
+    computation, by this version of troth, below `into`."""
     if isinstance(work, Computation):
         for folder in _newest(into, name, VARIANT):
             if load_computed(folder).call == work.call:
@@ -33,9 +34,18 @@ def finished(into: Path, name: str, work: Work) -> Path | None:
     for folder in _newest(into, name, SUMMARY):
         run = load_run(folder)
         ours = run.summary.troth_version == version("troth")
-        if run.summary.status == "finished" and ours and run.scenario_text == work.text:
+        if _at_its_end(run) and ours and run.scenario_text == work.text:
             return folder
     return None
+
+
+def _at_its_end(run: Run) -> bool:
+    """Whether the run has all its rounds. One that failed because nothing was accepted in any of
+    them has, too: an attack or a defence may do that, and its records say so."""
+    if run.summary.status == "failed" and run.rounds:
+        nothing = not any(record.accepted for record in run.rounds)
+        return nothing and len(run.rounds) == run.summary.rounds_planned
+    return run.summary.status == "finished"
 
 
 def _newest(into: Path, name: str, file: str) -> Iterator[Path]:
@@ -96,7 +106,15 @@ def _run(work: Work, folder: Path, progress: Display) -> Path:
         kept = carry_out(work, folder)
         progress.message(f"{work.call.variant}: {duration(load_computed(kept).measured_s)}")
         return kept
-    result = simulate(work, into=folder, progress=progress)
+    try:
+        result = simulate(work, into=folder, progress=progress)
+    except RoundFailedError:
+        failed = finished(folder.parent, folder.name, work)
+        if failed is None:
+            raise
+        progress.message(f"{folder.name}: nothing was accepted in any round")
+        write_report([failed])
+        return failed
     assert result.folder is not None
     write_report([result.folder])
     return result.folder

@@ -9,7 +9,7 @@ from typing import assert_never
 import numpy as np
 
 from troth.errors import LocalError
-from troth.references import resolve
+from troth.references import raised, resolve
 from troth.robustness.average import mean
 from troth.robustness.bounds import byzantine_of
 from troth.robustness.bulyan import bulyan
@@ -127,7 +127,7 @@ def _own_rule(
         result = rule(updates_PD, np.array(examples_P), f, generator, **spec.arguments)
     except Exception as error:
         raise LocalError(
-            f"rule {spec.callable} raised {type(error).__name__}: {error}",
+            f"rule {spec.callable} {raised(error)}",
             hint="run troth.robustness.conformance.check_rule on it",
         ) from error
     return checked(result, np.shape(updates_PD), spec.callable)

@@ -6,15 +6,20 @@ can repeat, so it is refused.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from troth.errors import VerificationError
+from troth.ids import NodeId
 from troth.learning.workbench import Workbench
 from troth.references import code_beside
+from troth.wire import Int64s
+from troth.worlds.dealing import Dealt
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -56,12 +61,34 @@ def origin_of(text: str, bench: Workbench, base: Path) -> Origin:
     Args:
       base: folder of the scenario file, for its `module:callable`.
     """
+    arrays = [
+        tensor.detach().cpu().numpy()
+        for tensor in (bench.x_NF, bench.y_N, bench.test_x_TF, bench.test_y_T)
+    ]
+    return _origin(text, arrays, bench.rows_of, base)
+
+
+def origin_of_dealt(text: str, dealt: Dealt, base: Path) -> Origin:
+    """What a launch of the scenario with this text comes from, all nodes together.
+
+    Args:
+      base: folder of the scenario file, for its `module:callable`.
+    """
+    train, test = dealt.data.train, dealt.data.test
+    arrays = [train.x_NF, train.y_N, test.x_NF, test.y_N]
+    rows_of = {NodeId(party): rows for party, rows in dealt.rows_of.items()} | dict(dealt.kept)
+    return _origin(text, arrays, rows_of, base)
+
+
+def _origin(
+    text: str, arrays: Sequence[Any], rows_of: Mapping[NodeId, Int64s], base: Path
+) -> Origin:
     data = sha256()
-    for tensor in (bench.x_NF, bench.y_N, bench.test_x_TF, bench.test_y_T):
-        array = np.ascontiguousarray(tensor.detach().cpu().numpy())
+    for each in arrays:
+        array = np.ascontiguousarray(each)
         data.update(f"{array.dtype} {array.shape}".encode())
         data.update(array.data)
-    for node, rows in sorted(bench.rows_of.items()):
+    for node, rows in sorted(rows_of.items()):
         data.update(f"{node} {len(rows)}".encode())
         data.update(np.ascontiguousarray(rows).data)
     return Origin(sha256(text.encode()).hexdigest(), data.hexdigest(), code_beside(base))

@@ -59,6 +59,8 @@ class NodeStage:
     engine: Engine
     device: str
     notes: tuple[str, ...]
+    initial_D: Float32s
+    """The model before round 1, shape (D,)."""
     privacy: OwnPrivacy | None = None
     """Of this node, if it is a party that has one of its own."""
 
@@ -237,7 +239,8 @@ def stage_node(
         device=device,
         target_floor=rows.target_floor,
     )
-    parties, roles = cast(bench.model.init(initial))
+    initial_D = bench.model.init(initial)
+    parties, roles = cast(initial_D)
     return NodeStage(
         scenario=scenario,
         id=id,
@@ -249,5 +252,6 @@ def stage_node(
         engine=BatchedEngine(bench),
         device=describe_device(scenario.engine.device, device),
         notes=(*notes, *bench.model.notes),
+        initial_D=initial_D,
         privacy=privacy,
     )

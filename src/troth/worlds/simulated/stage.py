@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from troth import streams
 from troth.attacks.choice import check_attack, choose_attackers, target_of
@@ -57,15 +58,28 @@ class Stage:
     notes: tuple[str, ...]
 
 
-def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
-    """Load and deal the data, build the model, cast the roles.
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What a simulated run stands on before there are roles."""
 
-    Args:
-      base: the scenario file's folder, for relative paths and `module:callable`.
-      root: the folder that `TROTH_DATA` names.
+    parties: tuple[PartyId, ...]
+    """Admitted, in ascending order."""
+    attackers: Mapping[PartyId, Attack]
+    bench: Workbench
+    bench_maker: Callable[[], Workbench]
+    """Makes the same bench in a worker process."""
+    initial_D: Float32s
+    privacy: Mapping[PartyId, OwnPrivacy]
+    """Of parties that have one of their own."""
+    device: torch.device
+    notes: tuple[str, ...]
+
+
+def lay_out(scenario: Scenario, *, base: Path, root: Path | None) -> Ground:
+    """Load and deal the data, plant the malicious ones, and build the model.
 
     Raises:
-      CharterError, DataError, VerificationError: the scenario cannot be staged.
+      CharterError, DataError, VerificationError: as `prepare`.
     """
     charter, protocol = scenario.charter, protocol_of(scenario.charter.protocol)
     world = streams.world(scenario.seed)
@@ -94,11 +108,21 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
         target_floor=data.target_floor,
     )
     bench = bench_maker()
-    initial_D = bench.model.init(streams.learning(scenario.seed).child("initial"))
-    privacy = _own_privacy(scenario, parties, attackers, rows_of)
-    engine = make_engine(scenario.engine, bench, bench_maker)
-    agreed = agreed_by(charter, parties, initial_D, base)
-    simulated = Simulated(
+    return Ground(
+        parties=parties,
+        attackers=attackers,
+        bench=bench,
+        bench_maker=bench_maker,
+        initial_D=bench.model.init(streams.learning(scenario.seed).child("initial")),
+        privacy=_own_privacy(scenario, parties, attackers, rows_of),
+        device=device,
+        notes=dealt.notes,
+    )
+
+
+def simulated_by(scenario: Scenario, engine: Engine) -> Simulated:
+    """What a protocol may know of the scenario's world, which computes by `engine`."""
+    return Simulated(
         secret=streams.secret(scenario.seed),
         compute=engine.run,
         ground_up_to=scenario.puzzles.ground_up_to,
@@ -106,9 +130,27 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
         shares_checks=scenario.engine.share_checks,
         computing_is_free=isinstance(scenario.cost, ZeroCost),
     )
-    brought = tampered(protocol.bring_to_simulation(agreed, simulated), attackers, initial_D)
+
+
+def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
+    """Load and deal the data, build the model, cast the roles.
+
+    Args:
+      base: the scenario file's folder, for relative paths and `module:callable`.
+      root: the folder that `TROTH_DATA` names.
+
+    Raises:
+      CharterError, DataError, VerificationError: the scenario cannot be staged.
+    """
+    ground = lay_out(scenario, base=base, root=root)
+    charter, protocol = scenario.charter, protocol_of(scenario.charter.protocol)
+    parties, attackers, bench = ground.parties, ground.attackers, ground.bench
+    engine = make_engine(scenario.engine, bench, ground.bench_maker)
+    agreed = agreed_by(charter, parties, ground.initial_D, base)
+    simulated = simulated_by(scenario, engine)
+    brought = tampered(protocol.bring_to_simulation(agreed, simulated), attackers, ground.initial_D)
     cast = protocol.make_cast(
-        Casting(agreed=agreed, brought=brought, privacy=privacy, simulated=simulated)
+        Casting(agreed=agreed, brought=brought, privacy=ground.privacy, simulated=simulated)
     )
     return Stage(
         scenario=scenario,
@@ -118,12 +160,12 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
         cast=_corrupted(cast, parties, attackers, base),
         bench=bench,
         engine=engine,
-        initial_D=initial_D,
-        privacy=privacy,
+        initial_D=ground.initial_D,
+        privacy=ground.privacy,
         brought=brought,
-        device=describe_device(scenario.engine.device, device),
+        device=describe_device(scenario.engine.device, ground.device),
         notes=(
-            *dealt.notes,
+            *ground.notes,
             *bench.model.notes,
             *protocol.notes_of_simulation(agreed, brought, simulated),
         ),

@@ -49,11 +49,10 @@ async def _bring(loaded: LoadedScenario, processes: Processes) -> AsyncIterator[
             made = pool.map(lambda name: make_own(terms, name, secret(name)), processes.names)
         write_genesis_file(genesis, build(terms, [own.entry for own in made]))
 
-    try:
-        # In a thread, so that an interrupt is heard meanwhile.
-        await asyncio.to_thread(make)
-        yield lambda name: ("--genesis", str(genesis), "--secret", str(secret(name)))
-    finally:
-        for name in processes.names:
-            for file in (secret(name), noise_file(secret(name))):
-                file.unlink(missing_ok=True)
+    # In a thread, so that an interrupt is heard meanwhile. What an earlier start has made is used
+    # again, and so is there until the run has come to its end.
+    await asyncio.to_thread(make)
+    yield lambda name: ("--genesis", str(genesis), "--secret", str(secret(name)))
+    for name in processes.names:
+        for file in (secret(name), noise_file(secret(name))):
+            file.unlink(missing_ok=True)

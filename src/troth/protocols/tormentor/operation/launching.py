@@ -42,6 +42,9 @@ def launching(loaded: LoadedScenario, tor: ThroughTor | None) -> Launching:
         partial(_start, loaded.base),
         partial(_together, seed),
         partial(_ways, tor),
+        # A broker is gone once it has told its providers, whether they have written that down or
+        # not, and nobody tells them again.
+        deciding=(BROKER, CURATOR),
     )
 
 
@@ -79,7 +82,7 @@ async def _start(base: Path, processes: Processes, ways: Ways) -> None:
     await processes.start(BROKER, "broker", *identified(BROKER), *broker)
     address = (await processes.said(BROKER, "listening")).listening
     assert address is not None
-    curate = [processes.file, "--broker", address, *identified(CURATOR), *processes.changes]
+    curate = [processes.file, "--broker", address, *identified(CURATOR)]
     await processes.start(CURATOR, "curate", *curate, *reach)
     deployed = asyncio.create_task(processes.said(BROKER, "deployed"))
     # A curator that fails would leave the broker waiting for another.

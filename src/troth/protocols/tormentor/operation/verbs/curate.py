@@ -77,9 +77,11 @@ def curate(
     if validation is None:
         loaded = load_scenario(file, overrides=changes)
         charter, rows = of_scenario(loaded.scenario), rows_of_scenario(loaded, CURATOR)
+        base = loaded.base
     else:
         charter = load_charter(file, overrides=changes)
         rows = rows_of_file(charter, validation)
+        base = file.parent
     progress, events = progress_of(format, quiet)
     place = into or Path("runs") / f"{charter.name}.curator"
     result = run_curator(
@@ -87,7 +89,7 @@ def curate(
         who,
         rows,
         address,
-        base=file.parent,
+        base=base,
         into=place,
         progress=progress,
         limits=Limits(unreachable_s=patience_s(give_up_after, by_tor=tor or tor_socks is not None)),

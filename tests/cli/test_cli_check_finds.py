@@ -1,0 +1,161 @@
+"""`troth check` finds what `troth simulate` would be refused for, with the same error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command_lines import Troth, write_scenario
+from test_cli_bad_input import (
+    CASES,
+    CHARTER,
+    Case,
+    _small_world,  # noqa: F401 - a fixture of these cases
+    assert_one_error,
+    own_module,
+    scenario,
+)
+
+from troth.errors import ExitCode
+
+MODULE = """\
+import torch
+
+class Network(torch.nn.Linear):
+    def __init__(self, features, outputs):
+        super().__init__(features[0] * features[1] * features[2], outputs)
+
+    def forward(self, x):
+        return spoil(super().forward(x.flatten(1)), len(x))
+
+def spoil(scores, rows):
+"""
+"""A module that does what is added only when it is trained: probes have few rows."""
+
+
+def trained(body: str, **keys: str) -> Callable[[Path], list[object]]:
+    return own_module(f"{MODULE}    {body}\n", model='"own_task:Network"', **keys)
+
+
+def attack(text: str, **keys: str) -> Callable[[Path], list[object]]:
+    return scenario(f"[[attacks]]\n{text}\n", **keys)
+
+
+EARLY = [
+    Case(
+        "more rows than there are",
+        scenario(data='{ source = "named", name = "digits", rows = 100000 }'),
+        CHARTER,
+        "task.data.rows",
+    ),
+    Case(
+        "an attacker that is left without a row",
+        attack(
+            'kind = "label_flip"\nparties = ["party-0"]\nsource = 9\ntarget = 2\n'
+            "flipped_only = true",
+            partition='{ kind = "by_class", classes = 2 }',
+        ),
+        CHARTER,
+        "party-0",
+    ),
+    Case(
+        "nobody is admitted",
+        scenario("[admission]\nminimum_examples = 1000\n"),
+        CHARTER,
+        "admission",
+    ),
+    Case(
+        "a round that waits for more than there are",
+        scenario(
+            "[admission]\npolicy = 'allow_list'\nallow = ['party-0', 'party-1']\n",
+            protocol='{ name = "federated", at_least = 5, deadline_s = 1.0 }',
+        ),
+        CHARTER,
+        "protocol.at_least",
+    ),
+    Case(
+        "a model that raises in training",
+        trained("return scores if rows < 16 else scores[:, missing]"),
+        CHARTER,
+        "own_task.py, line 11: spoil raised NameError",
+    ),
+    Case(
+        "a partition that raises",
+        own_module(
+            "def share(train, parties, generator):\n    return [][parties]\n",
+            partition='"own_task:share"',
+        ),
+        CHARTER,
+        "own_task.py, line 2",
+    ),
+    Case(
+        "data that raise",
+        own_module("def load():\n    raise ValueError('no such table')\n", data='"own_task:load"'),
+        CHARTER,
+        "raised ValueError: no such table, in ",
+    ),
+    Case(
+        "a module that cannot be imported",
+        own_module("import math\nx = math.sqrt(-1)\n", model='"own_task:Network"'),
+        CHARTER,
+        "own_task.py, line 2",
+    ),
+    Case(
+        "a module that is not Python",
+        own_module("x = 1\ndef Network(:\n", model='"own_task:Network"'),
+        CHARTER,
+        "own_task.py, line 2",
+    ),
+    Case(
+        "a model that cannot be built",
+        own_module("def Network(features, outputs):\n    return {}['layers']\n",
+                   model='"own_task:Network"'),
+        CHARTER,
+        "own_task.py, line 2",
+    ),
+    Case(
+        "an update that is not finite",
+        trained("return scores if rows < 16 else scores * float('inf')"),
+        ExitCode.ROUND_FAILED,
+        "training diverged: the update of party-0 in round 1 is not finite",
+    ),
+]  # fmt: skip
+
+REFUSED = [case for case in CASES if case.code in (ExitCode.CHARTER, ExitCode.VERIFICATION_FAILED)]
+
+
+@pytest.mark.usefixtures("_small_world")
+@pytest.mark.parametrize("case", [*REFUSED, *EARLY], ids=lambda case: case.name.replace(" ", "-"))
+def test_check_ends_with_the_error_of_the_simulation(
+    case: Case, folder: Path, troth: Troth
+) -> None:
+    verb, *arguments = case.make(folder)
+    if verb != "simulate":
+        pytest.skip("is no scenario")
+    simulated = troth("simulate", *arguments, "--quiet", "--into", folder / "run")
+    assert simulated.code == case.code, simulated.err
+    checked = troth("check", *arguments)
+    assert_one_error(checked, case.code, case.says)
+    assert checked.err == simulated.err
+
+
+def test_data_that_are_not_here_are_said_not_to_be_checked(
+    folder: Path, troth: Troth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TROTH_DATA", raising=False)
+    checked = troth("check", write_scenario(folder, data='"credit"', model='"logistic"'))
+    assert checked.code == 0, checked.err
+    (said,) = [line for line in checked.out.splitlines() if "is not on this machine" in line]
+    assert "credit" in said
+
+
+@pytest.mark.slow
+def test_an_error_in_a_worker_names_the_line_as_well(folder: Path, troth: Troth) -> None:
+    make = trained("return scores if rows < 16 else scores[:, missing]")
+    changes = ("--set", 'engine.name="processes"', "--set", "engine.workers=1")
+    simulated = troth(*make(folder), *changes, "--quiet")
+    assert simulated.code == CHARTER
+    assert "own_task.py, line 11: spoil raised NameError" in simulated.err
+    assert simulated.err.count("error: ") == 1
+    assert "Traceback" not in simulated.err

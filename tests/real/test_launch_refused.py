@@ -1,0 +1,139 @@
+"""A launch that is not gone on with is left as it is."""
+
+from __future__ import annotations
+
+import fcntl
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import troth
+from stopped_launch import stopped_launch
+from troth.cli import run
+from troth.report.atomic import locked
+from troth.report.read import load_run
+
+SCENARIO = """
+name = "rows"
+seed = 1
+
+[task]
+kind = "classification"
+data = { source = "files", train = ["rows.csv"], test_fraction = 0.2, schema = SCHEMA }
+model = "own_model:Network"
+
+[training]
+rounds = 6
+learning_rate = 0.1
+
+[protocol]
+name = "federated"
+
+[parties]
+count = 2
+"""
+SCHEMA = (
+    '{ target = "sick", classes = ["no", "yes"], '
+    'columns = [{ name = "age", minimum = 0, maximum = 120 }] }'
+)
+MODEL = """
+import torch
+
+class Network(torch.nn.Linear):
+    def __init__(self, features, outputs):
+        super().__init__(features[0], outputs)
+"""
+
+Refused = Callable[..., None]
+
+
+def wait_for_nodes(folder: Path) -> None:
+    """Until the nodes of a launch that was killed have noticed it, and hold their folders no
+    more."""
+    places = list((folder / "nodes").glob("*/.lock"))
+    assert len(places) == 3
+    for place in places:
+        with place.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def content(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Checks that the launch in a folder is refused, and the folder left as it is."""
+
+    def check(folder: Path, code: int, said: str) -> None:
+        before = content(folder)
+        assert run(["launch", "--resume", str(folder)]) == code
+        written = capsys.readouterr()
+        (error,) = [line for line in written.err.splitlines() if line.startswith("error: ")]
+        assert said in error
+        assert "Traceback" not in written.err
+        assert content(folder) == before
+
+    return check
+
+
+@pytest.mark.slow
+def test_a_launch_is_refused_that_is_not_what_it_was(
+    tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("age,sick\n" + "".join(f"{20 + i},{('no', 'yes')[i % 2]}\n" for i in range(60)))
+    code = tmp_path / "own_model.py"
+    code.write_text(MODEL)
+    file, folder = tmp_path / "rows.toml", tmp_path / "launched"
+    file.write_text(SCENARIO.replace("SCHEMA", SCHEMA))
+    stopped = stopped_launch(file, folder, signal.SIGKILL)
+    assert stopped.returncode == -signal.SIGKILL, stopped.stderr
+    assert load_run(folder).summary.status == "running"
+    wait_for_nodes(folder)
+    with locked(folder):
+        refused(folder, 2, "another process runs in this folder")
+    for changed, other, name in (
+        (rows, rows.read_text().replace("21,yes", "21,no"), "data"),
+        (code, code.read_text() + "# another line\n", "own_model.py"),
+        (folder / "scenario.toml", (folder / "scenario.toml").read_text() + "\n", "scenario"),
+    ):
+        kept = changed.read_text()
+        changed.write_text(other)
+        refused(folder, 7, f"changed since the run began: {name}")
+        changed.write_text(kept)
+    snapshot = folder / "snapshot.bin"
+    whole = snapshot.read_bytes()
+    snapshot.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    refused(folder, 7, "is damaged")
+    snapshot.write_bytes(whole)
+    assert run(["launch", "--resume", str(folder)]) == 0, capsys.readouterr().err
+    assert load_run(folder).summary.status == "finished"
+    capsys.readouterr()
+    refused(folder, 2, "its status is finished")
+
+
+def test_a_simulated_run_is_no_launch(small_file: Path, tmp_path: Path, refused: Refused) -> None:
+    folder = troth.simulate(small_file, into=tmp_path / "run", progress=False).folder
+    assert folder is not None
+    refused(folder, 2, "is the folder of a simulated run")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "there is nothing to launch"),
+        (["a.toml", "--resume", "b"], "takes no FILE"),
+        (["--resume", "b", "--set", "seed=1"], "--set does not go with --resume"),
+        (["--resume", "b", "--into", "c"], "--into does not go with --resume"),
+        (["--resume", "b", "--tor"], "--tor does not go with --resume"),
+        (["--resume", "absent"], "absent does not exist"),
+    ],
+)
+def test_command_lines_of_no_launch(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["launch", *arguments]) == 2
+    assert said in capsys.readouterr().err
