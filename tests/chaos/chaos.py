@@ -5,7 +5,8 @@ files of their folders damaged or lost. Whatever it is,
 
 - every process ends, with exit code 0 and the right model, or with a documented exit code and a
   sentence on standard error;
-- while some still run, no more than `BOUND_S` pass in which none of them says anything or ends;
+- while some still run, no more than the time to give up passes, and `MORE_S`, in which none of them
+  says anything or ends; a broker that nobody comes to any more says what it waits for;
 - where nothing was damaged and whoever was away was soon back, all end with exit code 0.
 
 The right model is that of the simulation where there is a coordinator. In a mesh it is the same
@@ -24,7 +25,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from multiprocessing.connection import wait
@@ -36,20 +37,20 @@ import numpy as np
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "simulation"))
 
-from conformance import Case  # noqa: E402
-from conformance_cases import CASES, FOREIGN  # noqa: E402
-from deployments import DEPLOYMENTS, GIVE_UP_S, Deployment  # noqa: E402
-from forked import NodeProcess  # noqa: E402
-from schedule import Fault, Schedule, draw  # noqa: E402
+from conformance import Case
+from conformance_cases import CASES, FOREIGN
+from deployments import DEPLOYMENTS, Deployment
+from forked import NodeProcess
+from schedule import Fault, Schedule, draw
 
-import troth  # noqa: E402
-from troth.charter.loading import load_scenario  # noqa: E402
-from troth.cli.failure import INTERRUPTED  # noqa: E402
-from troth.errors import ExitCode  # noqa: E402
-from troth.ids import NodeId  # noqa: E402
-from troth.report.folder import RunFolder  # noqa: E402
-from troth.report.read import load_run  # noqa: E402
-from troth.worlds.real.limits import Limits  # noqa: E402
+import troth
+from troth.charter.loading import load_scenario
+from troth.cli.failure import INTERRUPTED
+from troth.errors import ExitCode, LocalError
+from troth.ids import NodeId, party_id
+from troth.report.folder import RunFolder
+from troth.report.read import load_run
+from troth.worlds.real.limits import Limits
 
 ROUNDS = 6
 
@@ -58,11 +59,15 @@ PHASE_S = 1.5
 PHASES = 10
 """No round waits so often."""
 
-SLACK_S = 15.0
+SLACK_S = 30.0
 """For what a busy machine takes."""
-BOUND_S = GIVE_UP_S + max(Limits().linger_s, PHASES * PHASE_S) + SLACK_S
-"""For so long nobody may say anything. A node that has done its part stays for others to fetch it;
-a round that misses somebody waits for each of its phases."""
+MORE_S = max(Limits().linger_s, PHASES * PHASE_S) + SLACK_S
+"""For so long, beyond the time to give up, nobody may say anything. A node that has done its part
+stays for others to fetch it; a round that misses somebody waits for each of its phases."""
+
+WAITS = 4
+"""How often somebody has to say that all wait, with nothing else said between, before the run is
+stopped."""
 
 DOCUMENTED = {int(code) for code in ExitCode} - {int(ExitCode.OK)}
 
@@ -98,6 +103,7 @@ class Run:
         self._faults = list(self.schedule.faults)
         self._round = 0
         self._started: list[NodeProcess] = []
+        self._waiting = 0
 
     @property
     def lasted_s(self) -> float:
@@ -120,10 +126,22 @@ class Run:
             while self._living or self._due:
                 self._break_what_is_due()
                 self._step()
+                self._stop_who_waits()
             return {name: self._code(process) for name, process in self.nodes.items()}
         finally:
             for process in self._started:
                 process.end()
+
+    def _stop_who_waits(self) -> None:
+        """Stop a run in which somebody has said often enough that all wait for one who does not
+        come, as whoever runs it would."""
+        if self._waiting < WAITS or self._due:
+            return
+        self._waiting = 0
+        for process in self._living:
+            if process not in self._then:
+                self._then[process] = lambda: None
+                process.signal(signal.SIGTERM)
 
     def _step(self) -> None:
         """Wait for the next thing to be heard or to be done."""
@@ -131,12 +149,13 @@ class Run:
             raise Broken("all nodes that were started have ended before the others could be")
         now_s = time.monotonic()
         silent_s = now_s - self._heard_s
-        if silent_s > BOUND_S:
+        bound_s = self.schedule.give_up_s + MORE_S
+        if silent_s > bound_s:
             raise Broken(
                 f"nobody has said anything for {silent_s:.0f} s, and these still run: "
                 + ", ".join(process.name for process in self._living)
             )
-        ends_s = min([self._heard_s + BOUND_S + 0.1, *(when for when, _ in self._due)])
+        ends_s = min([self._heard_s + bound_s + 0.1, *(when for when, _ in self._due)])
         pipes = {process.pipe: process for process in self._living}
         for pipe in wait([*pipes], max(0.0, ends_s - now_s)):
             self._hear(pipes[pipe])
@@ -152,15 +171,16 @@ class Run:
             self.deployment.said(process.name, event)
             if "round" in event:
                 self._round = max(self._round, event["round"]["round"])
-            if "message" not in event:
-                what = f"round {event['round']['round']}" if "round" in event else [*event][0]
-                self._tell(f"{process.name} says {what}")
+            self._tell(f"{process.name} says {_shown(event)}")
+            waits = event.get("message", "").startswith("nothing new")
+            self._waiting = self._waiting + 1 if waits else 0
         if process.code is None:
             return
         self._living.remove(process)
+        self._waiting = 0
         self._tell(f"{process.name} ends with {process.code}")
         then = self._then.pop(process, None)
-        self._check_end(process, told=then is not None)
+        self._tell(f"    {said_at_end(process.code, process.said(), told=then is not None)}")
         if then is not None:
             then()
 
@@ -216,7 +236,7 @@ class Run:
             process.signal(signal.SIGTERM if fault.kind == "terminate" else signal.SIGKILL)
 
     def _later(self, fault: Fault, do: Callable[[], None]) -> None:
-        self._due.append((time.monotonic() + fault.pause * GIVE_UP_S, do))
+        self._due.append((time.monotonic() + fault.pause_s, do))
 
     def _damage(self, fault: Fault, folder: Path) -> None:
         if fault.kind in ("kill", "terminate"):
@@ -240,28 +260,10 @@ class Run:
             file.write_bytes(data)
         self._tell(f"{file.relative_to(folder)}, byte {place} of {len(data)}")
 
-    # ---------------------------------------------------------------- what has to hold
-
     @staticmethod
     def _code(process: NodeProcess) -> int:
         assert process.code is not None
         return process.code
-
-    def _check_end(self, process: NodeProcess, *, told: bool) -> None:
-        """A process that has ended has done so with a code that is documented, and a sentence.
-
-        Args:
-          told: it was killed or told to stop.
-        """
-        code, said = self._code(process), process.said()
-        if code == ExitCode.OK or (told and code == -signal.SIGKILL):
-            return
-        if code not in DOCUMENTED and not (told and code == INTERRUPTED):
-            raise Broken(f"{process.name} ends with {code}, which is not documented")
-        errors = [line for line in said.splitlines() if line.startswith('{"error"')]
-        if len(errors) != 1 or not json.loads(errors[0])["error"] or "Traceback" in said:
-            raise Broken(f"{process.name} ends with {code} and does not say why")
-        self._tell(f"    {json.loads(errors[0])['error']}")
 
     def told(self) -> str:
         """All there is to say where something was broken."""
@@ -273,7 +275,52 @@ class Run:
         return "\n".join(lines)
 
 
-def play(name: str, seed: int, folder: Path) -> str:
+def _shown(event: dict[str, Any]) -> str:
+    (kind,) = event
+    return {"round": lambda what: f"round {what['round']}", "summary": lambda _: "its summary"}.get(
+        kind, lambda what: f"{kind}: {what}"
+    )(event[kind])
+
+
+# ---------------------------------------------------------------- what has to hold
+
+
+def said_at_end(code: int, said: str, *, told: bool) -> str:
+    """The sentence with which a process has ended; none is needed of one that has done its part.
+
+    Args:
+      said: what stands on its standard error.
+      told: it was killed or told to stop.
+
+    Raises:
+      Broken: its exit code is not documented, or it does not say why it ends.
+    """
+    if code == ExitCode.OK or (told and code == -signal.SIGKILL):
+        return "as it should"
+    if code not in DOCUMENTED and not (told and code == INTERRUPTED):
+        raise Broken(f"a node ends with {code}, which is not documented")
+    errors = [line for line in said.splitlines() if line.startswith('{"error"')]
+    if len(errors) != 1 or not json.loads(errors[0])["error"] or "Traceback" in said:
+        raise Broken(f"a node ends with {code} and does not say why")
+    return str(json.loads(errors[0])["error"])
+
+
+def check_models(models: Mapping[NodeId, np.ndarray], expected: np.ndarray | None) -> None:
+    """All nodes that have ended well have one model, and that is the expected one.
+
+    Raises:
+      Broken: one has another.
+    """
+    for name, model in models.items():
+        if not np.isfinite(model).all():
+            raise Broken(f"{name} ended well, with a model that is not finite")
+        if expected is not None and not np.allclose(model, expected, atol=1e-6, rtol=0):
+            raise Broken(f"{name} ended well, with another model than the simulation")
+        if not np.array_equal(model, next(iter(models.values()))):
+            raise Broken(f"{name} ended well, with another model than {next(iter(models))}")
+
+
+def play(name: str, seed: int, folder: Path, *, verbose: bool = False) -> str:
     """Play the run of the protocol `name` that follows from a seed; what came of it, in a line.
 
     Raises:
@@ -281,14 +328,19 @@ def play(name: str, seed: int, folder: Path) -> str:
     """
     case = CHAOTIC[name]
     scenario = _scenario(case, folder)
-    deployment = DEPLOYMENTS[case.record.topology](case.record, scenario, folder)
-    run = Run(deployment, draw(seed, deployment.names, ROUNDS), (str(FOREIGN),))
+    count = load_scenario(scenario).scenario.parties.count
+    names = (*case.record.coordinators, *(party_id(i, count) for i in range(count)))
+    schedule = draw(seed, names, ROUNDS)
+    kind = DEPLOYMENTS[case.record.topology]
+    run = Run(kind(case.record, scenario, folder, schedule.give_up_s), schedule, (str(FOREIGN),))
     try:
         codes = run.play()
         _check_outcome(run, codes, _expected(name))
-    except AssertionError as error:
+    except (AssertionError, LocalError) as error:
         raise Broken(f"{name}, seed {seed}: {error}\n{run.told()}") from error
     faults = ", ".join(fault.kind for fault in run.schedule.faults)
+    if verbose:
+        print(run.told())
     came = " ".join(map(str, codes.values()))
     return f"{name}, seed {seed}: {faults}: {came} after {run.lasted_s:.0f} s"
 
@@ -328,7 +380,7 @@ def _check_outcome(run: Run, codes: dict[NodeId, int], expected: np.ndarray | No
     record = run.deployment.record
     # Strangers are counted as they come: who has lost its folder is somebody else, and the others
     # train with whoever there is.
-    known = record.topology != "brokered" or not failed and run.schedule.gentle
+    known = record.topology != "brokered" or run.schedule.gentle
     models = {}
     for name in codes.keys() - failed.keys():
         left = load_run(run.deployment.folder / name)
@@ -339,13 +391,7 @@ def _check_outcome(run: Run, codes: dict[NodeId, int], expected: np.ndarray | No
             raise Broken(f"{name} ended well, and tells of rounds {rounds}")
         if (run.deployment.folder / name / "model.safetensors").is_file():
             models[name] = RunFolder(run.deployment.folder / name).read_model()[0]["params"]
-    for name, model in models.items():
-        if not np.isfinite(model).all():
-            raise Broken(f"{name} ended well, with a model that is not finite")
-        if expected is not None and known and not np.allclose(model, expected, atol=1e-6, rtol=0):
-            raise Broken(f"{name} ended well, with another model than the simulation")
-        if not np.array_equal(model, next(iter(models.values()))):
-            raise Broken(f"{name} ended well, with another model than {next(iter(models))}")
+    check_models(models, expected if known else None)
 
 
 def main() -> int:
@@ -354,6 +400,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="how long (default 10)")
     parser.add_argument("--seed", type=int, help="play the runs of this seed, once")
     parser.add_argument("--protocol", choices=[*CHAOTIC], help="of this protocol only")
+    parser.add_argument("--verbose", action="store_true", help="tell what happened in each run")
     given = parser.parse_args()
     names = [*CHAOTIC] if given.protocol is None else [given.protocol]
     ends_s, runs = time.monotonic() + 60 * given.minutes, 0
@@ -362,7 +409,7 @@ def main() -> int:
         for name in names:
             with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
                 try:
-                    print(play(name, seed, Path(folder)), flush=True)
+                    print(play(name, seed, Path(folder), verbose=given.verbose), flush=True)
                 except Broken as broken:
                     print(broken)
                     print(f"to play this again: make chaos SEED={seed}")

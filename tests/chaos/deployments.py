@@ -16,19 +16,20 @@ from troth.ids import NodeId, party_id
 from troth.protocols.protocol import Protocol
 from troth.worlds.real.peers import peers_text
 
-GIVE_UP_S = 6.0
-"""`--give-up-after` of every node."""
-
 
 class Deployment:
     """The nodes of a scenario, and the words by which each is started.
 
     Args:
       folder: where everything of theirs lies.
+      give_up_s: after how long nodes give up whom they do not hear of.
     """
 
-    def __init__(self, record: Protocol[Any], scenario: Path, folder: Path) -> None:
+    def __init__(
+        self, record: Protocol[Any], scenario: Path, folder: Path, give_up_s: float
+    ) -> None:
         self.record, self.scenario, self.folder = record, scenario, folder
+        self.give_up_s = give_up_s
         count = load_scenario(scenario).scenario.parties.count
         self.parties = tuple(party_id(i, count) for i in range(count))
         self.names: tuple[NodeId, ...] = (*record.coordinators, *self.parties)
@@ -63,7 +64,7 @@ class Deployment:
         addresses = {NodeId(node): url for node, url in self.places.items()}
         peers.write_text(peers_text(self.public, addresses))
         words = ["node", "--scenario", self.scenario, "--as", name, "--peers", peers]
-        words += ["--give-up-after", GIVE_UP_S, *further]
+        words += ["--give-up-after", self.give_up_s, *further]
         return [*words, *self._common(name, into)]
 
     def _own_place(self, name: NodeId) -> str:
@@ -86,8 +87,10 @@ class Star(Deployment):
 class Mesh(Deployment):
     """Peers that all listen. Where they bring files, each makes its own and one the genesis."""
 
-    def __init__(self, record: Protocol[Any], scenario: Path, folder: Path) -> None:
-        super().__init__(record, scenario, folder)
+    def __init__(
+        self, record: Protocol[Any], scenario: Path, folder: Path, give_up_s: float
+    ) -> None:
+        super().__init__(record, scenario, folder, give_up_s)
         if record.brings is None:
             return
         entries = []
@@ -126,9 +129,10 @@ class Brokered(Deployment):
     def words(self, name: NodeId, into: Path) -> list[object]:
         broker, curator = self.record.coordinators
         if name == broker:
-            words = ["broker", "--listen", self._listen(), "--linger", GIVE_UP_S]
+            words = ["broker", "--listen", self._listen(), "--linger", self.give_up_s]
+            words += ["--tell-after", self.give_up_s]
             return [*words, "--curator", self.public[curator], *self._common(name, into)]
-        give_up = ["--give-up-after", GIVE_UP_S]
+        give_up = ["--give-up-after", self.give_up_s]
         if name == curator:
             words = ["curate", self.scenario, "--broker", self.places[broker], *give_up]
             return [*words, *self._common(name, into)]

@@ -28,9 +28,12 @@ GENTLE: tuple[Kind, ...] = ("kill", "terminate", "freeze", "double")
 """Kinds after which everybody comes to the end, where the node is soon back."""
 ROUGH: tuple[Kind, ...] = ("twin", "flip", "truncate", "delete", "lose")
 
-SOON = 0.3
-"""How long a node is away at most in a gentle run, as a share of the time after which others give
-it up."""
+SOON_S, LATE_S = 2.0, 9.0
+"""For how long a node is away at most, where it is soon back and where it is not."""
+
+GIVE_UP_S, GENTLE_GIVE_UP_S = 6.0, 60.0
+"""`--give-up-after` of all nodes. Where nobody is lost nobody waits so long, and a busy machine
+shall not have anybody given up who is there."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +42,21 @@ class Fault:
 
     Args:
       after: the round after which it does, by whoever reports one first; 0: as soon as all run.
-      pause: how long the node is away or frozen, as a share of the time to give up.
+      pause_s: how long the node is away or frozen.
       which, where: from 0 to 1, choose the file and the place in it.
     """
 
     after: int
     node: str
     kind: Kind
-    pause: float
+    pause_s: float
     which: float
     where: float
 
     def __str__(self) -> str:
         return (
-            f"after round {self.after}: {self.kind} {self.node}, away {self.pause:.2f} of the time "
-            f"to give up, file {self.which:.3f} at {self.where:.4f}"
+            f"after round {self.after}: {self.kind} {self.node}, away {self.pause_s:.2f} s, "
+            f"file {self.which:.3f} at {self.where:.4f}"
         )
 
 
@@ -67,6 +70,11 @@ class Schedule:
 
     gentle: bool
     faults: tuple[Fault, ...]
+
+    @property
+    def give_up_s(self) -> float:
+        """After how long nodes give up whom they do not hear of."""
+        return GENTLE_GIVE_UP_S if self.gentle else GIVE_UP_S
 
 
 def draw(seed: int, names: Sequence[str], rounds: int) -> Schedule:
@@ -83,7 +91,7 @@ def draw(seed: int, names: Sequence[str], rounds: int) -> Schedule:
                 after=chance.randrange(rounds - 1),
                 node=chance.choice(names),
                 kind=kind,
-                pause=chance.uniform(0.0, SOON if soon else 1.5),
+                pause_s=chance.uniform(0.0, SOON_S if soon else LATE_S),
                 which=chance.random(),
                 where=chance.random(),
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ from troth.worlds.real.api.media import accepted, sent
 from troth.worlds.real.api.memory import Memory
 from troth.worlds.real.api.openapi import openapi_json
 from troth.worlds.real.api.page import page_html
-from troth.worlds.real.api.statuses import HELD
+from troth.worlds.real.api.statuses import HELD, PREFER
 from troth.worlds.real.host import Host
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.link import Refusal
@@ -63,6 +64,10 @@ class Deployed:
     charter: bytes
     """The charter in canonical JSON, whose digest `model_id` is."""
 
+
+SHORTEST_HOLD_S = 0.5
+"""No question is held back shorter because whoever asks prefers it: that is half of the shortest
+time after which a node may give its broker up."""
 
 Q = TypeVar("Q", bound=Question)
 
@@ -288,7 +293,8 @@ class BrokerServer:
     async def _role_answers(
         self, request: Request, host: Host, question: Question, size_bytes: int
     ) -> Answer | None:
-        """Ask the role; its answer, or None if it has none within `hold_s`.
+        """Ask the role; its answer, or None if it has none within `hold_s`, or in the time that the
+        request prefers.
 
         Raises:
           Refusal: there is no room, the training is over, or the server closes.
@@ -299,9 +305,8 @@ class BrokerServer:
         closing = asyncio.create_task(self._closing.wait())
         tasks = (asking, gone, closing)
         try:
-            await asyncio.wait(
-                tasks, timeout=host.limits.hold_s, return_when=asyncio.FIRST_COMPLETED
-            )
+            hold_s = min(host.limits.hold_s, _preferred_s(request))
+            await asyncio.wait(tasks, timeout=hold_s, return_when=asyncio.FIRST_COMPLETED)
             if asking.done():
                 answer = asking.result()
                 assert isinstance(answer, Answer), "a question is answered by an answer"
@@ -379,6 +384,12 @@ def _decoded(kind: type[Q], body: bytearray, form: str, codec: Codec) -> Q:
 def _check_path(request: Request, question: Question) -> None:
     if question.model_id != request.path_params["model_id"]:
         raise Refusal(400, "the body names another model than the path")
+
+
+def _preferred_s(request: Request) -> float:
+    """For how long whoever asks wants its question to be held back at most."""
+    said = re.fullmatch(r"wait=([0-9]{1,4}(\.[0-9]{1,4})?)", request.headers.get(PREFER, ""))
+    return math.inf if said is None else max(SHORTEST_HOLD_S, float(said[1]))
 
 
 async def _disconnected(request: Request) -> None:
