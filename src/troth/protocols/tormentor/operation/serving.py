@@ -138,7 +138,10 @@ class _Broker:
                 if kept is not None:
                     self._tell(model)
                 try:
-                    return await self._train(await self._curated)
+                    curated = await while_carried(
+                        self._tell_no_curator(), _result_of(self._curated)
+                    )
+                    return await self._train(curated)
                 finally:
                     # While it can still be reached: last answers are on their way.
                     await server.close()
@@ -153,6 +156,13 @@ class _Broker:
             with repeatable(model.play.stage.bench.device):
                 parameters = await while_carried(self._tell_waits(model), host.run())
             return model.play.finish(Outcome(parameters, host.tally, ()))
+
+    async def _tell_no_curator(self) -> None:
+        """Say that nobody has curated a model, again and again."""
+        after_s = self.options.tell_after_s
+        while True:
+            await asyncio.sleep(after_s)
+            self.progress.message(f"nothing new for {after_s:g} s: the broker waits for a curator")
 
     async def _tell_waits(self, model: _Model) -> None:
         """Say what the training waits for whenever nothing has come of it for a while."""
@@ -169,7 +179,8 @@ class _Broker:
             now = (state.round, here, state.finished, state.delivered)
             if now == before:
                 waits = awaited(state, parameters.min_providers or 0)
-                self.progress.message(f"nothing new for {self.options.tell_after_s:g} s: {waits}")
+                after_s = self.options.tell_after_s
+                self.progress.message(f"nothing new for {after_s:g} s: the broker waits {waits}")
             before = now
 
     def _tell(self, model: _Model) -> None:
@@ -251,6 +262,10 @@ class _Broker:
                 hint="give the broker a new folder with --into",
             ) from None
         return message
+
+
+async def _result_of(future: asyncio.Future[_Model]) -> _Model:
+    return await asyncio.shield(future)
 
 
 def _keep(folder: RunFolder, curate: Curate) -> None:

@@ -129,7 +129,8 @@ class Caller:
         if status in NEVER_TAKEN or status == AnswerStatus.OVER:
             raise RoundFailedError(
                 f"the broker does not take a {type(message).__name__}: {reason_in(answer, body)}",
-                hint="see that the broker's address, and the charter, are the right ones",
+                hint="see that the broker's address, and the charter, are the right ones; a broker "
+                "that was started with another folder knows nothing of its model",
             )
         return _wait_s(answer)
 
