@@ -18,7 +18,7 @@ ifeq ($(MAKECMDGOALS)$(BASE),same)
 $(error BASE is missing, the commit to compare with: make same BASE=COMMIT)
 endif
 
-.PHONY: help install demo test lint claims same explore fuzz bench clean
+.PHONY: help install demo test lint claims same explore chaos fuzz bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -53,6 +53,9 @@ same: $(VENV)/.installed  ## compare the working tree's runs with those of the c
 
 explore: $(VENV)/.dev  ## draw fresh examples for the property tests, for MINUTES minutes, or those of SEED
 	$(BIN)/python tests/explore.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+chaos: $(VENV)/.dev  ## kill, freeze and damage real nodes of all protocols, for MINUTES minutes, or by SEED
+	$(BIN)/python tests/chaos/chaos.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(VENV)/.fuzz  ## fuzz wire codec, broker, blocks and ledger peers, for FUZZ_S seconds in all
 	mkdir -p build/fuzz/wire build/fuzz/broker build/fuzz/block build/fuzz/biscotti

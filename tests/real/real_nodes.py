@@ -82,14 +82,14 @@ class Cluster:
             where = Listen("127.0.0.1", self.port, self._opened)
         else:
             where = Connect(f"https://127.0.0.1:{self.port}")
-        return asyncio.create_task(self._run(name, where))
+        return asyncio.create_task(self._run(name, where, self._folder))
 
     def _opened(self, port: int) -> None:
         self.port = port
         self.listening.set()
 
-    async def _run(self, name: NodeId, where: Listen | Connect) -> Outcome:
-        journal = Journal(self._folder / f"{name}.sqlite", node=name, run="run")
+    async def _run(self, name: NodeId, where: Listen | Connect, folder: Path) -> Outcome:
+        journal = Journal(folder / f"{name}.sqlite", node=name, run="run")
         try:
             return await run_node(
                 self.stages[name],

@@ -13,8 +13,9 @@ from troth.charter.loading import LoadedScenario, load_scenario
 from troth.crypto.identity import Identity
 from troth.errors import CharterError, UnreachableError, UsageError, VerificationError
 from troth.ids import NodeId
+from troth.worlds.real.journal import Checkpoint, Journal
 from troth.worlds.real.limits import Limits
-from troth.worlds.real.node import Connect, Listen, check_place
+from troth.worlds.real.node import Connect, Listen, check_place, run_node
 from troth.worlds.real.stage import Mesh, prepare_node, topology_of
 
 NAMES = tuple(NodeId(f"party-{number}") for number in range(4))
@@ -200,3 +201,66 @@ def test_place_and_addresses_are_checked(small: LoadedScenario) -> None:
     given = {name: f"https://{name}:1" for name in NAMES}
     urls = check_place(stage, Listen("a", 1), given)
     assert urls == {name: given[name] for name in NAMES[:2]}
+
+
+@pytest.mark.parametrize("name", [NAMES[0], NAMES[-1]], ids=["listens to all", "connects to all"])
+def test_a_peer_without_its_journal_is_told_and_the_others_go_on(
+    small: LoadedScenario, tmp_path: Path, name: NodeId
+) -> None:
+    """What it said was taken for replayed, so it trained alone, and ended as if all were well."""
+    cluster = MeshCluster(small, tmp_path, NAMES, rounds=6)
+
+    async def run() -> None:
+        tasks = await cluster.start_all()
+        await cluster.watchers[name].when(2).wait()
+        await kill(tasks[name])
+        (tmp_path / f"{name}.sqlite").rename(tmp_path / "lost.sqlite")
+        for other in tmp_path.glob(f"{name}.sqlite-*"):
+            other.unlink()
+        lost = f"{name} has lost its journal, or runs a second time: party-"
+        with pytest.raises(VerificationError, match=lost):
+            await (await cluster.start(name))
+        for other in others(name):
+            await tasks[other]
+
+    asyncio.run(run())
+    for other in others(name):
+        assert sorted(cluster.accepted(other)) == list(range(1, 7))
+
+
+def test_one_peer_that_lies_about_messages_ends_nobody(
+    small: LoadedScenario, tmp_path: Path
+) -> None:
+    """It says that it holds messages which nobody has sent to it."""
+    cluster = MeshCluster(small, tmp_path, NAMES, rounds=4)
+    liar = NAMES[-1]
+
+    async def run() -> None:
+        tasks = {name: await cluster.start(name) for name in NAMES[:-1]}
+        stage = mesh_stage(small, liar, rounds=4)
+        journal = Journal(tmp_path / "liar.sqlite", node=liar, run="mesh")
+        journal.save(Checkpoint(None, b"", received=dict.fromkeys(others(liar), 2**40)))
+        lying = asyncio.create_task(
+            run_node(
+                stage,
+                cluster.identities[liar],
+                cluster.public,
+                Listen("127.0.0.1", 0),
+                journal=journal,
+                observer=cluster.watchers[liar],
+                addresses=dict(cluster.addresses),
+                limits=IMPATIENT,
+            )
+        )
+        try:
+            for task in tasks.values():
+                await task
+        finally:
+            lying.cancel()
+            await asyncio.gather(lying, return_exceptions=True)
+            journal.close()
+
+    cluster.limits = IMPATIENT
+    asyncio.run(run())
+    for name in NAMES[:-1]:
+        assert sorted(cluster.accepted(name)) == list(range(1, 5))

@@ -180,7 +180,7 @@ def test_peers_and_place_are_checked_before_anything_runs(
         check_peers(stage, cluster.identities[NodeId("party-0")], cluster.public)
 
     async def run(name: NodeId, where: Listen | Connect) -> None:
-        await cluster._run(name, where)
+        await cluster._run(name, where, tmp_path)
 
     with pytest.raises(UsageError, match="server listens, it does not connect"):
         asyncio.run(run(SERVER, Connect("https://127.0.0.1:1")))
@@ -237,3 +237,54 @@ def test_a_party_without_its_journal_is_told(
             await asyncio.gather(*tasks.values(), return_exceptions=True)
 
     asyncio.run(asyncio.wait_for(main(), 20.0))
+
+
+def test_a_server_without_its_journal_is_told(
+    scenario_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    """It came back with an empty folder, began with round 1, and all waited for ever."""
+    loaded = load_scenario(scenario_file(parties=2, rounds=300))
+
+    async def main() -> None:
+        cluster = Cluster(loaded, tmp_path)
+        second = cluster.watchers[SERVER].when(2)
+        tasks = await cluster.start_all()
+        await second.wait()
+        await kill(tasks.pop(SERVER))
+        (tmp_path / "again").mkdir()
+        cluster._folder = tmp_path / "again"
+        tasks[SERVER] = cluster.start(SERVER)
+        ends = await asyncio.gather(*tasks.values(), return_exceptions=True)
+        failed = dict(zip(tasks, ends, strict=True))
+        lost = "server has lost its journal, or runs a second time: party-"
+        for end in failed.values():
+            assert isinstance(end, VerificationError | UnreachableError)
+        assert isinstance(failed[SERVER], VerificationError)
+        assert failed[SERVER].message.startswith(lost)
+        told = [end for end in ends if isinstance(end, VerificationError) and lost in end.message]
+        assert len(told) >= 2
+
+    asyncio.run(asyncio.wait_for(main(), 30.0))
+
+
+def test_of_two_processes_that_start_at_once_one_goes_on(
+    scenario_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Neither has sent anything when the other begins, so none knows of the other by numbers."""
+    loaded = load_scenario(scenario_file(parties=2, rounds=40))
+    name = NodeId("party-1")
+
+    async def main() -> None:
+        cluster = Cluster(loaded, tmp_path)
+        cluster.start(SERVER)
+        await cluster.listening.wait()
+        first = cluster.start(name)
+        (tmp_path / "again").mkdir()
+        cluster._folder = tmp_path / "again"
+        second = cluster.start(name)
+        other = cluster.start(NodeId("party-0"))
+        ends = await asyncio.gather(first, second, other, return_exceptions=True)
+        refused = [end for end in ends if isinstance(end, VerificationError)]
+        assert len(refused) == 1
+
+    asyncio.run(asyncio.wait_for(main(), 60.0))

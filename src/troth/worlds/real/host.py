@@ -16,6 +16,7 @@ before the state is safe; and only then are peers told that what they sent is du
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol, TypeVar
@@ -24,7 +25,7 @@ import msgspec
 
 from troth.compute import Compute
 from troth.engines.engine import Engine
-from troth.errors import PeerError, RoundFailedError, UnreachableError
+from troth.errors import PeerError, RoundFailedError, UnreachableError, VerificationError
 from troth.ids import NodeId
 from troth.roles.effects import (
     Access,
@@ -70,6 +71,8 @@ GUEST = "guest-"
 GUESTS = NodeId("guests")
 """Under this name the traffic of all guests is counted."""
 
+
+PROCESS_BYTES = 8
 
 OVER = Refusal(410, "the training is over")
 """What guests are told who come when the role has returned."""
@@ -153,6 +156,8 @@ class Host:
     ) -> None:
         self.node = node
         self.charter = charter
+        self.process = os.urandom(PROCESS_BYTES).hex()
+        """Tells this process from all others of the same node."""
         self.codec = codec
         self.limits = limits
         self.links = {
@@ -169,13 +174,15 @@ class Host:
         self._took_s: dict[str, float] = {}
         """What the last computation took, by its label."""
         self._store = store
-        self._lossy = lossy
+        self.lossy = lossy
         self._mailbox = Mailbox()
         self._guests: dict[NodeId, asyncio.Future[Message | None]] = {}
         self._guests_so_far = 0
         self._guests_bytes = 0
         self._arrived = asyncio.Event()
         self._told = asyncio.Event()
+        self._estranged: set[NodeId] = set()
+        self._lost = asyncio.Event()
         self._deadline = AdaptiveDeadline(limits.patience)
         self._asked: tuple[object, float] = (None, 0.0)
         self._state: bytes | None = None
@@ -257,6 +264,46 @@ class Host:
             pass
         return pending()
 
+    def peer_holds(self, link: Link, *, received: int, durable: int) -> None:
+        """A peer says what it has of ours.
+
+        One that has messages which this process never gave has them from another process of this
+        node, or from before its journal was lost. It would take its next messages for replayed, and
+        everybody would wait. One peer alone may lie, so it takes more than half of them to end this
+        node: then `watch_journal` raises.
+
+        Raises:
+          VerificationError: it holds messages that this process knows nothing of.
+        """
+        if received > link.last_given:
+            self._estranged.add(link.peer)
+            if 2 * len(self._estranged) > len(self.links):
+                self._lost.set()
+            raise self._lost_journal(link.peer)
+        self._estranged.discard(link.peer)
+        link.peer_holds(received=received, durable=durable)
+        self.told()
+
+    async def watch_journal(self) -> None:
+        """Never return.
+
+        Raises:
+          VerificationError: more than half of all peers hold messages that this process knows
+            nothing of.
+        """
+        await self._lost.wait()
+        raise self._lost_journal(*sorted(self._estranged))
+
+    def _lost_journal(self, *peers: NodeId) -> VerificationError:
+        hold = "holds" if len(peers) == 1 else "hold"
+        shown = ", ".join(peers[:5]) + (" and others" if len(peers) > 5 else "")
+        return VerificationError(
+            f"{self.node.id} has lost its journal, or runs a second time: {shown} {hold} messages "
+            "of it that this process knows nothing of",
+            hint="start it with the folder that it had, in one process; without that folder "
+            "see what docs/deployment.md says of lost folders",
+        )
+
     def told(self) -> None:
         """A peer has told what it holds."""
         self._told.set()
@@ -295,7 +342,7 @@ class Host:
             raise Refusal(400, error.message) from None
         self._mailbox.put(envelope)
         link.received = number
-        if self._lossy:
+        if self.lossy:
             link.durable = number
         _count(self.tally.received, link.peer, type(envelope.message).__name__, len(data))
         self._arrived.set()
@@ -523,7 +570,7 @@ class Host:
         received = {peer: link.received for peer, link in self.links.items()}
         inbox: dict[tuple[NodeId, int], bytes] = {}
         outbox: dict[tuple[NodeId, int], bytes] = {}
-        if not self._lossy:
+        if not self.lossy:
             for envelope in self._mailbox.waiting:
                 if isinstance(envelope, NumberedEnvelope):
                     inbox[envelope.sender, envelope.number] = envelope.data

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 
 from starlette.applications import Starlette
@@ -20,6 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from troth.crypto.identity import Identity, PublicId
+from troth.errors import VerificationError
 from troth.ids import NodeId
 from troth.worlds.real.host import Host
 from troth.worlds.real.interface import (
@@ -30,6 +31,7 @@ from troth.worlds.real.interface import (
     NUMBER_HEADER,
     OUTBOX,
     PREVIOUS,
+    PROCESS_HEADER,
     RECEIVED_HEADER,
     WAIT_MS,
 )
@@ -49,6 +51,13 @@ IDLE_S = 5
 """How long a connection may stay open between two requests; a spoke asks again at once."""
 
 
+MAX_PROCESSES = 16
+"""How many processes of each peer are known, the last ones."""
+
+MAX_PROCESS = 32
+"""Characters by which a process is known."""
+
+
 class Hub:
     """Carries a host's messages to and from the peers that connect.
 
@@ -62,6 +71,10 @@ class Hub:
         self._door = Door({public: peer for peer, public in peers.items()}, host.limits)
         self._polls: Counter[NodeId] = Counter()
         self._receiving: set[NodeId] = set()
+        self._processes: defaultdict[NodeId, deque[str]] = defaultdict(
+            lambda: deque(maxlen=MAX_PROCESSES)
+        )
+        """By which processes a peer has asked, in the order in which they came."""
         self._closing = False
         self._server = Server(
             self._application(),
@@ -123,9 +136,33 @@ class Hub:
         durable = _number(request.headers.get(DURABLE_HEADER))
         if durable > received:
             raise Refusal(400, f"{DURABLE_HEADER} is above {RECEIVED_HEADER}", close=True)
-        link.peer_holds(received=received, durable=durable)
-        self._host.told()
+        if not self._host.lossy:
+            self._check_process(link, request.headers.get(PROCESS_HEADER, ""), received)
+        try:
+            self._host.peer_holds(link, received=received, durable=durable)
+        except VerificationError as error:
+            raise Refusal(410, error.message, close=True) from None
         return link
+
+    def _check_process(self, link: Link, process: str, received: int) -> None:
+        """Check that a request comes from the one process of the peer that goes on with its
+        journal: what is sent to another would be missed by this one, and everybody would wait. A
+        peer that bears lost messages may have lost its journal, too.
+
+        Raises:
+          Refusal: it does not.
+        """
+        if received < link.durable_there:
+            raise Refusal(
+                410, f"{link.peer} has lost its journal, or runs a second time", close=True
+            )
+        known = self._processes[link.peer]
+        if process in [*known][:-1]:
+            raise Refusal(
+                410, f"another process of {link.peer} has come after this one", close=True
+            )
+        if 0 < len(process) <= MAX_PROCESS and process not in known:
+            known.append(process)
 
     async def _put(self, request: Request) -> Response:
         link = self._peer(request)

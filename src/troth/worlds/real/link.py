@@ -47,6 +47,8 @@ class Link:
         """What the peer does not hold durably, by number, ascending."""
         self.delivered = 0
         """The highest of our numbers that the peer holds."""
+        self.durable_there = 0
+        """The highest of our numbers of which the peer has said that it would survive its crash."""
         self.received = 0
         """The highest of the peer's numbers that we hold."""
         self.durable = 0
@@ -100,6 +102,7 @@ class Link:
         """The peer says what it has of ours."""
         self.heard_s = time.monotonic()
         self.met.set()
+        self.durable_there = max(self.durable_there, durable)
         for number in [number for number in self.outbox if number <= durable]:
             self._forget(number)
         if received != self.delivered:

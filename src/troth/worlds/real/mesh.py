@@ -43,10 +43,12 @@ class MeshSpokes:
 
         Raises:
           UnreachableError: nobody at all is heard of any more.
-          VerificationError: the same, and this is what is wrong with one of them.
+          VerificationError: the same, and this is what is wrong with one of them; as
+            `Host.watch_journal`.
         """
         tasks = [asyncio.create_task(self._carry(peer)) for peer in self._make]
         tasks.append(asyncio.create_task(self._watch()))
+        tasks.append(asyncio.create_task(self._host.watch_journal()))
         try:
             # Not gathered: whoever cancels this would cancel them twice, and cut short their ends.
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

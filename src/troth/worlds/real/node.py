@@ -213,9 +213,12 @@ def _some(names: Sequence[NodeId]) -> str:
 
 
 async def _as_hub(host: Host) -> Outcome:
-    parameters = await host.run()
-    absent = await host.drain()
-    return Outcome(parameters, host.tally, tuple(absent))
+    async def play() -> Outcome:
+        parameters = await host.run()
+        absent = await host.drain()
+        return Outcome(parameters, host.tally, tuple(absent))
+
+    return await while_carried(host.watch_journal(), play())
 
 
 async def _as_spoke(host: Host, spoke: Spoke) -> Outcome:

@@ -27,6 +27,7 @@ from troth.worlds.real.interface import (
     NUMBER_HEADER,
     OUTBOX,
     PREVIOUS,
+    PROCESS_HEADER,
     RECEIVED_HEADER,
     WAIT_MS,
 )
@@ -207,6 +208,7 @@ class Spoke:
             content=content,
             headers={
                 CHARTER_HEADER: self._host.charter,
+                PROCESS_HEADER: self._host.process,
                 RECEIVED_HEADER: str(link.received),
                 DURABLE_HEADER: str(link.durable),
             },
@@ -223,21 +225,20 @@ class Spoke:
                 f"{self._server} at {self._url} runs another charter than {self._host.node.id}",
                 hint="give all nodes the same scenario file, and the same --set",
             )
+        if answer.status_code == 410:
+            raise VerificationError(
+                f"{self._server} at {self._url} does not go on with {self._host.node.id}: "
+                f"{body.decode(errors='replace')[:MAX_REASON_CHARACTERS]}",
+                hint="run every node once, with the folder that it had; this one goes on when it "
+                "is started again",
+            )
         if content is not None and answer.status_code in (400, 413):
             raise _Rejected(body.decode(errors="replace")[:MAX_REASON_CHARACTERS])
         if answer.status_code not in (200, 204):
             raise BadAnswerError(f"answered {answer.status_code}")
         received = _number(answer, RECEIVED_HEADER)
-        if received > link.last_given:
-            # Its next messages would be refused as replayed, and everybody would wait.
-            raise VerificationError(
-                f"{self._host.node.id} has lost its journal, or runs a second time: {self._server} "
-                "holds messages of it that this process knows nothing of",
-                hint="start it with the folder that it had, in one process; without that folder "
-                "it cannot take part in this run again",
-            )
-        link.peer_holds(received=received, durable=_number(answer, DURABLE_HEADER))
-        self._host.told()
+        durable = _number(answer, DURABLE_HEADER)
+        self._host.peer_holds(link, received=received, durable=durable)
         return answer, body
 
     def _check_proof(self, error: BaseException, hang_ups: int) -> None:

@@ -20,26 +20,34 @@ from troth.errors import LocalError, PeerError, VerificationError
 from troth.ids import NodeId
 from troth.learning.device import repeatable
 from troth.protocols.tormentor import joining
+from troth.protocols.tormentor.awaiting import awaited
 from troth.protocols.tormentor.messages import Curate
 from troth.protocols.tormentor.operation.face import CURATE_BYTES, FACE
 from troth.protocols.tormentor.operation.rows import rows_of_deposit
 from troth.protocols.tormentor.operation.staging import brokered_stage, check_size
 from troth.protocols.tormentor.operation.terms import check_code, read_charter, scenario_text
+from troth.protocols.tormentor.parameters import Tormentor
 from troth.protocols.tormentor.protocol import BROKER
 from troth.protocols.tormentor.roles import broker
+from troth.protocols.tormentor.state import BrokerState
 from troth.report.atomic import replace_file
 from troth.report.folder import RunFolder
 from troth.report.progress import Display
 from troth.wire import Codec
 from troth.worlds.real.api.address import Address
 from troth.worlds.real.api.server import BrokerServer, Deployed
+from troth.worlds.real.carrying import while_carried
 from troth.worlds.real.collector import nothing_old_collected
 from troth.worlds.real.limits import Limits, body_bytes
 from troth.worlds.real.link import Refusal
 from troth.worlds.real.node import Listen, Outcome, make_host
+from troth.worlds.states import decode_state
 
 CURATED = "curated.msgpack"
 """The file of the curator's question, as it came: charter, validation set, signature."""
+
+TELL_AFTER_S = 60.0
+"""Seconds without anything new after which a broker says what it waits for."""
 
 LINGER_S = 60.0
 """Seconds that a broker stays for providers that have not heard yet that all is done."""
@@ -56,12 +64,14 @@ class BrokerOptions:
       curators: whose charters it deploys, by public id; empty: anybody's.
       code: folder of the code that charters may name; None: they may name none.
       linger_s: how long it stays for providers who have not heard yet that all is done.
+      tell_after_s: how long nothing may come of the training before it says what it waits for.
     """
 
     into: Path
     curators: Collection[PublicId] = ()
     code: Path | None = None
     linger_s: float = LINGER_S
+    tell_after_s: float = TELL_AFTER_S
 
 
 def run_broker(
@@ -129,7 +139,10 @@ class _Broker:
                 if kept is not None:
                     self._tell(model)
                 try:
-                    return await self._train(await self._curated)
+                    curated = await while_carried(
+                        self._tell_no_curator(), _result_of(self._curated)
+                    )
+                    return await self._train(curated)
                 finally:
                     # While it can still be reached: last answers are on their way.
                     await server.close()
@@ -142,8 +155,34 @@ class _Broker:
         host = model.deployed.host
         with model.play.life.running():
             with repeatable(model.play.stage.bench.device), nothing_old_collected():
-                parameters = await host.run()
+                parameters = await while_carried(self._tell_waits(model), host.run())
             return model.play.finish(Outcome(parameters, host.tally, ()))
+
+    async def _tell_no_curator(self) -> None:
+        """Say that nobody has curated a model, again and again."""
+        after_s = self.options.tell_after_s
+        while True:
+            await asyncio.sleep(after_s)
+            self.progress.message(f"nothing new for {after_s:g} s: the broker waits for a curator")
+
+    async def _tell_waits(self, model: _Model) -> None:
+        """Say what the training waits for whenever nothing has come of it for a while."""
+        parameters = model.play.stage.scenario.charter.protocol
+        assert isinstance(parameters, Tormentor)
+        before: object = None
+        while True:
+            await asyncio.sleep(self.options.tell_after_s)
+            kept = (await asyncio.to_thread(model.play.journal.load)).state
+            if kept is None:
+                continue
+            state = decode_state(BrokerState, kept)
+            here = [(token, each.updates) for token, each in state.connections.items()]
+            now = (state.round, here, state.finished, state.delivered)
+            if now == before:
+                waits = awaited(state, parameters.min_providers or 0)
+                after_s = self.options.tell_after_s
+                self.progress.message(f"nothing new for {after_s:g} s: the broker waits {waits}")
+            before = now
 
     def _tell(self, model: _Model) -> None:
         assert self._address is not None
@@ -224,6 +263,10 @@ class _Broker:
                 hint="give the broker a new folder with --into",
             ) from None
         return message
+
+
+async def _result_of(future: asyncio.Future[_Model]) -> _Model:
+    return await asyncio.shield(future)
 
 
 def _keep(folder: RunFolder, curate: Curate) -> None:

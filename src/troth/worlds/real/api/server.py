@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ from troth.worlds.real.api.media import accepted, sent
 from troth.worlds.real.api.memory import Memory
 from troth.worlds.real.api.openapi import openapi_json
 from troth.worlds.real.api.page import page_html
-from troth.worlds.real.api.statuses import HELD
+from troth.worlds.real.api.statuses import HELD, PREFER
 from troth.worlds.real.host import Host
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.link import Refusal
@@ -64,6 +65,10 @@ class Deployed:
     charter: bytes
     """The charter in canonical JSON, whose digest `model_id` is."""
 
+
+SHORTEST_HOLD_S = 0.5
+"""No question is held back shorter because whoever asks prefers it: that is half of the shortest
+time after which a node may give its broker up."""
 
 Q = TypeVar("Q", bound=Question)
 
@@ -241,7 +246,7 @@ class BrokerServer:
             body = await read_body(request, lease, most_bytes=limits.body_bytes, limits=limits)
         question = _decoded(kind, body, form, deployed.host.codec)
         _check_path(request, question)
-        return await self._asked(guest, deployed, question, len(body), answer_form)
+        return await self._asked(request, guest, deployed, question, len(body), answer_form)
 
     async def _deployed_by(
         self,
@@ -263,7 +268,7 @@ class BrokerServer:
                 self._memory.size_bytes = self._bytes_of(self._deployed)
         deployed = self._known(request)
         # Its memory is counted here already, and may be more than the host has for questions.
-        return await self._asked(guest, deployed, question, 0, answer_form)
+        return await self._asked(request, guest, deployed, question, 0, answer_form)
 
     async def _status(self, request: Request) -> Response:
         guest = self._guest(request)
@@ -271,7 +276,7 @@ class BrokerServer:
         deployed = self._known(request)
         self._spend_free()
         question = self._face.status(deployed.model_id)
-        return await self._asked(guest, deployed, question, 0, form)
+        return await self._asked(request, guest, deployed, question, 0, form)
 
     async def _charter(self, request: Request) -> Response:
         self._guest(request)
@@ -293,6 +298,7 @@ class BrokerServer:
 
     async def _asked(
         self,
+        request: Request,
         guest: Guest,
         deployed: Deployed,
         question: Question,
@@ -301,7 +307,8 @@ class BrokerServer:
     ) -> Response:
         host = deployed.host
         guest.asking = question.place
-        answer = await self._role_answers(guest, host, question, size_bytes)
+        hold_s = min(host.limits.hold_s, _preferred_s(request))
+        answer = await self._role_answers(guest, host, question, size_bytes, hold_s)
         if answer is None:
             return _said({"held": "others have to catch up, ask again"}, HELD, wait_s=0)
         if question.is_paid:
@@ -313,7 +320,7 @@ class BrokerServer:
         return self._answer(guest, answer, answer_form, host.codec)
 
     async def _role_answers(
-        self, guest: Guest, host: Host, question: Question, size_bytes: int
+        self, guest: Guest, host: Host, question: Question, size_bytes: int, hold_s: float
     ) -> Answer | None:
         """Ask the role; its answer, or None if it has none within `hold_s`.
 
@@ -327,7 +334,7 @@ class BrokerServer:
             raise ClientDisconnect
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[Message | None] = loop.create_future()
-        over = loop.call_later(host.limits.hold_s, _hold_is_over, waiting)
+        over = loop.call_later(hold_s, _hold_is_over, waiting)
         self._held[guest] = waiting
         try:
             answer = await host.ask(question, size_bytes, waiting)
@@ -416,6 +423,12 @@ def _hold_is_over(waiting: asyncio.Future[Message | None]) -> None:
 
 def _being_stopped() -> Later:
     return Later(503, "the broker is being stopped", 1.0)
+
+
+def _preferred_s(request: Request) -> float:
+    """For how long whoever asks wants its question to be held back at most."""
+    said = re.fullmatch(r"wait=([0-9]{1,4}(\.[0-9]{1,4})?)", request.headers.get(PREFER, ""))
+    return math.inf if said is None else max(SHORTEST_HOLD_S, float(said[1]))
 
 
 def _said(

@@ -21,5 +21,9 @@ from troth.roles.messages import AnswerStatus
 
 HELD = 202
 
+PREFER = "prefer"
+"""The header by which whoever asks says for how many seconds it wants its question to be held back
+at most: `wait=10` (RFC 7240, section 4.3)."""
+
 TYPED = tuple(AnswerStatus)
 """Statuses that come with a message of the protocol."""

@@ -61,6 +61,14 @@ from troth.errors import UsageError
     metavar="SECONDS",
     help="How long to stay, at most, until all providers have heard that the training is over.",
 )
+@click.option(
+    "--tell-after",
+    type=click.FloatRange(min=1.0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Say what the training waits for when nothing has come of it for so long.",
+)
 @tor_options
 @click.option(
     "--tor-client",
@@ -80,6 +88,7 @@ def broker(
     code: Path | None,
     into: Path,
     linger: float,
+    tell_after: float,
     tor: bool,
     tor_config: Path | None,
     clients: tuple[str, ...],
@@ -126,7 +135,9 @@ def broker(
     result = run_broker(
         who,
         where,
-        BrokerOptions(into, tuple(PublicId(curator) for curator in curators), code, linger),
+        BrokerOptions(
+            into, tuple(PublicId(curator) for curator in curators), code, linger, tell_after
+        ),
         publish,
         told=Told(progress, events),
         progress=progress,
