@@ -18,6 +18,7 @@ from troth.learning.training import Training
 from troth.privacy.spec import NoPrivacy
 from troth.protocols.protocol import CharterTables
 from troth.protocols.tormentor import joining, provider, rounds, steps, verification
+from troth.protocols.tormentor.awaiting import awaited
 from troth.protocols.tormentor.cost import messages_per_round
 from troth.protocols.tormentor.messages import (
     MESSAGES,
@@ -168,6 +169,31 @@ def test_bulk_synchronous_is_the_mean_of_one_update_of_each():
     assert sorted(table.send(C, 6.0)) == [A, B, C]
     np.testing.assert_array_equal(table.state.params_D, np.full(D, 3.0))
     assert table.state.round == 1
+
+
+def test_a_broker_says_whom_or_what_it_waits_for():
+    """Without a deadline it waits for ever, and nobody said why."""
+    table = Table(plan((A, B, C), synchrony="bulk_synchronous"))
+
+    def said():
+        return awaited(table.state, table.plan.providers)
+
+    table.join(A)
+    assert said() == "for 2 more providers to join: 1 of 3 are here"
+    for party in (B, C):
+        table.join(party)
+    for party in (B, A):
+        table.send(party, 1.0)
+    assert said() == f"for the next update of 1 of 3 providers: {table.connection(C).name}"
+    table.state = joining.leave(table.state, table.connection(C).token)
+    table.go_on()
+    for party in (A, B):
+        table.state = joining.leave(table.state, table.connection(party).token)
+    assert said() == "for a provider to join: all have left"
+    table.state = msgspec.structs.replace(table.state, finished=True)
+    assert said() == "for the curator to fetch the model"
+    table.state = msgspec.structs.replace(table.state, delivered=True)
+    assert said() == "for providers to hear that the training is over"
 
 
 def test_bulk_synchronous_goes_on_without_who_is_late():

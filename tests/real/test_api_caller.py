@@ -143,6 +143,23 @@ def test_a_held_question_is_asked_until_it_is_answered(tmp_path: Path) -> None:
     with_broker(tmp_path, test, role=slow, limits=Limits(longest_hold_s=0.2))
 
 
+def test_a_question_is_held_no_longer_than_who_asks_waits_for_its_broker(tmp_path: Path) -> None:
+    """It took a broker for gone that held its question, as brokers do for half a minute."""
+
+    async def slow(node: Node) -> None:
+        await node.receive(Question)
+        received = await node.receive(Question)
+        assert received is not None
+        await node.send(received.sender, Progress(1, 2, 3))
+        await node.sleep(3600.0)
+
+    async def test(broker: RunningBroker) -> None:
+        asker = Asker(tmp_path, Status(MODEL_ID), limits=Limits(unreachable_s=4.0))
+        assert await asker.run(broker.address) == [Progress(1, 2, 3)]
+
+    with_broker(tmp_path, test, role=slow)
+
+
 def test_who_is_asked_too_often_is_asked_again_later(tmp_path: Path) -> None:
     limits = Limits(requests_at_once=1, requests_per_s=5.0)
 
