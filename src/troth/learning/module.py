@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -87,13 +88,17 @@ class ModuleModel(Model):
             for (name, shape), piece in zip(self._shapes.items(), pieces, strict=True)
         }
         x = torch.unflatten(x_BF, -1, self.features)
+        scores: Tensor = torch.func.functional_call(self._of_this_thread(), parameters, (x,))
+        return scores
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
         # A draw that depends on the data is not seen when the module is built, so torch's generator
         # is watched in training, too. Those of numpy and Python are not: other threads draw there.
         before = torch_state()
-        scores: Tensor = torch.func.functional_call(self._of_this_thread(), parameters, (x,))
+        yield
         if torch_state() != before:
             raise self._draws(TORCH)
-        return scores
 
     def move(self, device: torch.device) -> None:
         self._module.to(device)
@@ -175,6 +180,8 @@ class ModuleModel(Model):
             params_PD = params_PD.detach()
             try:
                 plain_PD, _ = self._loop_gradients(params_PD, x_PBF, y_PB, weight_PB)
+            except CharterError:
+                raise
             except Exception as error:
                 raise self._problem(
                     "returned a module that cannot be trained: its gradient raised "
