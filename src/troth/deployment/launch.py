@@ -35,7 +35,7 @@ from troth.records import RoundRecord, Status, Summary
 from troth.report.atomic import locked
 from troth.report.folder import SNAPSHOT, RunFolder
 from troth.report.progress import Display
-from troth.report.read import SCENARIO, SUMMARY
+from troth.report.read import ROUNDS, SCENARIO, SUMMARY
 from troth.runs.life import Life, Models
 from troth.runs.origin import Origin, origin_of_dealt
 from troth.runs.summary import mean_metrics, summary_of
@@ -117,11 +117,7 @@ class Launch:
         _wait_for([place for place in places if place.exists()])
         left = folder.path / NODES / launching.names[0]
         if left.exists():
-            # The first node may have recorded what nobody has heard any more.
-            known = {record.round for record in folder.rounds()}
-            for record in RunFolder.open(left).rounds():
-                if record.round not in known:
-                    folder.append_round(record)
+            _take_unheard(folder, RunFolder.open(left))
         return self._play(launching, folder)
 
     def _prepared(self) -> tuple[Launching, Origin]:
@@ -170,6 +166,9 @@ class Launch:
                     unheard = _unfinished_nodes(launching, folder)
                     if unheard is None:
                         raise
+                # The node has compared its record with its journal; the launch's has no digest.
+                first = RunFolder.open(folder.path / NODES / launching.names[0])
+                folder.write_rounds(first.rounds())
             elif self.tor is None:
                 asyncio.run(_tidy(launching, processes))
             outcome, models = together(launching, folder)
@@ -239,6 +238,28 @@ def _unfinished(path: Path) -> RunFolder:
             hint="launch its scenario.toml again with: troth launch",
         )
     return folder
+
+
+def _take_unheard(folder: RunFolder, left: RunFolder) -> None:
+    """Put into the launch's record what its first node has recorded and nobody has heard any more.
+
+    Args:
+      left: what that node has left.
+
+    Raises:
+      VerificationError: the launch knows of a round that the node does not.
+    """
+    known = {record.round for record in folder.rounds()}
+    unheard = {record.round: record for record in left.rounds()}
+    lost = known - unheard.keys()
+    if lost:
+        raise VerificationError(
+            f"{left.path / ROUNDS}: is damaged: lacks round {min(lost)}, which {folder.path} has",
+            hint="restore the whole folder from a copy, or launch its scenario.toml again",
+        )
+    for round, record in unheard.items():
+        if round not in known:
+            folder.replace_round(record)
 
 
 def _wait_for(places: Sequence[Path]) -> None:

@@ -123,6 +123,22 @@ def numbered(path: Path) -> Iterator[Path]:
         yield path.with_name(f"{path.name}-{number}")
 
 
+def sync_file(path: Path) -> None:
+    """Put what was appended to the file at `path` on the disk.
+
+    Raises:
+      UsageError: the disk does not take it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
 def sync_folder(folder: Path) -> None:
     """Put a rename inside `folder` on the disk, where the system can do that for a folder."""
     if not hasattr(os, "O_DIRECTORY"):

@@ -34,9 +34,20 @@ from troth.report.atomic import (
     locked,
     numbered,
     replace_file,
+    sync_file,
     sync_folder,
 )
-from troth.report.read import ROUNDS, SCENARIO, SUMMARY, read_rounds, read_scenario, read_summary
+from troth.report.read import (
+    ROUNDS,
+    RUN_AGAIN,
+    SCENARIO,
+    SUMMARY,
+    cannot_read,
+    read_rounds,
+    read_scenario,
+    read_summary,
+    regular,
+)
 from troth.wire import Float32s
 
 MODEL = "model.safetensors"
@@ -118,6 +129,7 @@ class RunFolder:
 
         Raises:
           UsageError: it is no run's folder, or it was written by a newer troth.
+          VerificationError: a file in it is damaged.
         """
         read_scenario(path)
         read_summary(path)
@@ -136,21 +148,27 @@ class RunFolder:
         return read_rounds(self.path)
 
     def append_round(self, record: RoundRecord) -> None:
-        """Add one line to `rounds.jsonl`. It survives this process, not a power cut: rounds are
-        too quick to wait for the disk in each."""
+        """Add one line to `rounds.jsonl`. It survives this process, and a power cut once
+        `sync_rounds` has returned: rounds are too quick to wait for the disk in each."""
         append_line(self.path / ROUNDS, msgspec.json.encode(record), private=self.private)
+
+    def sync_rounds(self) -> None:
+        """Put the rounds recorded so far on the disk."""
+        sync_file(self.path / ROUNDS)
+        sync_folder(self.path)
 
     def replace_round(self, record: RoundRecord) -> None:
         """Put a round that is reported again in the place of its earlier record. All others stay:
         what was recorded is not erased before there is something to stand for it."""
         kept = [each for each in self.rounds() if each.round != record.round]
-        self._write_rounds(sorted([*kept, record], key=lambda each: each.round))
+        self.write_rounds(sorted([*kept, record], key=lambda each: each.round))
 
     def truncate_rounds(self, after_round: int) -> None:
         """Keep rounds 1 to `after_round`, for a run that goes on from a snapshot taken there."""
-        self._write_rounds([record for record in self.rounds() if record.round <= after_round])
+        self.write_rounds([record for record in self.rounds() if record.round <= after_round])
 
-    def _write_rounds(self, records: Sequence[RoundRecord]) -> None:
+    def write_rounds(self, records: Sequence[RoundRecord]) -> None:
+        """Replace `rounds.jsonl` as a whole."""
         lines = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
         replace_file(self.path / ROUNDS, lines, private=self.private)
 
@@ -177,7 +195,8 @@ class RunFolder:
         """What `write_model` wrote, names ascending, and the digest of its charter.
 
         Raises:
-          UsageError: there is no model, or the file is damaged.
+          UsageError: there is no model.
+          VerificationError: the file is damaged.
         """
         file = self.path / MODEL
         if not file.is_file():
@@ -190,12 +209,17 @@ class RunFolder:
                 params = {name: opened.get_tensor(name) for name in sorted(opened.keys())}
                 digest = (opened.metadata() or {}).get("charter_digest", "")
         except SafetensorError as error:
-            raise UsageError(f"{file}: is damaged: {str(error).lower()}") from None
+            raise VerificationError(
+                f"{file}: is damaged: {str(error).lower()}", hint=RUN_AGAIN
+            ) from None
+        except OSError as error:
+            raise cannot_read(file, error) from None
         for name, params_D in params.items():
             if params_D.dtype != np.float32 or params_D.ndim != 1:
-                raise UsageError(
+                raise VerificationError(
                     f"{file}: {name} is {params_D.dtype} of shape {params_D.shape}, "
-                    "not float32 of shape (D,)"
+                    "not float32 of shape (D,)",
+                    hint=RUN_AGAIN,
                 )
         return params, digest
 
@@ -212,9 +236,9 @@ class RunFolder:
         """
         file = self.path / SNAPSHOT
         try:
-            kept = file.read_bytes()
+            kept = regular(file).read_bytes()
         except OSError as error:
-            raise UsageError(f"{file}: cannot be read: {reason_of(error)}") from None
+            raise cannot_read(file, error) from None
         begins = len(SNAPSHOT_BEGINS)
         digest, data = kept[begins : begins + 32], kept[begins + 32 :]
         if not kept.startswith(SNAPSHOT_BEGINS) or sha256(data).digest() != digest:
@@ -231,6 +255,11 @@ class RunFolder:
         self.write_summary(summary)
         if summary.status == "finished":
             (self.path / SNAPSHOT).unlink(missing_ok=True)
+
+
+def digest_of_rounds(records: Sequence[RoundRecord]) -> bytes:
+    """SHA-256 of these records, by which they are known again when a run goes on."""
+    return sha256(b"".join(map(msgspec.json.encode, records))).digest()
 
 
 def snapshot_bytes(data: bytes) -> bytes:
