@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from troth.errors import ExitCode, LocalError, UsageError, VerificationError
 from troth.ids import Bytes, MeasuredSeconds, NodeId, Round, SimulatedSeconds
 from troth.records import Metrics, PrivacyRecord, Rejection, RoundRecord, Summary
-from troth.report.atomic import append_line, replace_file
+from troth.report.atomic import append_line, numbered, replace_file
 from troth.report.folder import SNAPSHOT, RunFolder
 from troth.report.read import Run, load_run
 
@@ -49,6 +49,38 @@ def test_a_taken_name_gets_the_next_free_suffix(tmp_path: Path, summary: Summary
 def test_an_empty_folder_of_that_name_is_used(tmp_path: Path, summary: Summary) -> None:
     (tmp_path / "credit").mkdir()
     assert RunFolder.create(tmp_path / "credit", "", summary).path == tmp_path / "credit"
+
+
+@pytest.mark.parametrize("kind", ["link", "lost+found", "here", "above"])
+def test_an_empty_folder_that_cannot_be_exchanged_is_filled(
+    tmp_path: Path, summary: Summary, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    into = empty
+    if kind == "link":
+        into = tmp_path / "link"
+        into.symlink_to(empty)
+    if kind == "lost+found":
+        (empty / kind).mkdir()
+    if kind == "here":
+        monkeypatch.chdir(empty)
+        into = Path()
+    if kind == "above":
+        (empty / "lost+found").mkdir()
+        monkeypatch.chdir(empty / "lost+found")
+        into = Path("..")
+    assert RunFolder.create(into, "seed = 1", summary).path == into
+    assert load_run(empty).scenario_text == "seed = 1"
+    assert next(numbered(into)) == into
+    again = RunFolder.create(into, "seed = 2", summary).path
+    assert again.resolve() == tmp_path / ("link-2" if kind == "link" else "empty-2")
+    assert load_run(again).scenario_text == "seed = 2"
+
+
+def test_the_root_folder_is_no_place_for_a_run(summary: Summary) -> None:
+    with pytest.raises(UsageError, match=r"^/ is taken"):
+        RunFolder.create(Path("/"), "", summary)
 
 
 def test_runs_that_start_at_once_never_share_a_folder(tmp_path: Path, summary: Summary) -> None:

@@ -87,8 +87,9 @@ class RunFolder:
 
         The folder is filled under a hidden name and then renamed, which fails where a run already
         stands: of two runs that start at once each gets a folder of its own, and neither is ever
-        seen half-made. Where a folder cannot be renamed onto `path`, it is filled in place, the
-        scenario last, without which it is no run's.
+        seen half-made. Where a folder cannot be renamed onto an empty one at `path` (a mount, a
+        link, the folder that this process is in), that is filled in place, the scenario last,
+        without which it is no run's.
 
         Args:
           base: folder of the scenario file, by which the kept one finds what it names.
@@ -101,8 +102,9 @@ class RunFolder:
             files[SNAPSHOT] = snapshot_bytes(snapshot)
         if base is not None:
             files[BASE] = os.fsencode(base.resolve())
-        if path.is_mount() and is_empty(path):
+        if path.is_dir() and is_empty(path) and _stays(path):
             return cls._fill(path, files, private=private)
+        path = next(free for free in numbered(path) if free.name not in ("", ".."))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = _hidden_folder(path)
@@ -276,6 +278,12 @@ def is_empty(path: Path) -> bool:
         return path.is_dir() and all(inner.name in left for inner in path.iterdir())
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {reason_of(error)}") from None
+
+
+def _stays(path: Path) -> bool:
+    """Whether the folder at `path`, which is empty, cannot be exchanged for another one."""
+    elsewhere = path.is_mount() or path.is_symlink() or path.resolve() == Path.cwd()
+    return elsewhere or any(path.iterdir())
 
 
 def _json(record: Summary | PrivacyRecord) -> bytes:
