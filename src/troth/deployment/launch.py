@@ -27,7 +27,7 @@ from troth.charter.loading import LoadedScenario, load_scenario
 from troth.charter.model import model_of
 from troth.data.root import data_root
 from troth.deployment.launching import Launching, ThroughTor, mesh, star
-from troth.deployment.processes import Processes
+from troth.deployment.processes import Processes, identity_file
 from troth.errors import UnreachableError, UsageError, VerificationError, charter_errors_in
 from troth.ids import Bytes, NodeId
 from troth.protocols.lookup import protocol_of
@@ -49,6 +49,7 @@ MAX_LAUNCHED = 64
 
 NODES = "nodes"
 
+RESTORE = "restore the launch's whole folder from a copy, or launch its scenario.toml again"
 
 LEASH_S = 10.0
 """How long the nodes of a launch that was killed may still hold their folders."""
@@ -115,9 +116,19 @@ class Launch:
         now.check(origin, folder.path)
         places = [folder.path / NODES / name for name in launching.names]
         _wait_for([place for place in places if place.exists()])
+        for name in launching.names:
+            identity = identity_file(folder.path / NODES, name)
+            if (folder.path / NODES / name).exists() and not identity.exists():
+                raise VerificationError(
+                    f"{identity}: was lost, and others know {name} by it", hint=RESTORE
+                )
         left = folder.path / NODES / launching.names[0]
-        if left.exists():
+        if (left / SUMMARY).exists():
             _take_unheard(folder, RunFolder.open(left))
+        elif rounds := folder.rounds():
+            raise VerificationError(
+                f"{left}: was lost: {folder.path} knows of round {rounds[-1].round}", hint=RESTORE
+            )
         return self._play(launching, folder)
 
     def _prepared(self) -> tuple[Launching, Origin]:
@@ -255,7 +266,7 @@ def _take_unheard(folder: RunFolder, left: RunFolder) -> None:
     if lost:
         raise VerificationError(
             f"{left.path / ROUNDS}: is damaged: lacks round {min(lost)}, which {folder.path} has",
-            hint="restore the whole folder from a copy, or launch its scenario.toml again",
+            hint=RESTORE,
         )
     for round, record in unheard.items():
         if round not in known:
