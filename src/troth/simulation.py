@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,7 @@ from troth.learning.requests import Evaluate, EvaluateParties
 from troth.protocols.lookup import protocol_of
 from troth.records import Metrics, RoundRecord, Status, Summary
 from troth.report.atomic import locked
-from troth.report.folder import PARAMS, SNAPSHOT, RunFolder
+from troth.report.folder import PARAMS, SNAPSHOT, RunFolder, digest_of_rounds
 from troth.report.privacy import simulated_privacy_record
 from troth.report.progress import Display, QuietProgress, live_progress
 from troth.report.read import SCENARIO
@@ -203,10 +202,6 @@ class _Saved(msgspec.Struct):
     """SHA-256 of the records of the rounds up to there."""
 
 
-def _digest_of(rounds: Sequence[RoundRecord]) -> str:
-    return sha256(b"".join(map(msgspec.json.encode, rounds))).hexdigest()
-
-
 def _display(progress: Display | bool) -> Display:
     if isinstance(progress, bool):
         return live_progress() if progress else QuietProgress()
@@ -261,7 +256,7 @@ class _Run:
             state = snapshot.restore(world, data, scenario_digest=self._digest())
             until = recorder.restore(state)
             rounds = [record for record in folder.rounds() if record.round <= until]
-            if _digest_of(rounds) != saved.rounds:
+            if digest_of_rounds(rounds).hex() != saved.rounds:
                 raise VerificationError(
                     f"{folder.path}: the rounds up to {until} are not those that were recorded",
                     hint="restore the whole folder from a copy, or run its scenario.toml again",
@@ -371,7 +366,9 @@ class _Run:
 
     def _saved(self, world: bytes | None, rounds: Sequence[RoundRecord]) -> bytes:
         base = os.fsencode(self._loaded.base.resolve())
-        return msgspec.msgpack.encode(_Saved(base, self._origin, world, _digest_of(rounds)))
+        return msgspec.msgpack.encode(
+            _Saved(base, self._origin, world, digest_of_rounds(rounds).hex())
+        )
 
     def _result(
         self, stage: Stage, world: SimulatedWorld, recorder: Recorder, summary: Summary

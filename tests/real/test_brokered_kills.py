@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -27,8 +28,10 @@ from brokered_nodes import (
 )
 
 import troth
+from troth.errors import ExitCode
+from troth.protocols.tormentor.operation.serving import CURATED
 from troth.protocols.tormentor.protocol import BROKER, CURATOR
-from troth.report.read import load_run
+from troth.report.read import SCENARIO, load_run
 
 ROUNDS, PARTIES = 6, 3
 MANY = 20
@@ -101,6 +104,35 @@ def test_a_broker_that_is_killed_while_it_is_deployed(tmp_path: Path, crash: Cra
         broker.event("deployed")
         for name in nodes.providers:
             nodes.start(name)
+        nodes.end()
+    check_nothing_lost(nodes)
+
+
+def test_a_folder_that_was_changed_while_its_node_was_away_is_refused(tmp_path: Path) -> None:
+    with brokered(write_tumours(tmp_path, LOOKED_AT, rate=GENTLE), tmp_path) as nodes:
+        nodes.start_all()
+        while nodes.nodes[BROKER].event("round")["round"] < 2:
+            pass
+        provider = nodes.providers[0]
+        for name in (provider, BROKER):
+            nodes.nodes[name].stop()
+        curated, scenario = tmp_path / BROKER / CURATED, tmp_path / provider / SCENARIO
+        kept = curated.read_bytes()
+        curated.unlink()
+        refused = nodes.start(BROKER)
+        assert refused.code() == ExitCode.VERIFICATION_FAILED, refused.said
+        assert "is missing, which its journal goes on from" in refused.said
+        curated.write_bytes(kept)
+        nodes.start_broker()
+        text = scenario.read_text()
+        changed = re.sub(r"^seed = .*$", "seed = 1", text, flags=re.MULTILINE)
+        assert changed != text
+        scenario.write_text(changed)
+        refused = nodes.start(provider)
+        assert refused.code() == ExitCode.VERIFICATION_FAILED, refused.said
+        assert "belongs to another run" in refused.said
+        scenario.write_text(text)
+        nodes.start(provider)
         nodes.end()
     check_nothing_lost(nodes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -16,8 +17,11 @@ from troth.ids import Bytes, MeasuredSeconds, NodeId, Round, SimulatedSeconds
 from troth.records import RoundRecord
 from troth.report.folder import RunFolder
 from troth.report.progress import QuietProgress
+from troth.report.read import ROUNDS, SCENARIO
+from troth.worlds.real.host import Tally
 from troth.worlds.real.journal import Checkpoint, Journal
 from troth.worlds.real.stage import NodeStage, prepare_node
+from troth.worlds.states import encode_state
 
 ANN, BOB, SERVER = NodeId("ann"), NodeId("bob"), NodeId("server")
 
@@ -201,3 +205,85 @@ def test_rounds_beyond_the_journal_stay_until_they_are_reported_again(
         kept = [each.round for each in RunFolder(into).rounds()]
         assert kept == list(range(1, max(2, number) + 1))
     again.close()
+
+
+def rounds_kept(play: Play, *numbers: int) -> None:
+    """The node's role reports these rounds, and saves after each."""
+    assert numbers
+    for number in numbers:
+        play._round(record(number))
+        tally = encode_state(Tally(rounds=number))
+        play.journal.save(Checkpoint(b"state", tally))
+
+
+CHANGES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
+    "altered": lambda lines: [lines[0].replace(b'"bytes_sent":0', b'"bytes_sent":1'), *lines[1:]],
+    "removed": lambda lines: [lines[0], *lines[2:]],
+    "doubled": lambda lines: [lines[0], *lines],
+    "cut": lambda lines: lines[:2],
+    "emptied": lambda _: [],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_record_of_rounds_that_was_changed_is_refused(
+    stage: NodeStage, tmp_path: Path, change: str
+) -> None:
+    """The journal knows by a digest which rounds were on record at its last save."""
+    into = tmp_path / "server"
+    play = played(stage, into)
+    rounds_kept(play, 1, 2, 3)
+    # The node is killed before it saves, and will report this round again.
+    play._round(record(4))
+    play.close()
+    played(stage, into).close()
+    file = into / ROUNDS
+    whole = file.read_bytes()
+    changed = b"".join(CHANGES[change](whole.splitlines(keepends=True)))
+    assert changed != whole
+    file.write_bytes(changed)
+    with pytest.raises(VerificationError, match="rounds up to 3 are not those") as refused:
+        played(stage, into)
+    assert refused.value.hint is not None
+    assert file.read_bytes() == changed
+    file.write_bytes(whole)
+    again = played(stage, into)
+    # A peer may report rounds in any order, and some of them twice.
+    rounds_kept(again, 4, 5, 7, 6, 8, 7, 9)
+    again.close()
+    played(stage, into).close()
+
+
+def test_a_scenario_that_was_changed_in_the_folder_is_refused(
+    stage: NodeStage, tmp_path: Path
+) -> None:
+    into = tmp_path / "server"
+    played(stage, into).close()
+    (into / SCENARIO).write_text("# other")
+    with pytest.raises(VerificationError, match=r"scenario\.toml: is not the scenario") as refused:
+        played(stage, into)
+    assert refused.value.hint is not None
+
+
+def test_an_emptied_journal_is_left_as_it_is(stage: NodeStage, tmp_path: Path) -> None:
+    into = tmp_path / "server"
+    play = played(stage, into)
+    rounds_kept(play, 1)
+    play.close()
+    (into / JOURNAL).write_bytes(b"")
+    with pytest.raises(VerificationError, match="is empty, and its folder knows of round 1"):
+        played(stage, into)
+    assert (into / JOURNAL).read_bytes() == b""
+
+
+def test_damage_is_told_in_one_line(tmp_path: Path) -> None:
+    path = closed_journal(tmp_path)
+    with closing(sqlite3.connect(path)) as database:
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+        (page,) = database.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'peers'"
+        ).fetchone()
+    flip(path, (page - 1) * size)
+    with pytest.raises(VerificationError, match="is damaged") as refused:
+        Journal(path, node=ANN, run="run")
+    assert "\n" not in refused.value.message

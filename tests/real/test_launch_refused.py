@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 import troth
 from stopped_launch import stopped_launch
 from troth.cli import run
+from troth.cli.failure import failure_of
 from troth.report.atomic import locked
 from troth.report.read import load_run
 
@@ -109,7 +112,27 @@ def test_a_launch_is_refused_that_is_not_what_it_was(
     snapshot.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     refused(folder, 7, "is damaged")
     snapshot.write_bytes(whole)
+    lost = tmp_path / "lost"
+    for part, said in (
+        ("nodes/party-0.pem", "was lost, and others know party-0 by it"),
+        ("nodes/server", "was lost: "),
+        ("nodes", "was lost: "),
+    ):
+        (folder / part).rename(lost)
+        refused(folder, 7, said)
+        lost.rename(folder / part)
+    # The launch's record is held against the first node's, and made from it at the end.
+    records = folder / "nodes" / "server" / "rounds.jsonl"
+    whole = records.read_bytes()
+    records.write_bytes(b"")
+    refused(folder, 7, "lacks round 1")
+    records.write_bytes(whole)
+    heard = (folder / "rounds.jsonl").read_bytes()
+    altered = heard.replace(b'"bytes_sent":', b'"bytes_sent":1', 1)
+    assert altered != heard
+    (folder / "rounds.jsonl").write_bytes(altered)
     assert run(["launch", "--resume", str(folder)]) == 0, capsys.readouterr().err
+    assert load_run(folder).rounds == load_run(folder / "nodes" / "server").rounds
     assert load_run(folder).summary.status == "finished"
     capsys.readouterr()
     refused(folder, 2, "its status is finished")
@@ -119,6 +142,13 @@ def test_a_simulated_run_is_no_launch(small_file: Path, tmp_path: Path, refused:
     folder = troth.simulate(small_file, into=tmp_path / "run", progress=False).folder
     assert folder is not None
     refused(folder, 2, "is the folder of a simulated run")
+
+
+@pytest.mark.parametrize("number", [errno.EISDIR, errno.EPERM, errno.EIO])
+def test_what_the_system_refuses_in_a_folder_is_no_bug(number: int) -> None:
+    failure = failure_of(OSError(number, os.strerror(number), "nodes/server.log"))
+    assert failure.exit_code == 2
+    assert failure.message.startswith("nodes/server.log: ")
 
 
 @pytest.mark.parametrize(

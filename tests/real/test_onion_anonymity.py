@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +32,6 @@ from troth.wire import Codec
 from troth.worlds.real.api.address import Address, parse_address
 from troth.worlds.real.api.client import make_client
 from troth.worlds.real.api.paths import path_of
-from troth.worlds.real.journal import Journal
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.tls import stranger_context
 from troth.worlds.real.tor.transport import TorTransport
@@ -96,11 +97,11 @@ class Recording:
             (party,) = folder.summary().parties
             numbers += [int(seed), party.examples]
         for folder in folders:
-            journal = Journal(
-                folder / "journal.sqlite", node=folder.name, run=nodes.joining.split("/")[-1]
-            )
-            numbers.append(journal.secret_seed)
-            journal.close()
+            with closing(sqlite3.connect(folder / "journal.sqlite")) as journal:
+                (secret,) = journal.execute(
+                    "SELECT value FROM node WHERE key = 'secret'"
+                ).fetchone()
+            numbers.append(int.from_bytes(secret))
         texts = [*nodes.providers, nodes.scenario.stem, *map(str, folders), "journal", ".toml"]
         return Secrets(texts, numbers)
 

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from troth.errors import ExitCode, UsageError, VerificationError
+from troth.errors import ExitCode, LocalError, UsageError, VerificationError
 from troth.ids import Bytes, MeasuredSeconds, NodeId, Round, SimulatedSeconds
 from troth.records import Metrics, PrivacyRecord, Rejection, RoundRecord, Summary
-from troth.report.atomic import append_line, replace_file
+from troth.report.atomic import append_line, numbered, replace_file
 from troth.report.folder import SNAPSHOT, RunFolder
 from troth.report.read import Run, load_run
 
@@ -49,6 +49,38 @@ def test_a_taken_name_gets_the_next_free_suffix(tmp_path: Path, summary: Summary
 def test_an_empty_folder_of_that_name_is_used(tmp_path: Path, summary: Summary) -> None:
     (tmp_path / "credit").mkdir()
     assert RunFolder.create(tmp_path / "credit", "", summary).path == tmp_path / "credit"
+
+
+@pytest.mark.parametrize("kind", ["link", "lost+found", "here", "above"])
+def test_an_empty_folder_that_cannot_be_exchanged_is_filled(
+    tmp_path: Path, summary: Summary, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    into = empty
+    if kind == "link":
+        into = tmp_path / "link"
+        into.symlink_to(empty)
+    if kind == "lost+found":
+        (empty / kind).mkdir()
+    if kind == "here":
+        monkeypatch.chdir(empty)
+        into = Path()
+    if kind == "above":
+        (empty / "lost+found").mkdir()
+        monkeypatch.chdir(empty / "lost+found")
+        into = Path("..")
+    assert RunFolder.create(into, "seed = 1", summary).path == into
+    assert load_run(empty).scenario_text == "seed = 1"
+    assert next(numbered(into)) == into
+    again = RunFolder.create(into, "seed = 2", summary).path
+    assert again.resolve() == tmp_path / ("link-2" if kind == "link" else "empty-2")
+    assert load_run(again).scenario_text == "seed = 2"
+
+
+def test_the_root_folder_is_no_place_for_a_run(summary: Summary) -> None:
+    with pytest.raises(UsageError, match=r"^/ is taken"):
+        RunFolder.create(Path("/"), "", summary)
 
 
 def test_runs_that_start_at_once_never_share_a_folder(tmp_path: Path, summary: Summary) -> None:
@@ -214,7 +246,7 @@ def test_a_finished_run_has_no_snapshot_and_others_keep_theirs(
     folder.finish(msgspec.structs.replace(summary, status="interrupted"))
     assert folder.read_snapshot() == b"state"
     folder.finish(msgspec.structs.replace(summary, status="finished"))
-    with pytest.raises(UsageError, match=r"snapshot\.bin: cannot be read: no such file"):
+    with pytest.raises(UsageError, match=r"cannot read .*snapshot\.bin: no such file"):
         folder.read_snapshot()
     assert folder.summary().status == "finished"
 
@@ -238,7 +270,7 @@ def test_parties_with_models_of_their_own_keep_them_apart(folder: RunFolder) -> 
     }
 
 
-def test_a_missing_or_damaged_model_is_a_usage_error(folder: RunFolder) -> None:
+def test_a_missing_or_damaged_model_is_an_error(folder: RunFolder) -> None:
     with pytest.raises(UsageError, match=r"model\.safetensors is missing"):
         folder.read_model()
     folder.write_model({"params": np.zeros(3, np.float32)}, "c4a7")
@@ -246,10 +278,10 @@ def test_a_missing_or_damaged_model_is_a_usage_error(folder: RunFolder) -> None:
     whole = file.read_bytes()
     for length in (0, 5, len(whole) - 1):
         file.write_bytes(whole[:length])
-        with pytest.raises(UsageError, match="is damaged"):
+        with pytest.raises(VerificationError, match="is damaged"):
             folder.read_model()
     folder.write_model({"params": np.zeros((2, 2), np.float32)}, "c4a7")
-    with pytest.raises(UsageError, match=r"shape \(2, 2\), not float32 of shape \(D,\)"):
+    with pytest.raises(VerificationError, match=r"shape \(2, 2\), not float32 of shape \(D,\)"):
         folder.read_model()
 
 
@@ -277,12 +309,18 @@ NEWER = b'{"schema_version": 2, "status": "levitating"}'
     ("spoil", "message"),
     [
         (damage("scenario.toml", None), r"scenario\.toml is missing"),
-        (damage("scenario.toml", b"\xff\xfe"), r"scenario\.toml: byte 0 is not UTF-8"),
+        (damage("scenario.toml", b"\xff\xfe"), r"scenario\.toml: is damaged: byte 0 is not UTF-8"),
         (damage("summary.json", None), r"summary\.json is missing"),
         (damage("summary.json", b""), r"summary\.json: is damaged"),
         (damage("summary.json", b"[" * 10_000), r"summary\.json: is damaged"),
-        (damage("summary.json", b'{"schema_version": 1}'), r"missing required field `status`"),
-        (damage("summary.json", b'{"status": "finished"}'), r"field `schema_version`"),
+        (
+            damage("summary.json", b'{"schema_version": 1}'),
+            r"is damaged: .*required field `status`",
+        ),
+        (
+            damage("summary.json", b'{"status": "finished"}'),
+            r"is damaged: .*`schema_version`",
+        ),
         (damage("summary.json", NEWER), r"schema_version = 2 is above 1"),
         (damage("rounds.jsonl", b'{"round": 1}\n{}\n'), r"rounds\.jsonl: line 1: is damaged"),
         (damage("rounds.jsonl", b"\n"), r"rounds\.jsonl: line 1: is damaged"),
@@ -292,7 +330,17 @@ def test_a_bad_folder_is_one_clear_error(
     folder: RunFolder, spoil: Callable[[Path], None], message: str
 ) -> None:
     spoil(folder.path)
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(LocalError, match=message) as caught:
+        load_run(folder.path)
+    assert type(caught.value) is (VerificationError if "damaged" in message else UsageError)
+    assert caught.value.hint is not None
+
+
+@pytest.mark.parametrize("name", ["scenario.toml", "summary.json", "rounds.jsonl"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(folder: RunFolder, name: str) -> None:
+    (folder.path / name).unlink(missing_ok=True)
+    os.mkfifo(folder.path / name)
+    with pytest.raises(UsageError, match=f"{name}: it is a pipe"):
         load_run(folder.path)
 
 
@@ -332,7 +380,7 @@ def test_null_elsewhere_is_still_refused(folder: RunFolder) -> None:
     (folder.path / "rounds.jsonl").write_text(
         '{"round": 1, "simulated_s": null, "measured_s": 0}\n'
     )
-    with pytest.raises(UsageError, match=r"line 1: is damaged: .*simulated_s"):
+    with pytest.raises(VerificationError, match=r"line 1: is damaged: .*simulated_s"):
         load_run(folder.path)
 
 

@@ -347,7 +347,9 @@ def _check_pages(path: Path, database: sqlite3.Connection) -> None:
     with _reported(path):
         said = [row[0] for row in database.execute("PRAGMA integrity_check(1)")]
     if said != ["ok"]:
-        raise VerificationError(f"{path}: the file is damaged: {' '.join(said)[:200]}")
+        # SQLite says it in several lines.
+        shown = " ".join(" ".join(said)[:200].split())
+        raise VerificationError(f"{path}: the file is damaged: {shown}", hint=CHAIN_LOST)
 
 
 def _text(data: bytes) -> str:

@@ -27,7 +27,7 @@ from troth.charter.loading import LoadedScenario, load_scenario
 from troth.charter.model import model_of
 from troth.data.root import data_root
 from troth.deployment.launching import Launching, ThroughTor, mesh, star
-from troth.deployment.processes import Processes
+from troth.deployment.processes import Processes, identity_file
 from troth.errors import UnreachableError, UsageError, VerificationError, charter_errors_in
 from troth.ids import Bytes, NodeId
 from troth.protocols.lookup import protocol_of
@@ -35,7 +35,7 @@ from troth.records import RoundRecord, Status, Summary
 from troth.report.atomic import locked
 from troth.report.folder import SNAPSHOT, RunFolder
 from troth.report.progress import Display
-from troth.report.read import SCENARIO, SUMMARY
+from troth.report.read import ROUNDS, SCENARIO, SUMMARY
 from troth.runs.life import Life, Models
 from troth.runs.origin import Origin, origin_of_dealt
 from troth.runs.summary import mean_metrics, summary_of
@@ -49,6 +49,7 @@ MAX_LAUNCHED = 64
 
 NODES = "nodes"
 
+RESTORE = "restore the launch's whole folder from a copy, or launch its scenario.toml again"
 
 LEASH_S = 10.0
 """How long the nodes of a launch that was killed may still hold their folders."""
@@ -115,13 +116,19 @@ class Launch:
         now.check(origin, folder.path)
         places = [folder.path / NODES / name for name in launching.names]
         _wait_for([place for place in places if place.exists()])
+        for name in launching.names:
+            identity = identity_file(folder.path / NODES, name)
+            if (folder.path / NODES / name).exists() and not identity.exists():
+                raise VerificationError(
+                    f"{identity}: was lost, and others know {name} by it", hint=RESTORE
+                )
         left = folder.path / NODES / launching.names[0]
-        if left.exists():
-            # The first node may have recorded what nobody has heard any more.
-            known = {record.round for record in folder.rounds()}
-            for record in RunFolder.open(left).rounds():
-                if record.round not in known:
-                    folder.append_round(record)
+        if (left / SUMMARY).exists():
+            _take_unheard(folder, RunFolder.open(left))
+        elif rounds := folder.rounds():
+            raise VerificationError(
+                f"{left}: was lost: {folder.path} knows of round {rounds[-1].round}", hint=RESTORE
+            )
         return self._play(launching, folder)
 
     def _prepared(self) -> tuple[Launching, Origin]:
@@ -170,6 +177,9 @@ class Launch:
                     unheard = _unfinished_nodes(launching, folder)
                     if unheard is None:
                         raise
+                # The node has compared its record with its journal; the launch's has no digest.
+                first = RunFolder.open(folder.path / NODES / launching.names[0])
+                folder.write_rounds(first.rounds())
             elif self.tor is None:
                 asyncio.run(_tidy(launching, processes))
             outcome, models = together(launching, folder)
@@ -239,6 +249,28 @@ def _unfinished(path: Path) -> RunFolder:
             hint="launch its scenario.toml again with: troth launch",
         )
     return folder
+
+
+def _take_unheard(folder: RunFolder, left: RunFolder) -> None:
+    """Put into the launch's record what its first node has recorded and nobody has heard any more.
+
+    Args:
+      left: what that node has left.
+
+    Raises:
+      VerificationError: the launch knows of a round that the node does not.
+    """
+    known = {record.round for record in folder.rounds()}
+    unheard = {record.round: record for record in left.rounds()}
+    lost = known - unheard.keys()
+    if lost:
+        raise VerificationError(
+            f"{left.path / ROUNDS}: is damaged: lacks round {min(lost)}, which {folder.path} has",
+            hint=RESTORE,
+        )
+    for round, record in unheard.items():
+        if round not in known:
+            folder.replace_round(record)
 
 
 def _wait_for(places: Sequence[Path]) -> None:

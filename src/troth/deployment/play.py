@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from troth.errors import PeerError, UsageError
+from troth.errors import PeerError, UsageError, VerificationError
 from troth.ids import Bytes, PartyId, SimulatedSeconds
 from troth.learning.requests import Evaluate
 from troth.protocols.lookup import protocol_of
 from troth.protocols.protocol import Account
 from troth.records import Metrics, PartyPrivacy, PrivacyRecord, RoundRecord, Status, Summary
 from troth.report.atomic import locked
-from troth.report.folder import PARAMS, RunFolder, is_empty
+from troth.report.folder import PARAMS, RunFolder, digest_of_rounds, is_empty
 from troth.report.privacy import UNKNOWN_PRIVACY, own_privacy_record
 from troth.report.progress import Display
+from troth.report.read import ROUNDS, SCENARIO
 from troth.roles.effects import Report
 from troth.runs.life import Life
 from troth.runs.nothing import check_trained
@@ -33,7 +35,7 @@ from troth.runs.summary import (
 )
 from troth.wire import Float32s
 from troth.worlds.real.host import Tally
-from troth.worlds.real.journal import Journal
+from troth.worlds.real.journal import LOST, Journal
 from troth.worlds.real.node import Outcome
 from troth.worlds.real.stage import NodeStage, Star
 from troth.worlds.states import decode_state
@@ -58,6 +60,7 @@ def open_folder(stage: NodeStage, text: str, into: Path, *, base: Path | None = 
 
     Raises:
       UsageError: it holds something else.
+      VerificationError: a file in it is damaged, or it is of another scenario.
     """
     if not into.exists() or is_empty(into):
         summary = node_summary(stage, Tally(), status="running")
@@ -67,6 +70,11 @@ def open_folder(stage: NodeStage, text: str, into: Path, *, base: Path | None = 
     if folder.summary().world != "real":
         raise UsageError(
             f"{into}: is the folder of a simulated run", hint="choose another one with --into"
+        )
+    if folder.scenario_text() != text:
+        raise VerificationError(
+            f"{into / SCENARIO}: is not the scenario that this node is started with",
+            hint="put back the one it began with; a node of another run takes another --into",
         )
     return folder
 
@@ -104,17 +112,45 @@ class Play:
             recorded = folder.rounds()
             # Rounds after the last saved state will be reported again.
             self._recorded = recorded[-1].round if recorded else 0
+            earlier = [each for each in recorded if each.round <= self._tally.rounds]
+            if self.journal.kept_beside() not in (None, digest_of_rounds(earlier)):
+                raise VerificationError(
+                    f"{folder.path / ROUNDS}: is damaged: the rounds up to {self._tally.rounds} "
+                    "are not those that this node has recorded",
+                    hint=LOST,
+                )
+            self._digest = sha256(b"".join(map(msgspec.json.encode, earlier)))
+            self._last, self._backwards = self._tally.rounds, False
+            self._synced = True
+            self.journal.beside = self._rounds_so_far
             self._recorder = Recorder(
                 stage.scenario,
                 stage.engine,
                 traffic=lambda: self._traffic,
                 on_round=self._round,
-                earlier=[each for each in recorded if each.round <= self._tally.rounds],
+                earlier=earlier,
             )
             on_error.pop_all()
 
     def _round(self, record: RoundRecord) -> None:
-        self.life.round(record, again=record.round <= self._recorded)
+        again = record.round <= self._recorded
+        self.life.round(record, again=again)
+        self._backwards = self._backwards or record.round <= self._last
+        if again or self._backwards or record.round != self._last + 1:
+            # Other records may stand between those that the digest is of and this one.
+            kept = [each for each in self._folder.rounds() if each.round <= record.round]
+            self._digest = sha256(b"".join(map(msgspec.json.encode, kept)))
+        else:
+            self._digest.update(msgspec.json.encode(record))
+        self._last = record.round
+        self._synced = False
+
+    def _rounds_so_far(self) -> bytes:
+        """The digest of all rounds that were reported, which are on the disk from now on."""
+        if not self._synced:
+            self._folder.sync_rounds()
+            self._synced = True
+        return self._digest.digest()
 
     def close(self) -> None:
         """After the last use of journal and engine."""

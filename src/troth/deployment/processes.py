@@ -25,6 +25,7 @@ from troth.errors import (
 )
 from troth.ids import NodeId
 from troth.records import RoundRecord
+from troth.report.atomic import replace_file
 from troth.worlds.real.peers import peers_text
 
 STOP_S = 5.0
@@ -34,6 +35,16 @@ EVENT_BYTES = 64 * 2**20
 """Longest line of a node: a round record names its parties."""
 
 PEERS = "peers.toml"
+
+
+def identity_file(place: Path, name: NodeId) -> Path:
+    """Where a node of a launch has its identity.
+
+    Args:
+      place: where each node has a folder of its name.
+    """
+    return place / f"{name}.pem"
+
 
 _ERRORS: dict[int, type[LocalError]] = {
     ExitCode.USAGE: UsageError,
@@ -101,10 +112,10 @@ class Processes:
 
     def write_peers(self, addresses: Mapping[NodeId, str]) -> None:
         """Tell nodes that are started from now on where others listen."""
-        (self.place / PEERS).write_text(peers_text(self.public, addresses))
+        replace_file(self.place / PEERS, peers_text(self.public, addresses).encode())
 
     def _identity(self, name: NodeId) -> Path:
-        return self.place / f"{name}.pem"
+        return identity_file(self.place, name)
 
     def identified(self, name: NodeId) -> list[str]:
         """The options by which a node is told its identity."""

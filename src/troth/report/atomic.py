@@ -117,10 +117,34 @@ def whole_lines(data: bytes) -> bytes:
 
 
 def numbered(path: Path) -> Iterator[Path]:
-    """`path`, `path-2`, `path-3`, ...: names for what shall be at `path`, where some are taken."""
+    """`path`, `path-2`, `path-3`, ...: names for what shall be at `path`, where some are taken.
+
+    Raises:
+      UsageError: it is the root of the file system, beside which there is nothing.
+    """
     yield path
+    if path.name in ("", ".."):  # Such as `.`, whose name stands elsewhere.
+        path = path.resolve()
+    if not path.name:
+        raise UsageError(f"{path} is taken", hint="name a folder in it")
     for number in count(2):
         yield path.with_name(f"{path.name}-{number}")
+
+
+def sync_file(path: Path) -> None:
+    """Put what was appended to the file at `path` on the disk.
+
+    Raises:
+      UsageError: the disk does not take it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise cannot_write(path, error) from None
 
 
 def sync_folder(folder: Path) -> None:

@@ -34,9 +34,20 @@ from troth.report.atomic import (
     locked,
     numbered,
     replace_file,
+    sync_file,
     sync_folder,
 )
-from troth.report.read import ROUNDS, SCENARIO, SUMMARY, read_rounds, read_scenario, read_summary
+from troth.report.read import (
+    ROUNDS,
+    RUN_AGAIN,
+    SCENARIO,
+    SUMMARY,
+    cannot_read,
+    read_rounds,
+    read_scenario,
+    read_summary,
+    regular,
+)
 from troth.wire import Float32s
 
 MODEL = "model.safetensors"
@@ -76,8 +87,9 @@ class RunFolder:
 
         The folder is filled under a hidden name and then renamed, which fails where a run already
         stands: of two runs that start at once each gets a folder of its own, and neither is ever
-        seen half-made. Where a folder cannot be renamed onto `path`, it is filled in place, the
-        scenario last, without which it is no run's.
+        seen half-made. Where a folder cannot be renamed onto an empty one at `path` (a mount, a
+        link, the folder that this process is in), that is filled in place, the scenario last,
+        without which it is no run's.
 
         Args:
           base: folder of the scenario file, by which the kept one finds what it names.
@@ -90,8 +102,9 @@ class RunFolder:
             files[SNAPSHOT] = snapshot_bytes(snapshot)
         if base is not None:
             files[BASE] = os.fsencode(base.resolve())
-        if path.is_mount() and is_empty(path):
+        if path.is_dir() and is_empty(path) and _stays(path):
             return cls._fill(path, files, private=private)
+        path = next(free for free in numbered(path) if free.name not in ("", ".."))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = _hidden_folder(path)
@@ -118,6 +131,7 @@ class RunFolder:
 
         Raises:
           UsageError: it is no run's folder, or it was written by a newer troth.
+          VerificationError: a file in it is damaged.
         """
         read_scenario(path)
         read_summary(path)
@@ -136,21 +150,27 @@ class RunFolder:
         return read_rounds(self.path)
 
     def append_round(self, record: RoundRecord) -> None:
-        """Add one line to `rounds.jsonl`. It survives this process, not a power cut: rounds are
-        too quick to wait for the disk in each."""
+        """Add one line to `rounds.jsonl`. It survives this process, and a power cut once
+        `sync_rounds` has returned: rounds are too quick to wait for the disk in each."""
         append_line(self.path / ROUNDS, msgspec.json.encode(record), private=self.private)
+
+    def sync_rounds(self) -> None:
+        """Put the rounds recorded so far on the disk."""
+        sync_file(self.path / ROUNDS)
+        sync_folder(self.path)
 
     def replace_round(self, record: RoundRecord) -> None:
         """Put a round that is reported again in the place of its earlier record. All others stay:
         what was recorded is not erased before there is something to stand for it."""
         kept = [each for each in self.rounds() if each.round != record.round]
-        self._write_rounds(sorted([*kept, record], key=lambda each: each.round))
+        self.write_rounds(sorted([*kept, record], key=lambda each: each.round))
 
     def truncate_rounds(self, after_round: int) -> None:
         """Keep rounds 1 to `after_round`, for a run that goes on from a snapshot taken there."""
-        self._write_rounds([record for record in self.rounds() if record.round <= after_round])
+        self.write_rounds([record for record in self.rounds() if record.round <= after_round])
 
-    def _write_rounds(self, records: Sequence[RoundRecord]) -> None:
+    def write_rounds(self, records: Sequence[RoundRecord]) -> None:
+        """Replace `rounds.jsonl` as a whole."""
         lines = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
         replace_file(self.path / ROUNDS, lines, private=self.private)
 
@@ -177,7 +197,8 @@ class RunFolder:
         """What `write_model` wrote, names ascending, and the digest of its charter.
 
         Raises:
-          UsageError: there is no model, or the file is damaged.
+          UsageError: there is no model.
+          VerificationError: the file is damaged.
         """
         file = self.path / MODEL
         if not file.is_file():
@@ -190,12 +211,17 @@ class RunFolder:
                 params = {name: opened.get_tensor(name) for name in sorted(opened.keys())}
                 digest = (opened.metadata() or {}).get("charter_digest", "")
         except SafetensorError as error:
-            raise UsageError(f"{file}: is damaged: {str(error).lower()}") from None
+            raise VerificationError(
+                f"{file}: is damaged: {str(error).lower()}", hint=RUN_AGAIN
+            ) from None
+        except OSError as error:
+            raise cannot_read(file, error) from None
         for name, params_D in params.items():
             if params_D.dtype != np.float32 or params_D.ndim != 1:
-                raise UsageError(
+                raise VerificationError(
                     f"{file}: {name} is {params_D.dtype} of shape {params_D.shape}, "
-                    "not float32 of shape (D,)"
+                    "not float32 of shape (D,)",
+                    hint=RUN_AGAIN,
                 )
         return params, digest
 
@@ -212,9 +238,9 @@ class RunFolder:
         """
         file = self.path / SNAPSHOT
         try:
-            kept = file.read_bytes()
+            kept = regular(file).read_bytes()
         except OSError as error:
-            raise UsageError(f"{file}: cannot be read: {reason_of(error)}") from None
+            raise cannot_read(file, error) from None
         begins = len(SNAPSHOT_BEGINS)
         digest, data = kept[begins : begins + 32], kept[begins + 32 :]
         if not kept.startswith(SNAPSHOT_BEGINS) or sha256(data).digest() != digest:
@@ -233,6 +259,11 @@ class RunFolder:
             (self.path / SNAPSHOT).unlink(missing_ok=True)
 
 
+def digest_of_rounds(records: Sequence[RoundRecord]) -> bytes:
+    """SHA-256 of these records, by which they are known again when a run goes on."""
+    return sha256(b"".join(map(msgspec.json.encode, records))).digest()
+
+
 def snapshot_bytes(data: bytes) -> bytes:
     """What `snapshot.bin` holds for this snapshot."""
     return SNAPSHOT_BEGINS + sha256(data).digest() + data
@@ -247,6 +278,12 @@ def is_empty(path: Path) -> bool:
         return path.is_dir() and all(inner.name in left for inner in path.iterdir())
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {reason_of(error)}") from None
+
+
+def _stays(path: Path) -> bool:
+    """Whether the folder at `path`, which is empty, cannot be exchanged for another one."""
+    elsewhere = path.is_mount() or path.is_symlink() or path.resolve() == Path.cwd()
+    return elsewhere or any(path.iterdir())
 
 
 def _json(record: Summary | PrivacyRecord) -> bytes:

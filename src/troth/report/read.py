@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,15 @@ from typing import TypeVar
 
 import msgspec
 
-from troth.errors import UsageError, reason_of
+from troth.errors import UsageError, VerificationError, reason_of
 from troth.records import SCHEMA_VERSION, Record, RoundRecord, Summary
 
 SCENARIO = "scenario.toml"
 SUMMARY = "summary.json"
 ROUNDS = "rounds.jsonl"
 CHAIN = "chain.sqlite"
+
+RUN_AGAIN = "the file was changed after the run wrote it; run the scenario again"
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -34,7 +37,8 @@ def load_run(path: Path) -> Run:
     """The run in folder `path`; only reads, so it may be a run that is still going.
 
     Raises:
-      UsageError: the folder is not a run's, a file in it is damaged, or a newer troth wrote it.
+      UsageError: the folder is not a run's, or a newer troth wrote it.
+      VerificationError: a file in it is damaged.
     """
     return Run(path, read_scenario(path), read_summary(path), tuple(read_rounds(path)))
 
@@ -44,7 +48,9 @@ def read_scenario(path: Path) -> str:
     try:
         return _read(path, SCENARIO).decode()
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path / SCENARIO}: byte {error.start} is not UTF-8 text") from None
+        raise VerificationError(
+            f"{path / SCENARIO}: is damaged: byte {error.start} is not UTF-8 text", hint=RUN_AGAIN
+        ) from None
 
 
 def read_summary(path: Path) -> Summary:
@@ -65,11 +71,11 @@ def read_rounds(path: Path) -> list[RoundRecord]:
     """The whole lines of `rounds.jsonl` in folder `path`; a torn last line is left out, no file is
     no round."""
     try:
-        data = (path / ROUNDS).read_bytes()
+        data = regular(path / ROUNDS).read_bytes()
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise _cannot_read(path / ROUNDS, error) from None
+        raise cannot_read(path / ROUNDS, error) from None
     # What follows the last newline is nothing, or a line that a kill tore.
     lines = data.split(b"\n")[:-1]
     return [
@@ -89,18 +95,34 @@ def _read(path: Path, name: str) -> bytes:
             hint="name the folder of a run, such as runs/credit",
         )
     try:
-        return (path / name).read_bytes()
+        return regular(path / name).read_bytes()
     except FileNotFoundError:
         raise UsageError(
             f"{path}: {name} is missing, so this is not the folder of a run",
             hint="name the folder of a run, such as runs/credit",
         ) from None
     except OSError as error:
-        raise _cannot_read(path / name, error) from None
+        raise cannot_read(path / name, error) from None
 
 
-def _cannot_read(file: Path, error: OSError) -> UsageError:
-    return UsageError(f"cannot read {file}: {reason_of(error)}")
+def regular(file: Path) -> Path:
+    """The same path, if there is no pipe or device in the place of a file: to read one may wait
+    for ever.
+
+    Raises:
+      OSError: there is.
+    """
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(file))
+    return file
+
+
+def cannot_read(file: Path, error: OSError) -> UsageError:
+    """The error to raise when the system refuses to read `file`."""
+    return UsageError(
+        f"cannot read {file}: {reason_of(error)}",
+        hint="see that it is a file that you may read; a copy of the whole folder has it, too",
+    )
 
 
 def _decode(data: bytes, kind: type[AnyRecord], place: str) -> AnyRecord:
@@ -112,9 +134,8 @@ def _decode(data: bytes, kind: type[AnyRecord], place: str) -> AnyRecord:
             # time.
             return msgspec.convert(_with_nan(msgspec.json.decode(data)), kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(
-            f"{place}: is damaged: {str(error)[:200]}",
-            hint="the file was changed after the run wrote it; run the scenario again",
+        raise VerificationError(
+            f"{place}: is damaged: {str(error)[:200]}", hint=RUN_AGAIN
         ) from None
 
 

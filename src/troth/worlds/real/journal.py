@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -94,8 +94,13 @@ class Journal:
         """Digests of all rows but that of the digest, by table and key."""
         self._saves = 0
         """Transactions so far."""
+        self.beside: Callable[[], bytes] | None = None
+        """Asked at each save: puts on the disk what lies beside the journal and belongs to it, and
+        gives its digest, which `kept_beside` is after a restart."""
         if known is not None and not path.exists():
             raise self._less(f"is not there, and its folder {known}")
+        if known is not None and path.is_file() and not path.stat().st_size:
+            raise self._less(f"is empty, and its folder {known}")
         try:
             # It holds the node's secrets, so nobody else may read it; SQLite gives its log the
             # same mode.
@@ -168,8 +173,11 @@ class Journal:
             tables = self._database.execute(
                 "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
             )
-            if said != "ok" or [row[0] for row in tables] != list(TABLES):
-                raise self._altered(str(said)[:200] if said != "ok" else "has other tables")
+            if said != "ok":
+                # SQLite says it in several lines.
+                raise self._altered(f"does not pass SQLite's check: {' '.join(said[:200].split())}")
+            if [row[0] for row in tables] != list(TABLES):
+                raise self._altered("has other tables")
             for table, keys in (("node", 1), ("peers", 1), ("inbox", 2), ("outbox", 2)):
                 for row in self._database.execute(f"SELECT * FROM {table}"):
                     self._leaves[table, *row[:keys]] = _leaf(table, row)
@@ -269,15 +277,22 @@ class Journal:
                 result=self._get("result"),
             )
 
+    def kept_beside(self) -> bytes | None:
+        """What `beside` gave at the last save; None before the first."""
+        return self._get("beside")
+
     def save(self, checkpoint: Checkpoint) -> None:
         """Make `checkpoint` what survives; it does once this returns.
 
         Raises:
           UsageError: the disk does not take it.
         """
+        beside = None if self.beside is None else self.beside()
         try:
             with self._transaction():
                 self._write(checkpoint)
+                if beside is not None:
+                    self._set("beside", beside)
         except sqlite3.DatabaseError as error:
             raise self._failed(error) from None
         self._kept = {"inbox": set(checkpoint.inbox), "outbox": set(checkpoint.outbox)}

@@ -37,6 +37,7 @@ from troth.protocols.tormentor.protocol import BROKER, CURATOR
 from troth.protocols.tormentor.roles import curator, provider
 from troth.report.folder import RunFolder, is_empty
 from troth.report.progress import Display
+from troth.runs.origin import origin_of
 from troth.worlds.real.api.address import Address
 from troth.worlds.real.api.caller import Caller
 from troth.worlds.real.api.fetch import fetch_charter
@@ -93,7 +94,7 @@ def run_curator(
 
     async def ask() -> NodeResult:
         async with reach(broker) as socks:
-            return await _play(stage, broker, socks, into, progress, limits or Limits())
+            return await _play(stage, broker, socks, into, progress, limits or Limits(), base=base)
 
     return asyncio.run(ask())
 
@@ -146,7 +147,15 @@ def run_provider(
             )
             check_code(charter, trusted=options.code is not None)
             stage = _provider_stage(charter, rows_of(charter), options)
-            return await _play(stage, broker, socks, options.into, progress, limits or Limits())
+            return await _play(
+                stage,
+                broker,
+                socks,
+                options.into,
+                progress,
+                limits or Limits(),
+                base=options.code or options.into,
+            )
 
     result = asyncio.run(ask())
     (own,) = result.summary.parties
@@ -188,9 +197,12 @@ async def _play(
     into: Path,
     progress: Display,
     limits: Limits,
+    *,
+    base: Path,
 ) -> NodeResult:
-    folder = open_folder(stage, scenario_text(stage.scenario), into)
-    run = charter_digest(stage.scenario.charter)
+    text = scenario_text(stage.scenario)
+    folder = open_folder(stage, text, into)
+    run = origin_of(text, stage.bench, base).digest()
     with closing(Play(stage, folder, progress, run=run)) as play, play.life.running():
         with repeatable(stage.bench.device):
             outcome = await _ask(play, broker, socks, limits)

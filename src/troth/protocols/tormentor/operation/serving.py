@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from troth.crypto.identity import Identity, PublicId
-from troth.deployment.play import NodeResult, Play, open_folder
+from troth.deployment.play import JOURNAL, NodeResult, Play, open_folder
 from troth.deployment.publication import Publish, Told
 from troth.errors import LocalError, PeerError, VerificationError
 from troth.ids import NodeId
@@ -33,11 +33,14 @@ from troth.protocols.tormentor.state import BrokerState
 from troth.report.atomic import replace_file
 from troth.report.folder import RunFolder
 from troth.report.progress import Display
+from troth.report.read import cannot_read, regular
+from troth.runs.origin import origin_of
 from troth.wire import Codec
 from troth.worlds.real.api.address import Address
 from troth.worlds.real.api.server import BrokerServer, Deployed
 from troth.worlds.real.carrying import while_carried
 from troth.worlds.real.collector import nothing_old_collected
+from troth.worlds.real.journal import LOST
 from troth.worlds.real.limits import Limits, body_bytes
 from troth.worlds.real.link import Refusal
 from troth.worlds.real.node import Listen, Outcome, make_host
@@ -232,9 +235,11 @@ class _Broker:
             broker=self._address.public,
             linger_s=options.linger_s,
         )
-        folder = open_folder(stage, scenario_text(stage.scenario), options.into)
+        text = scenario_text(stage.scenario)
+        folder = open_folder(stage, text, options.into)
         _keep(folder, curate)
-        play = Play(stage, folder, self.progress, run=curate.model_id)
+        run = origin_of(text, stage.bench, base).digest()
+        play = Play(stage, folder, self.progress, run=run)
         with ExitStack() as on_error:
             on_error.callback(play.close)
             limits = replace(self.limits, body_bytes=body_bytes(stage.bench.model.dimension))
@@ -250,9 +255,16 @@ class _Broker:
           VerificationError: the file is not what a curator has sent.
         """
         try:
-            data = (self.options.into / CURATED).read_bytes()
-        except OSError:
+            data = regular(self.options.into / CURATED).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            if (self.options.into / JOURNAL).exists():
+                raise VerificationError(
+                    f"{self.options.into}: {CURATED} is missing, which its journal goes on from",
+                    hint=LOST,
+                ) from None
             return None
+        except OSError as error:
+            raise cannot_read(self.options.into / CURATED, error) from None
         try:
             message = Codec((Curate,), max_bytes=CURATE_BYTES).decode(data, sender=CURATOR_ASKS)
             assert isinstance(message, Curate)
