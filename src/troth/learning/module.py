@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from troth.errors import CharterError
-from troth.learning.chance import TORCH, seeded, states, torch_state
+from troth.learning.chance import TORCH, other_states, seeded, states, torch_state
 from troth.learning.device import repeatable
+from troth.learning.memories import Memories
 from troth.learning.models import Model, Purpose
 from troth.references import raised
 from troth.streams import Stream
@@ -21,8 +23,20 @@ from troth.wire import Float32s
 
 Factory = Callable[[], object]
 
+Results = TypeVar("Results", bound=tuple[Tensor, ...])
+
 _PROBES = 3
 """Examples of the forward pass that checks a new module."""
+
+_PASSES = 12
+"""How often a new module has to give the same answer: enough to notice what it does each tenth
+time."""
+
+_TRIALS = 8
+"""How many computations of each kind, of different sizes, are done twice in a run."""
+
+_reseeding = threading.Lock()
+"""Held while a computation is done again with the global generators seeded."""
 
 
 class ModuleModel(Model):
@@ -39,6 +53,7 @@ class ModuleModel(Model):
         and put back afterwards.
       key: where the model stands in the file, for errors.
       value: what stands there.
+      trusted: it is known to repeat, so that its computations need not be done twice.
 
     Raises:
       CharterError: the factory raises, gives no module, or another one each time; nothing to train;
@@ -46,13 +61,27 @@ class ModuleModel(Model):
         gives the wrong shape, draws random numbers (dropout), changes buffers (running statistics
         of batch normalisation) or lets the examples of a batch influence one another; scores that
         are not finite, or of which no gradient can be taken. A module that draws only for some data
-        is refused when it does so.
+        is refused when it does so. The first computations of a run are done twice, as are those
+        in which a global generator has moved: a module that gives something else the second
+        time is refused.
     """
 
-    def __init__(self, factory: Factory, purpose: Purpose, *, key: str, value: object) -> None:
+    def __init__(
+        self,
+        factory: Factory,
+        purpose: Purpose,
+        *,
+        key: str,
+        value: object,
+        trusted: bool = False,
+    ) -> None:
         self._factory, self._key, self._value = factory, key, value
+        self._trusted = trusted
+        self._tried: set[tuple[object, ...]] = set()
+        """Sizes of the computations that were done twice."""
         module = self._build(0)
         self._check_made(module)
+        self._check_copied(module)
         trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self._check_parameters(trained)
         self._check_begins_alike(module, self._build(0))
@@ -89,32 +118,79 @@ class ModuleModel(Model):
         x = torch.unflatten(x_BF, -1, self.features)
         # A draw that depends on the data is not seen when the module is built, so torch's generator
         # is watched in training, too. Those of numpy and Python are not: other threads draw there.
-        before = torch_state()
-        scores: Tensor = torch.func.functional_call(self._of_this_thread(), parameters, (x,))
+        before, settings = torch_state(), _settings()
+        module, memories = self._of_this_thread()
+        try:
+            scores: Tensor = torch.func.functional_call(module, parameters, (x,))
+        finally:
+            # What it has kept would change its next answer, and no other process knows it.
+            memories.put_back()
         if torch_state() != before:
             raise self._draws(TORCH)
+        self._check_settings(settings)
+        # A module may have taken gradients for itself.
+        return scores if torch.is_grad_enabled() else scores.detach()
+
+    def gradient(
+        self, params_D: Tensor, x_BF: Tensor, y_B: Tensor, weight_B: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return self._repeated(super().gradient, params_D, x_BF, y_B, weight_B)
+
+    def gradients(
+        self, params: Tensor, x_PBF: Tensor, y_PB: Tensor, weight_PB: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return self._repeated(super().gradients, params, x_PBF, y_PB, weight_PB)
+
+    def predictions(self, params_PD: Tensor, x: Tensor) -> Tensor:
+        (scores,) = self._repeated(
+            lambda *given: (super(ModuleModel, self).predictions(*given),), params_PD, x
+        )
         return scores
+
+    def _repeated(self, compute: Callable[..., Results], *given: Tensor) -> Results:
+        """What `compute` gives, done twice where it is of a size that is new, or where a global
+        generator has moved meanwhile: by the module, or by another thread.
+
+        Raises:
+          CharterError: it gives something else the second time.
+        """
+        if self._trusted:
+            return compute(*given)
+        before, drawn = other_states(), torch_state()
+        results = compute(*given)
+        if torch_state() != drawn:
+            raise self._draws(TORCH)
+        size = (len(given), *(tuple(tensor.shape) for tensor in given))
+        first = size not in self._tried and len(self._tried) < 3 * _TRIALS
+        self._tried.add(size) if first else None
+        if first or other_states() != before:
+            with _reseeding, seeded(1):
+                again = compute(*given)
+            for one, other in zip(results, again, strict=True):
+                if not torch.equal(one.nan_to_num(), other.nan_to_num()):
+                    raise self._changes()
+        return results
 
     def move(self, device: torch.device) -> None:
         self._module.to(device)
         self._own = threading.local()
 
-    def _of_this_thread(self) -> nn.Module:
+    def _of_this_thread(self) -> tuple[nn.Module, Memories]:
         """`functional_call` puts parameters into the module while it runs, so two threads cannot
         share one."""
-        module: nn.Module | None = getattr(self._own, "module", None)
-        if module is None:
+        own: tuple[nn.Module, Memories] | None = getattr(self._own, "module", None)
+        if own is None:
             module = copy.deepcopy(self._module)
-            self._own.module = module
-        return module
+            own = self._own.module = module, Memories(module)
+        return own
 
     def _build(self, seed: int) -> nn.Module:
-        with seeded(seed), repeatable(torch.device("cpu")):
+        with seeded(seed), repeatable(torch.device("cpu")), torch.enable_grad():
             try:
                 module = self._factory()
             except CharterError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise self._problem(
                     raised(error),
                     "it is called as callable(features, outputs, **arguments)",
@@ -134,12 +210,28 @@ class ModuleModel(Model):
                     "return the module as it is, without torch.jit",
                 )
         for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+            if tensor.is_meta:
+                raise self._problem(
+                    f"returned a module whose {name} is on the device meta, where nothing has "
+                    "a value",
+                    "build the module on the CPU",
+                )
             if is_lazy(tensor):
                 raise self._problem(
                     f"returned a module whose {name} has no shape yet",
                     "say its sizes instead of leaving them to a Lazy layer: "
                     "features is the shape of one example",
                 )
+
+    def _check_copied(self, module: nn.Module) -> None:
+        try:
+            copy.deepcopy(module)
+        except Exception as error:
+            raise self._problem(
+                "returned a module that cannot be copied, as each thread of an engine has its "
+                f"own: {type(error).__name__}: {error}",
+                "keep no locks, generators, files or the like in its attributes",
+            ) from error
 
     def _check_begins_alike(self, module: nn.Module, again: nn.Module) -> None:
         first, second = _tensors(module), _tensors(again)
@@ -173,8 +265,11 @@ class ModuleModel(Model):
                     "leave out torch.no_grad, detach and conversions to whole numbers or to numpy",
                 )
             params_PD = params_PD.detach()
+            before = states(self._module)
             try:
                 plain_PD, _ = self._loop_gradients(params_PD, x_PBF, y_PB, weight_PB)
+            except CharterError:
+                raise
             except Exception as error:
                 raise self._problem(
                     "returned a module that cannot be trained: its gradient raised "
@@ -182,6 +277,9 @@ class ModuleModel(Model):
                     "use operations that torch can differentiate, repeatably and without sparse "
                     "gradients",
                 ) from error
+            moved = [name for name, at in states(self._module).items() if at != before.get(name)]
+            if moved:
+                raise self._draws(moved[0])
             reason = self._why_not_vectorised(params_PD, x_PBF, y_PB, weight_PB, plain_PD)
         if reason is not None:
             self.vectorised = False
@@ -267,13 +365,10 @@ class ModuleModel(Model):
                     "running statistics are no parameters, so they would not be shared; "
                     "use torch.nn.GroupNorm instead of batch normalisation",
                 )
-        again = self._forward(module, x, 2)
-        assert isinstance(again, Tensor)
-        if not torch.equal(scores, again):
-            raise self._problem(
-                "returned a module that gives another answer each time, as dropout does",
-                "remove the dropout; l2 regularises and repeats",
-            )
+        for seed in range(2, _PASSES + 1):
+            again = self._forward(module, x, seed)
+            if not isinstance(again, Tensor) or not torch.equal(scores, again):
+                raise self._changes()
         fewer = self._forward(module, x[:-1], 1)
         assert isinstance(fewer, Tensor)
         if not torch.allclose(scores[:-1], fewer, rtol=1e-3, atol=1e-4):
@@ -287,19 +382,37 @@ class ModuleModel(Model):
 
     def _forward(self, module: nn.Module, x: Tensor, seed: int) -> object:
         with seeded(seed), repeatable(torch.device("cpu")):
-            before = states(module)
+            before, settings = states(module), _settings()
             try:
                 scores: object = module(x)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise self._problem(
                     "returned a module that "
                     + raised(error, given=f" on an input of shape {tuple(x.shape)}"),
                     "forward takes (B, *features) and returns (B, outputs)",
                 ) from error
             moved = [name for name, state in states(module).items() if state != before.get(name)]
+            self._check_settings(settings)
         if moved:
             raise self._draws(moved[0])
         return scores
+
+    def _check_settings(self, before: dict[str, object]) -> None:
+        for name, value in _settings().items():
+            if value != before[name]:
+                torch.set_grad_enabled(bool(before["grad mode"]))  # `repeatable` puts others back
+                raise self._problem(
+                    f"returned a module that changes torch's {name} in forward",
+                    "leave it as it is: other computations go by it, too",
+                )
+
+    def _changes(self) -> CharterError:
+        return self._problem(
+            "returned a module that gives another answer each time, as dropout does",
+            "let it depend on parameters and examples only, in forward and backward: remove "
+            "dropout, however weak, and draws, counters, clocks and what is kept between calls; "
+            "l2 regularises and repeats",
+        )
 
     def _draws(self, generator: str) -> CharterError:
         return self._problem(
@@ -309,6 +422,16 @@ class ModuleModel(Model):
 
     def _problem(self, problem: str, hint: str) -> CharterError:
         return CharterError(problem, key=self._key, value=self._value, hint=hint)
+
+
+def _settings() -> dict[str, object]:
+    """What a module could change for everybody."""
+    return {
+        "grad mode": torch.is_grad_enabled(),
+        "default dtype": torch.get_default_dtype(),
+        "number of threads": torch.get_num_threads(),
+        "deterministic algorithms": torch.get_deterministic_debug_mode(),
+    }
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
