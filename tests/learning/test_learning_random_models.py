@@ -43,11 +43,31 @@ class Seldom(nn.Module):
         return scores * 0 if self.draw() < 1e-6 else scores
 
 
+class DrawsBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: object, slope: Tensor) -> Tensor:
+        return slope + 1e-9 * torch.rand_like(slope)
+
+
+class _Backward(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = DrawsBackward.apply(super().forward(x))
+        return scores
+
+
 DRAWS: dict[str, Callable[[], nn.Module]] = {
     "weak dropout": lambda: nn.Sequential(nn.Linear(6, 3), nn.Dropout(1e-7)),
     "torch": lambda: Seldom(lambda: float(torch.rand(()))),
     "random": lambda: Seldom(random.random),
     "numpy": lambda: Seldom(np.random.random),
+    "torch, backward": _Backward,
     "own torch generator": lambda: Seldom(
         lambda: float(torch.rand((), generator=OWN_TORCH)), chance=OWN_TORCH
     ),

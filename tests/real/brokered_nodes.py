@@ -6,6 +6,7 @@ The processes are forked from one that has imported everything already, so each 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import multiprocessing
 import os
@@ -42,6 +43,8 @@ from troth.protocols.tormentor.state import BrokerState, Plan, ProviderState
 from troth.report.folder import RunFolder
 from troth.roles.effects import Effect, Load, Perform, Received, Save, Send
 from troth.roles.node import Node
+from troth.wire import Message
+from troth.worlds.real import host as host_module
 from troth.worlds.real.journal import Checkpoint, Journal
 from troth.worlds.states import decode_state, encode_state
 
@@ -349,9 +352,23 @@ def _play(
     sys.stderr = log.open("a")
     for module, name in ((broker_module, BROKER), (parties_module, "provider")):
         setattr(module, name, _traced(getattr(module, name), traced))
+    _trace_answers(traced)
     if crash is not None:
         _prepare(crash)
     sys.exit(run(arguments))
+
+
+def _trace_answers(path: Path) -> None:
+    """Have it written down what guests are told, when they are: the role has said it before."""
+    release = host_module._set
+
+    def traced(answer: asyncio.Future[Message | None], message: Message) -> None:
+        if not answer.done():
+            with Trace(path) as trace:
+                trace.write("told", message)
+        release(answer, message)
+
+    host_module._set = traced
 
 
 def _prepare(crash: Crash) -> None:
@@ -380,7 +397,8 @@ def _prepare(crash: Crash) -> None:
 
 
 Done = tuple[str, Any]
-"""What a role did: `started`, `asked`, `told`, `computing`, `saving`, `saved`, and what."""
+"""What a role did: `started`, `asked`, `told`, `computing`, `saving`, `saved`, and what. A broker
+may have `saved` what is not on the disk yet; guests are `told` when it is."""
 
 LENGTH_BYTES = 8
 """What stands before each record of a trace: how many bytes it has."""
@@ -431,7 +449,7 @@ def _traced(role: Callable[..., Any], path: Path) -> Callable[..., Any]:
                     return stop.value
                 if isinstance(effect, Save):
                     trace.write("saving", effect.state)
-                elif isinstance(effect, Send):
+                elif isinstance(effect, Send) and not effect.to[0].startswith(host_module.GUEST):
                     trace.write("told", effect.message)
                 elif isinstance(effect, Perform):
                     trace.write("computing", _named(effect.request))
@@ -465,17 +483,28 @@ def done_in(path: Path) -> Iterator[Done]:
 def starts(path: Path) -> list[list[Done]]:
     """What a role did in each of its starts; saves are those that have survived."""
     kept: list[list[Done]] = []
-    saving: object = None
     for kind, what in done_in(path):
         if kind == "started":
-            if saving is not None and encode_state(what) == encode_state(saving):
-                # Killed when it was on the disk, and before it was said to be.
-                kept[-1].append(("saved", saving))
+            if kept:
+                kept[-1] = _survived(kept[-1], what)
             kept.append([])
-        saving = what if kind == "saving" else None
-        if kind != "saving":
-            kept[-1].append((kind, what))
-    return kept
+        kept[-1].append((kind, what))
+    return [[each for each in done if each[0] != "saving"] for done in kept]
+
+
+def _survived(done: Sequence[Done], loaded: object) -> list[Done]:
+    """What a role did before its process was killed and the next one went on from `loaded`; later
+    saves were not on the disk."""
+    encoded = encode_state(loaded)
+    last = len(done) - 1
+    while last >= 0:
+        kind, what = done[last]
+        if kind in ("saving", "saved") and encode_state(what) == encoded:
+            break
+        last -= 1
+    # It may have been killed when this was on the disk, and before it was said to be.
+    survived = [*done[: max(last, 0)], ("saved", loaded)] if last >= 0 else []
+    return survived + [each for each in done[last + 1 :] if each[0] not in ("saving", "saved")]
 
 
 def replayed(plan: Plan, done: Sequence[Sequence[Done]]) -> Witness:

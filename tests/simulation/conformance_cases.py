@@ -66,12 +66,15 @@ DELAYED = INLINE + "[network]\nlatency = { kind = 'lognormal', median_s = 0.1, s
 NORMAL = 'latency = { kind = "normal", mean_s = 0.1, std_s = 0.05 }'
 
 
-def everything(node: str, *, narrow: bool = True, attacked: bool = True) -> str:
+def everything(
+    node: str, *, narrow: bool = True, attacked: bool = True, online_s: float = 5.0
+) -> str:
     """Whatever may go wrong, at once; `node` crashes.
 
     Args:
       narrow: messages take time by their size, too.
       attacked: some parties send malicious updates.
+      online_s: how long a party stays on average before it is away.
     """
     attacks = '[[attacks]]\nkind = "inner_product"\nfraction = 0.34\n' if attacked else ""
     bytes_per_s = "upload_bytes_per_s = 100000\ndownload_bytes_per_s = 100000\n"
@@ -83,7 +86,7 @@ duplication = 0.1
 reordering = 0.1
 {bytes_per_s if narrow else ""}
 [churn]
-mean_online_s = 5.0
+mean_online_s = {online_s}
 mean_offline_s = 0.5
 
 [faults]
@@ -605,8 +608,11 @@ BISCOTTI_CASE = Case(
     },
     ideal=_biscotti_ideal,
     rough={
+        # Of 10 peers hardly all are there for a round if each stays for 5 s.
         "attacked": Setup(
-            protocol=_BEARING, world=everything("party-3", narrow=False) + MODELLED, parties=10
+            protocol=_BEARING,
+            world=everything("party-3", narrow=False, online_s=60.0) + MODELLED,
+            parties=10,
         )
     },
     faults={

@@ -407,7 +407,9 @@ def test_real_processes_come_to_the_simulation(
         pytest.param(case, number, id=f"{case.name}, {number.name}")
         for case in CASES.values()
         if case.record.real_nodes
+        # How a launch ends that is told to does not depend on its protocol.
         for number in (signal.SIGKILL, signal.SIGTERM)
+        if number is signal.SIGKILL or case.name == "federated"
     ],
 )
 def test_a_launch_that_was_stopped_goes_on_to_the_same_end(

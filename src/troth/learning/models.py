@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import prod
 
@@ -104,6 +105,10 @@ class Model(ABC):
     def predict(self, params_D: Tensor, x_BF: Tensor) -> Tensor:
         """Scores (B, K); works under torch.func."""
 
+    def scores(self, params_D: Tensor, x_BF: Tensor) -> Tensor:
+        """What `predict` gives, (B, K), where no gradient is asked for; not under torch.func."""
+        return self.predict(params_D, x_BF)
+
     def move(self, device: torch.device) -> None:  # noqa: B027  # most models have nothing to move
         """Take whatever constants `predict` needs to `device`."""
 
@@ -191,11 +196,12 @@ class Model(ABC):
         parties = len(y_PB)
         grad_PD = params.new_empty(parties, self.dimension)
         loss_P = params.new_empty(parties)
-        for p, params_D in enumerate(params.expand(parties, -1)):
-            leaf_D = params_D.detach().requires_grad_()
-            loss = (self.losses(leaf_D, x_PBF[p], y_PB[p]) * weight_PB[p]).sum()
-            grad_PD[p] = torch.autograd.grad(loss, leaf_D)[0]
-            loss_P[p] = loss.detach()
+        with self.watched():
+            for p, params_D in enumerate(params.expand(parties, -1)):
+                leaf_D = params_D.detach().requires_grad_()
+                loss = (self.losses(leaf_D, x_PBF[p], y_PB[p]) * weight_PB[p]).sum()
+                grad_PD[p] = torch.autograd.grad(loss, leaf_D)[0]
+                loss_P[p] = loss.detach()
         return grad_PD, loss_P
 
     def predictions(self, params_PD: Tensor, x: Tensor) -> Tensor:
@@ -217,7 +223,17 @@ class Model(ABC):
 
     def _loop_predictions(self, params_PD: Tensor, x: Tensor) -> Tensor:
         pairs = zip(params_PD, x.expand(len(params_PD), -1, -1), strict=True)
-        return torch.stack([self.predict(params_D, x_BF) for params_D, x_BF in pairs])
+        with self.watched():
+            return torch.stack([self.predict(params_D, x_BF) for params_D, x_BF in pairs])
+
+    def watched(self) -> AbstractContextManager[None]:
+        """Within this context the model is computed without vmap, which refuses to draw random
+        numbers by itself.
+
+        Raises:
+          CharterError: a model of the user's own has drawn some there.
+        """
+        return nullcontext()
 
     def rows_at_once(self, parties: int, device: torch.device) -> int:
         """How many examples of each of `parties` fit into the workspace, at least 1."""

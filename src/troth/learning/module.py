@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -32,8 +33,8 @@ _PASSES = 12
 """How often a new module has to give the same answer: enough to notice what it does each tenth
 time."""
 
-_TRIALS = 8
-"""How many computations of each kind, of different sizes, are done twice in a run."""
+_TRIALS = 32
+"""How many computations, of different sizes, are done twice in a run."""
 
 _reseeding = threading.Lock()
 """Held while a computation is done again with the global generators seeded."""
@@ -116,20 +117,19 @@ class ModuleModel(Model):
             for (name, shape), piece in zip(self._shapes.items(), pieces, strict=True)
         }
         x = torch.unflatten(x_BF, -1, self.features)
-        # A draw that depends on the data is not seen when the module is built, so torch's generator
-        # is watched in training, too. Those of numpy and Python are not: other threads draw there.
-        before, settings = torch_state(), _settings()
+        settings = _settings()
         module, memories = self._of_this_thread()
         try:
             scores: Tensor = torch.func.functional_call(module, parameters, (x,))
         finally:
             # What it has kept would change its next answer, and no other process knows it.
             memories.put_back()
-        if torch_state() != before:
-            raise self._draws(TORCH)
         self._check_settings(settings)
-        # A module may have taken gradients for itself.
-        return scores if torch.is_grad_enabled() else scores.detach()
+        return scores
+
+    def scores(self, params_D: Tensor, x_BF: Tensor) -> Tensor:
+        (scores_BK,) = self._repeated(_plain(super().scores), params_D, x_BF)
+        return scores_BK
 
     def gradient(
         self, params_D: Tensor, x_BF: Tensor, y_B: Tensor, weight_B: Tensor
@@ -142,10 +142,18 @@ class ModuleModel(Model):
         return self._repeated(super().gradients, params, x_PBF, y_PB, weight_PB)
 
     def predictions(self, params_PD: Tensor, x: Tensor) -> Tensor:
-        (scores,) = self._repeated(
-            lambda *given: (super(ModuleModel, self).predictions(*given),), params_PD, x
-        )
-        return scores
+        (scores_PBK,) = self._repeated(_plain(super().predictions), params_PD, x)
+        return scores_PBK
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        # A draw that depends on the data is not seen when the module is built, so torch's generator
+        # is watched in training, too. Where those of numpy and Python have moved, other threads may
+        # have drawn there: the computation is done again (`_repeated`).
+        before = torch_state()
+        yield
+        if torch_state() != before:
+            raise self._draws(TORCH)
 
     def _repeated(self, compute: Callable[..., Results], *given: Tensor) -> Results:
         """What `compute` gives, done twice where it is of a size that is new, or where a global
@@ -156,13 +164,13 @@ class ModuleModel(Model):
         """
         if self._trusted:
             return compute(*given)
-        before, drawn = other_states(), torch_state()
-        results = compute(*given)
-        if torch_state() != drawn:
-            raise self._draws(TORCH)
-        size = (len(given), *(tuple(tensor.shape) for tensor in given))
-        first = size not in self._tried and len(self._tried) < 3 * _TRIALS
-        self._tried.add(size) if first else None
+        before = other_states()
+        with self.watched():
+            results = compute(*given)
+        size = tuple(tensor.shape for tensor in given)
+        first = size not in self._tried and len(self._tried) < _TRIALS
+        if first:
+            self._tried.add(size)
         if first or other_states() != before:
             with _reseeding, seeded(1):
                 again = compute(*given)
@@ -422,6 +430,11 @@ class ModuleModel(Model):
 
     def _problem(self, problem: str, hint: str) -> CharterError:
         return CharterError(problem, key=self._key, value=self._value, hint=hint)
+
+
+def _plain(compute: Callable[..., Tensor]) -> Callable[..., tuple[Tensor]]:
+    """The scores that `compute` gives, without the gradients that a module may have taken."""
+    return lambda *given: (compute(*given).detach(),)
 
 
 def _settings() -> dict[str, object]:

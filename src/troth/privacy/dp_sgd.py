@@ -249,8 +249,9 @@ def per_example_gradients(model: Model, params_ED: Tensor, x_EF: Tensor, y_E: Te
 
 def _example_gradient(model: Model, params_D: Tensor, x_F: Tensor, y: Tensor) -> Tensor:
     leaf_D = params_D.detach().requires_grad_()
-    loss = model.losses(leaf_D, x_F.unsqueeze(0), y.unsqueeze(0)).sum()
-    return torch.autograd.grad(loss, leaf_D)[0]
+    with model.watched():
+        loss = model.losses(leaf_D, x_F.unsqueeze(0), y.unsqueeze(0)).sum()
+        return torch.autograd.grad(loss, leaf_D)[0]
 
 
 def clipping_weights(g_ED: Tensor, clip_E: Tensor) -> Tensor:

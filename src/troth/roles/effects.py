@@ -131,7 +131,8 @@ class Perform(Effect[T]):
 
 @dataclass(frozen=True, slots=True)
 class Save(Effect[None]):
-    """Make `state` the state that survives, in place of the last one."""
+    """Make `state` the state that survives, in place of the last one. Nothing that is sent or
+    reported afterwards leaves before it is safe."""
 
     state: msgspec.Struct
 

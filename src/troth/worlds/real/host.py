@@ -10,7 +10,8 @@ again.
 
 **Restarting.** `Save` writes one checkpoint of state, waiting messages and outboxes, and returns
 when it is on the disk. Only then may the role go on, so nothing that depends on a state leaves
-before the state is safe; and only then are peers told that what they sent is durable here.
+before the state is safe; and only then are peers told that what they sent is durable here. Where
+all are guests, the role goes on at once and its answers are held instead (`commits`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -45,6 +47,7 @@ from troth.roles.effects import (
 from troth.roles.node import Node, Role
 from troth.wire import Codec, Float32s, Message
 from troth.worlds.mailbox import Envelope, Mailbox
+from troth.worlds.real.commits import Commits
 from troth.worlds.real.deadline import AdaptiveDeadline
 from troth.worlds.real.inquiry import Inquiry
 from troth.worlds.real.journal import Checkpoint, Journal
@@ -187,6 +190,8 @@ class Host:
         self._asked: tuple[object, float] = (None, 0.0)
         self._state: bytes | None = None
         self._result: bytes | None = None
+        # What leaves by a link is part of the checkpoint, so it is there before it leaves.
+        self._commits = None if peers or inquiry else Commits(journal, failed=self._arrived.set)
         self._restore()
 
     def _restore(self) -> None:
@@ -213,11 +218,19 @@ class Host:
           RoundFailedError: the role gave up. UnreachableError: peers that it waits for are not
             there.
         """
+        try:
+            return await self._run()
+        finally:
+            if self._commits is not None:
+                await self._commits.close()
+
+    async def _run(self) -> Float32s | None:
         if self.finished:
             assert self._result is not None
             result: Float32s | None = decode_state(Float32s | None, self._result)
         else:
             result = await self._run_role()
+            await self._settled()
             self._result = encode_state(result)
             self._mailbox.clear()
             self.finished = True
@@ -427,13 +440,19 @@ class Host:
                 return await self._compute(request)
             case Save(state=state):
                 self._state = encode_state(state)
-                await self._save()
+                if self._commits is None:
+                    await self._save()
+                else:
+                    self._commits.put(self._checkpoint())
             case Load(type=type_):
                 return None if self._state is None else decode_state(type_, self._state)
             case Access(request=request):
                 assert self._store is not None, f"{self.node.id} has no store"
+                await self._settled()
                 return await asyncio.to_thread(request.run, self._store)
             case Report(round=round):
+                # A record of what is not on the disk would say that the journal was lost.
+                await self._settled()
                 self.tally.rounds = round
                 await asyncio.to_thread(self._observer.report, effect, self.tally)
             case _:
@@ -461,8 +480,12 @@ class Host:
             if not id.startswith(GUEST):
                 known.append(id)
             # One who has gone asks again; for one who is there, the first answer counts.
-            elif (answer := self._guests.get(id)) is not None and not answer.done():
-                answer.set_result(message)
+            elif (answer := self._guests.get(id)) is not None:
+                answered = partial(_set, answer, message)
+                if self._commits is None:
+                    answered()
+                else:
+                    self._commits.when_safe(answered)
         if known:
             self._send_data(known, self.codec.encode(message), type(message).__name__)
 
@@ -522,6 +545,8 @@ class Host:
         )
         check_s = time.monotonic() + CHECK_S
         while True:
+            if self._commits is not None:
+                self._commits.check()
             found = look()
             if found is not None:
                 return found
@@ -566,8 +591,19 @@ class Host:
             return self.inquiry.heard_s
         return self.links[peer].heard_s
 
+    async def _settled(self) -> None:
+        """Wait until every state so far is on the disk."""
+        if self._commits is not None:
+            await self._commits.settled()
+
     async def _save(self) -> None:
-        received = {peer: link.received for peer, link in self.links.items()}
+        checkpoint = self._checkpoint()
+        await asyncio.to_thread(self._journal.save, checkpoint)
+        for peer, link in self.links.items():
+            # More may have come meanwhile, and need no save.
+            link.durable = max(link.durable, checkpoint.received[peer])
+
+    def _checkpoint(self) -> Checkpoint:
         inbox: dict[tuple[NodeId, int], bytes] = {}
         outbox: dict[tuple[NodeId, int], bytes] = {}
         if not self.lossy:
@@ -576,18 +612,19 @@ class Host:
                     inbox[envelope.sender, envelope.number] = envelope.data
             for peer, link in self.links.items():
                 outbox |= {(peer, number): data for number, data in link.outbox.items()}
-        checkpoint = Checkpoint(
+        return Checkpoint(
             state=self._state,
             tally=encode_state(self.tally),
-            received=received,
+            received={peer: link.received for peer, link in self.links.items()},
             inbox=inbox,
             outbox=outbox,
             result=self._result,
         )
-        await asyncio.to_thread(self._journal.save, checkpoint)
-        for peer, link in self.links.items():
-            # More may have come meanwhile, and need no save.
-            link.durable = max(link.durable, received[peer])
+
+
+def _set(answer: asyncio.Future[Message | None], message: Message) -> None:
+    if not answer.done():
+        answer.set_result(message)
 
 
 def _count(

@@ -259,14 +259,15 @@ class Journal:
 
     def load(self) -> Checkpoint:
         """The checkpoint that was last saved; before the first, one without a state."""
-        return Checkpoint(
-            state=self._get("state"),
-            tally=self._get("tally") or b"",
-            received=dict(self._database.execute("SELECT peer, received FROM peers")),
-            inbox=self._messages("inbox", order="rowid"),
-            outbox=self._messages("outbox", order="number"),
-            result=self._get("result"),
-        )
+        with self._in_use:
+            return Checkpoint(
+                state=self._get("state"),
+                tally=self._get("tally") or b"",
+                received=dict(self._database.execute("SELECT peer, received FROM peers")),
+                inbox=self._messages("inbox", order="rowid"),
+                outbox=self._messages("outbox", order="number"),
+                result=self._get("result"),
+            )
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Make `checkpoint` what survives; it does once this returns.
