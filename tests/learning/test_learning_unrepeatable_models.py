@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ class RandomSlope(torch.autograd.Function):
         pass
 
     @staticmethod
-    def backward(ctx: object, slope: Tensor) -> Tensor:  # type: ignore[override]  # one output
+    def backward(ctx: object, slope: Tensor) -> Tensor:
         return slope + torch.randn_like(slope)
 
 
@@ -66,13 +67,15 @@ def counted(_: nn.Module, scores: Tensor) -> Tensor:
 
 
 def random_slope(_: nn.Module, scores: Tensor) -> Tensor:
-    drawn: Tensor = RandomSlope.apply(scores)
+    drawn: Tensor = RandomSlope.apply(scores)  # type: ignore[no-untyped-call]  # torch's
     return drawn
 
 
 def hooked(_: nn.Module, scores: Tensor) -> Tensor:
     if scores.requires_grad:
-        scores.register_hook(lambda slope: slope * (1 + float(np.random.rand())))
+        scores.register_hook(  # type: ignore[no-untyped-call]  # torch's
+            lambda slope: slope * (1 + float(np.random.rand()))
+        )
     return scores
 
 
@@ -197,7 +200,28 @@ def test_scores_of_a_module_that_takes_gradients_are_plain_where_none_are_asked_
     assert not model.predictions(params_D.unsqueeze(0), torch.rand(4, 6)).requires_grad
 
 
-def leaves() -> nn.Module:
+class Chosen(nn.Linear):
+    """Keeps a number that it has drawn, which is no tensor."""
+
+    def __init__(self) -> None:
+        super().__init__(6, 3)
+        self.factor = 1 + np.random.default_rng().random()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * self.factor
+
+
+def test_a_module_that_begins_otherwise_each_time_is_refused() -> None:
+    with pytest.raises(CharterError, match="begins with another answer each time"):
+        module_model(Chosen)
+
+
+def test_weights_that_are_computed_in_forward_are_copied() -> None:
+    with pytest.warns(FutureWarning):  # torch has another now, which keeps no tensors
+        gradient(module_model(lambda: nn.utils.weight_norm(nn.Linear(6, 3))))
+
+
+def leaves(*_: object) -> Any:
     raise SystemExit(0)
 
 
@@ -205,8 +229,8 @@ def on_meta() -> nn.Module:
     return nn.Linear(6, 3, device="meta")
 
 
-def with_a_lock() -> nn.Module:
-    module = nn.Linear(6, 3)
+def with_a_lock() -> Any:
+    module: Any = nn.Linear(6, 3)
     module.lock = threading.Lock()
     return module
 
@@ -215,7 +239,7 @@ def with_a_lock() -> nn.Module:
     ("make", "said"),
     [
         (leaves, "raised SystemExit"),
-        (lambda: Changed(lambda _, __: leaves(), above=0), "raised SystemExit"),
+        (lambda: Changed(leaves, above=0), "raised SystemExit"),
         (on_meta, "device meta"),
         (with_a_lock, "cannot be copied"),
     ],

@@ -82,15 +82,16 @@ class ModuleModel(Model):
         """Sizes of the computations that were done twice."""
         module = self._build(0)
         self._check_made(module)
-        self._check_copied(module)
         trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self._check_parameters(trained)
-        self._check_begins_alike(module, self._build(0))
+        again = self._build(0)
+        self._check_begins_alike(module, again)
         self._shapes = {name: p.shape for name, p in trained.items()}
         self._lengths = [p.numel() for p in trained.values()]
-        activations = self._check_forward(module, purpose)
+        activations = self._check_forward(module, purpose, again)
         for parameter in module.parameters():
             parameter.requires_grad_(False)
+        self._check_copied(module)
         self._module = module
         self._own = threading.local()
         super().__init__(
@@ -332,8 +333,9 @@ class ModuleModel(Model):
                 )
 
     @torch.no_grad()
-    def _check_forward(self, module: nn.Module, purpose: Purpose) -> int:
-        """Check a forward pass; return how many floats the layers give out for one example."""
+    def _check_forward(self, module: nn.Module, purpose: Purpose, twin: nn.Module) -> int:
+        """Check a forward pass; return how many floats the layers give out for one example. `twin`
+        was built in the same way."""
         generator = torch.Generator().manual_seed(0)
         x = torch.rand(_PROBES, *purpose.features, generator=generator, dtype=torch.float32)
         buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
@@ -377,6 +379,12 @@ class ModuleModel(Model):
             again = self._forward(module, x, seed)
             if not isinstance(again, Tensor) or not torch.equal(scores, again):
                 raise self._changes()
+        twins = self._forward(twin, x, 1)
+        if not isinstance(twins, Tensor) or not torch.equal(scores, twins):
+            raise self._problem(
+                "returned a module that begins with another answer each time",
+                "draw what it begins with from torch's global generator, which is seeded for it",
+            )
         fewer = self._forward(module, x[:-1], 1)
         assert isinstance(fewer, Tensor)
         if not torch.allclose(scores[:-1], fewer, rtol=1e-3, atol=1e-4):
