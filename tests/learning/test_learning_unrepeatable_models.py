@@ -216,6 +216,7 @@ def test_a_module_that_begins_otherwise_each_time_is_refused() -> None:
         module_model(Chosen)
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
 def test_weights_that_are_computed_in_forward_are_copied() -> None:
     with pytest.warns(FutureWarning):  # torch has another now, which keeps no tensors
         gradient(module_model(lambda: nn.utils.weight_norm(nn.Linear(6, 3))))
