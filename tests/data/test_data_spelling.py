@@ -4,6 +4,7 @@ missing."""
 from __future__ import annotations
 
 import gzip
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,7 @@ def test_what_the_charter_spells_exactly_goes_before_what_it_spells_alike(tmp_pa
 
 DAYS = ["2020-01-02", "2020-01-02", "2020-01-02", "2020-01-03"] * 3
 TIMES = [*["2020-01-02 03:04:05"] * 3, "2020-01-02 03:04:05.5"] * 3
+ZONED = [*["2020-01-02 03:04:05+00:00"] * 3, "2020-01-02 03:04:05"] * 3
 GROUPS: dict[str, dict[str, Any]] = {
     "whole": {
         "csv": ["1.0", "1", " 1 ", "2.0"] * 3,
@@ -137,6 +139,56 @@ GROUPS: dict[str, dict[str, Any]] = {
         "csv": TIMES,
         "parquet": pl.Series(TIMES).str.to_datetime("%F %T%.f"),
         "npz": np.array(TIMES, "M8[ms]"),
+    },
+    "times as programs write them": {
+        "csv": [*["2020-01-02T03:04:05.000000", "2020-01-02 03:04:05.0"] * 3, *TIMES[-6:]],
+        "parquet": pl.Series(TIMES).str.to_datetime("%F %T%.f", time_unit="ns"),
+        "npz": np.array(TIMES, ">M8[us]"),
+    },
+    "midnights": {
+        "csv": [
+            *DAYS[:4],
+            *[f"{day} 00:00:00" for day in DAYS[:4]],
+            *[f"{day}T00:00" for day in DAYS[:4]],
+        ],
+        "parquet": pl.Series(DAYS).str.to_datetime("%F"),
+        "npz": np.array(DAYS, "M8[s]"),
+    },
+    "times with a zone": {
+        "csv": [
+            "2020-01-02 03:04:05+00:00",
+            "2020-01-02T04:04:05.00+0100",
+            "2020-01-02 03:04:05Z",
+            "2020-01-02 03:04:05",
+        ]
+        * 3,
+        "parquet": pl.Series(ZONED),
+        "npz": np.array(ZONED),
+    },
+    "decimals": {
+        "csv": ["7.50", "7.5", "75e-1", "-0.25"] * 3,
+        "parquet": [Decimal("7.50"), Decimal("7.50"), Decimal("7.50"), Decimal("-0.25")] * 3,
+        "npz": np.array([7.5, 7.5, 7.5, -0.25] * 3, np.float16),
+    },
+    "decimals that are whole": {
+        "csv": ["7.00", "7.", "7e+00", "100000"] * 3,
+        "parquet": [Decimal("7.00"), Decimal("7.00"), Decimal("7.00"), Decimal("100000.00")] * 3,
+        "npz": np.array([7, 7, 7, 100000] * 3, np.longdouble),
+    },
+    "a hundred thousand as R writes it": {
+        "csv": ["1e+05", "100000", "1E+05", "1e05"] * 3,
+        "parquet": ["1e+05", "100000", "1.0e+05", "1e05"] * 3,
+        "npz": np.array(["100000.0", "100000", "1e+05", "1e05"] * 3),
+    },
+    "half floats": {
+        "csv": ["0.1", "0.1", "0.1", "7"] * 3,
+        "parquet": pl.Series([0.1, 0.1, 0.1, 7.0] * 3, dtype=pl.Float16),
+        "npz": np.array([0.1, 0.1, 0.1, 7.0] * 3, np.float16),
+    },
+    "text with what is not seen": {
+        "csv": ["Zo\u00eb", "Zoe\u0308", "\ufeffZoe\u0308\u200b", "b"] * 3,
+        "parquet": ["Zo\u00eb\u2060", "Zoe\u0308\u00ad", "\u2800Zo\u00eb", "b"] * 3,
+        "npz": np.array(["Zo\u00eb\u2060", "Zoe\u0308\u00ad", "\u2800Zo\u00eb", "b"] * 3),
     },
 }
 
@@ -182,6 +234,27 @@ MISSING: dict[str, tuple[str, Any]] = {
     "NaN in npz": ("npz", [1.0, np.nan]),
     "half NaN in npz": ("npz", np.array([1.0, np.nan], np.float16)),
     "NaT in npz": ("npz", np.array(["2020-01-01", "NaT"], "M8[D]")),
+    "infinity": ("parquet", [1.0, float("-inf")]),
+    "infinity in npz": ("npz", np.array([1.0, np.inf], np.longdouble)),
+    "infinity as text": ("csv", ["1.0", "-inf"]),
+    "beyond a float": ("npz", np.array([1.0, np.finfo(np.longdouble).max], np.longdouble)),
+    "zero-width space": ("csv", ["p1", "\u200b"]),
+    "byte order mark": ("parquet", ["p1", "\ufeff"]),
+    "braille blank in npz": ("npz", ["p1", "\u2800"]),
+    "control character": ("csv", ["p1", "\x1c"]),
+    "zero byte": ("parquet", ["p1", "\x00"]),
+    "N/A": ("csv", ["p1", "N/A"]),
+    "#N/A of a spreadsheet": ("csv", ["p1", "#N/A"]),
+    "nothing but a dash": ("csv", ["p1", "-"]),
+    "a question mark": ("parquet", ["p1", "?"]),
+    "a dot, as SAS writes it": ("npz", ["p1", "."]),
+    "-nan of C": ("csv", ["1.0", "-nan"]),
+    "unknown": ("csv", ["p1", "Unknown"]),
+    "floats that no longer tell apart": ("parquet", [1.0, 2.0**53]),
+    "large float in npz": ("npz", [1.0, 1e22]),
+    "large float as text": ("csv", ["1.0", "9007199254740992.0"]),
+    "large float of R": ("csv", ["1", "1e+18"]),
+    "time out of range": ("npz", np.array([1, 2**62], "M8[s]")),
     "NaT of seconds": ("npz", np.array(["2020-01-01", "NaT"], "M8[s]")),
 }
 

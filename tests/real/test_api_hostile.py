@@ -322,6 +322,56 @@ def test_chunks_beside_a_length_are_not_read(tmp_path: Path, method: str) -> Non
     with_broker(tmp_path, test, curated=True)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("OPTIONS", MODEL, 405),
+        ("DELETE", MODEL, 405),
+        ("PATCH", f"{MODEL}/solve", 405),
+        ("POST", "/nowhere", 404),
+        ("POST", f"{MODEL}/join", 429),
+    ],
+)
+@pytest.mark.parametrize("framing", ["content-length: 900000000", "transfer-encoding: chunked"])
+def test_a_body_that_nobody_reads_is_not_taken(
+    tmp_path: Path, method: str, path: str, status: int, framing: str
+) -> None:
+    if status == 429 and framing.startswith("transfer"):
+        status = 411
+
+    async def test(broker: RunningBroker) -> None:
+        reader, writer = await connect(broker)
+        writer.write(
+            f"{method} {path} HTTP/1.1\r\nhost: a\r\ncontent-type: {MSGPACK}\r\n"
+            f"{framing}\r\n\r\n".encode()
+        )
+        assert await said(reader, 12) == f"HTTP/1.1 {status}".encode()
+        # What one buffer holds on the way, and nothing like what was sent.
+        assert await chunks(writer) < 8 * 2**20
+        writer.close()
+
+    limits = Limits(free_per_s=1e-6, free_at_once=1)
+    with_broker(tmp_path, test, curated=True, limits=limits)
+
+
+def test_a_chunk_that_is_none_leaves_no_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(broker: RunningBroker) -> None:
+        for path in (MODEL, f"{MODEL}/solve", "/nowhere"):
+            reader, writer = await connect(broker)
+            writer.write(
+                f"POST {path} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+                "-5\r\nhello\r\n".encode()
+            )
+            assert (await said(reader, 10)) == b"HTTP/1.1 4"
+            writer.close()
+        await check_serves(broker)
+
+    with_broker(tmp_path, test, curated=True)
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
 async def chunks(writer: asyncio.StreamWriter, most_bytes: int = 64 * 2**20) -> int:
     """Send a body in chunks until nobody takes it any more; how many bytes were taken."""
     sent_bytes = 0

@@ -132,7 +132,7 @@ def _own_attack(
     attack = resolve(spec.callable, base=base)
     try:
         sent = attack(update_D.copy(), peers_PD.copy(), context, generator, **spec.arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise LocalError(f"attack {spec.callable} {raised(error)}") from error
     if not isinstance(sent, np.ndarray) or sent.dtype != np.float32 or sent.shape != update_D.shape:
         found = (

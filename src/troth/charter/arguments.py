@@ -21,17 +21,26 @@ def overrides_of(values: Mapping[str, object]) -> list[str]:
     Raises:
       CharterError: a value is nothing that a scenario can hold; names the key.
     """
-    return [
-        f"{key}={_toml(value, key)}"
-        for key, value in ((name.replace("__", "."), value) for name, value in values.items())
-    ]
+    overrides = []
+    for name, value in values.items():
+        key = name.replace("__", ".")
+        try:
+            overrides.append(f"{key}={_toml(value, key)}")
+        except RecursionError:
+            raise CharterError(
+                "holds itself, or is nested too deeply", key=key, hint="give plain values"
+            ) from None
+    return overrides
 
 
 def _toml(value: object, key: str) -> str:
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, os.PathLike):
-        value = os.fspath(value)
+        try:
+            value = os.fspath(value)
+        except Exception:  # the caller's own `__fspath__`
+            raise _cannot_hold(value, key) from None
     if isinstance(value, list | tuple):
         # tomlkit would make tables of their own of tables in a list, which an override cannot hold.
         return f"[{', '.join(_toml(each, key) for each in value)}]"
@@ -75,8 +84,17 @@ def path_of(value: object, what: str) -> Path:
     Raises:
       UsageError: it is no path.
     """
-    if not isinstance(value, str | os.PathLike) or "\0" in os.fspath(value):
+    try:
+        # What code of the caller's own has in `__fspath__` may raise anything, or give bytes.
+        text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    except Exception:
+        text = None
+    if not isinstance(text, str) or "\0" in text:
+        shown = f" = {ascii(value)[:80]}" if isinstance(value, str | bytes | int | float) else ""
         raise UsageError(
-            f"{what} = {ascii(value)[:80]} is not a path", hint="give a text or a pathlib.Path"
+            f"{what}{shown} is not a path, but of type {type(value).__name__}"
+            if text is None
+            else f"{what}{shown} is not a path",
+            hint="give a text or a pathlib.Path",
         )
-    return Path(value)
+    return Path(text)

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from troth.charter.arguments import path_of
 from troth.charter.charter import Charter
 from troth.charter.document import Document, parse, read_text, without_nulls
 from troth.charter.explain import explain, not_finite
@@ -47,7 +48,7 @@ class LoadedScenario:
 
 
 def load_scenario(
-    path: Path, *, overrides: Sequence[str] = (), base: Path | None = None
+    path: Path | str, *, overrides: Sequence[str] = (), base: Path | str | None = None
 ) -> LoadedScenario:
     """Reads, completes and validates a scenario.
 
@@ -58,11 +59,17 @@ def load_scenario(
         that of the original.
 
     Raises:
-      UsageError: there is no such file.
+      UsageError: there is no such file, or an argument is of another type.
       CharterError: it does not say something that can be run; names file, key, value and what to
         try.
     """
-    base = _base_of(path) if base is None else base
+    path = path_of(path, "path")
+    given = isinstance(overrides, list | tuple) and all(isinstance(one, str) for one in overrides)
+    if not given:
+        raise UsageError(
+            "overrides are not a list of texts", hint='give them as ["training.rounds=5"]'
+        )
+    base = _base_of(path) if base is None else path_of(base, "base")
     return load_text(read_text(path), path=path, base=base, overrides=overrides)
 
 

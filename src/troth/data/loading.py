@@ -102,7 +102,7 @@ def _call(spec: CallableData, base: Path) -> DataSet:
         data_set = function(**spec.arguments)
     except LocalError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CharterError(
             raised(error),
             key="task.data.callable",

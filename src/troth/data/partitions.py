@@ -259,7 +259,7 @@ def _call(
         result = function(read_only(train), parties, generator, **spec.arguments)
     except LocalError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CharterError(
             raised(error),
             key="partition.callable",

@@ -310,7 +310,7 @@ def categories(table: TableFile, name: str, allowed: Sequence[str | int]) -> Int
     exact, alike = spelling.positions(allowed)
     codes = text.replace_strict(alike | exact, default=None, return_dtype=pl.Int64)
     if column.dtype == pl.String:
-        letters = column.str.strip_chars()
+        letters = spelling.seen(column)
         by_letters = letters.replace_strict(exact, default=None, return_dtype=pl.Int64)
         codes = by_letters.zip_with(by_letters.is_not_null(), codes)
     if codes.null_count():
@@ -337,7 +337,7 @@ def _shown(column: pl.Series, text: pl.Series, row: int) -> object:
     if text[row] is None:
         return None
     if column.dtype == pl.String:
-        return column[row].strip()
+        return spelling.seen(column[row : row + 1])[0]
     return column[row] if column.dtype.is_numeric() or column.dtype == pl.Boolean else text[row]
 
 
@@ -389,14 +389,24 @@ def groups(table: TableFile, name: str) -> npt.NDArray[np.str_]:
     """
     column, text = table.frame[name], table.spelled(name, "groups")
     hint = "every row needs its group: give it one, or leave the row out"
-    if column.dtype not in (pl.Boolean, pl.Date) and not column.dtype.is_numeric():
-        absent = text.str.to_lowercase().is_in(spelling.ABSENT).fill_null(value=False)
-        if absent.any() and not text.is_null().any():
-            row = int(absent.arg_max() or 0)
-            raise table.error(row, name, f"{text[row]!r} stands for no value", hint=hint)
     if text.null_count():
         row = int(text.is_null().arg_max() or 0)
         raise table.error(row, name, "has no value", hint=hint)
+    absent = spelling.absent(text)
+    if absent.any():
+        row = int(absent.arg_max() or 0)
+        raise table.error(
+            row, name, f"{_shown(column, text, row)!r} stands for no value", hint=hint
+        )
+    inexact = spelling.inexact(text)
+    if inexact.any():
+        row = int(inexact.arg_max() or 0)
+        raise table.error(
+            row,
+            name,
+            f"{text[row]} is a float, which tells whole numbers from 2^53 on no longer apart",
+            hint="write such numbers as integers or as text",
+        )
     return np.asarray(text.to_list(), dtype=np.str_)
 
 

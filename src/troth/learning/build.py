@@ -61,7 +61,8 @@ def build_model(
             except CharterError as error:
                 raise CharterError(error.message, key=key, hint=error.hint) from error
             factory = partial(named, features, outputs, **table.arguments)
-    return ModuleModel(factory, purpose, key=key, value=value)
+    trusted = isinstance(table, spec.ShokriCNN)
+    return ModuleModel(factory, purpose, key=key, value=value, trusted=trusted)
 
 
 def _check_outputs(outputs: int, task: spec.TaskKind) -> None:

@@ -38,6 +38,12 @@ def seeded(seed: int) -> Iterator[None]:
             np.random.set_state(legacy)
 
 
+def other_states() -> tuple[object, ...]:
+    """Where the global generators of Python and numpy stand. Other threads may draw there."""
+    place = np.random.get_state()
+    return random.getstate(), place[1].tobytes(), place[2:]
+
+
 def states(module: nn.Module) -> dict[str, object]:
     """Where every generator stands that `module` may draw from: the global ones, and its own."""
     found: dict[str, object] = {

@@ -92,7 +92,7 @@ def evaluations(
 
         def measure(rows: tuple[Tensor, Tensor]) -> Tensor:
             x_BF, y_B = rows
-            return sums.measure(bench.model.predict(params_D, x_BF), y_B).sum(-1, keepdim=True)
+            return sums.measure(bench.model.scores(params_D, x_BF), y_B).sum(-1, keepdim=True)
 
         for sums_Q1 in map_pieces(measure, pieces, bench.device):
             sums.add(sums_Q1)
@@ -174,7 +174,7 @@ def _one_model(
     index_N = torch.tensor(np.concatenate(rows_P), device=bench.device)
 
     def measure(index_B: Tensor) -> Tensor:
-        scores_BK = bench.model.predict(params, bench.x_NF.index_select(0, index_B))
+        scores_BK = bench.model.scores(params, bench.x_NF.index_select(0, index_B))
         return sums.measure(scores_BK, bench.y_N.index_select(0, index_B))
 
     pieces = torch.split(index_N, bench.model.rows_at_once(1, bench.device))

@@ -105,6 +105,10 @@ class Model(ABC):
     def predict(self, params_D: Tensor, x_BF: Tensor) -> Tensor:
         """Scores (B, K); works under torch.func."""
 
+    def scores(self, params_D: Tensor, x_BF: Tensor) -> Tensor:
+        """What `predict` gives, (B, K), where no gradient is asked for; not under torch.func."""
+        return self.predict(params_D, x_BF)
+
     def move(self, device: torch.device) -> None:  # noqa: B027  # most models have nothing to move
         """Take whatever constants `predict` needs to `device`."""
 

@@ -6,6 +6,7 @@ import copy
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from troth.errors import CharterError
-from troth.learning.chance import TORCH, seeded, states, torch_state
+from troth.learning.chance import TORCH, other_states, seeded, states, torch_state
 from troth.learning.device import repeatable
+from troth.learning.memories import Memories
 from troth.learning.models import Model, Purpose
 from troth.references import raised
 from troth.streams import Stream
@@ -22,8 +24,20 @@ from troth.wire import Float32s
 
 Factory = Callable[[], object]
 
+Results = TypeVar("Results", bound=tuple[Tensor, ...])
+
 _PROBES = 3
 """Examples of the forward pass that checks a new module."""
+
+_PASSES = 12
+"""How often a new module has to give the same answer: enough to notice what it does each tenth
+time."""
+
+_TRIALS = 32
+"""How many computations, of different sizes, are done twice in a run."""
+
+_reseeding = threading.Lock()
+"""Held while a computation is done again with the global generators seeded."""
 
 
 class ModuleModel(Model):
@@ -40,6 +54,7 @@ class ModuleModel(Model):
         and put back afterwards.
       key: where the model stands in the file, for errors.
       value: what stands there.
+      trusted: it is known to repeat, so that its computations need not be done twice.
 
     Raises:
       CharterError: the factory raises, gives no module, or another one each time; nothing to train;
@@ -47,21 +62,36 @@ class ModuleModel(Model):
         gives the wrong shape, draws random numbers (dropout), changes buffers (running statistics
         of batch normalisation) or lets the examples of a batch influence one another; scores that
         are not finite, or of which no gradient can be taken. A module that draws only for some data
-        is refused when it does so.
+        is refused when it does so. The first computations of a run are done twice, as are those
+        in which a global generator has moved: a module that gives something else the second
+        time is refused.
     """
 
-    def __init__(self, factory: Factory, purpose: Purpose, *, key: str, value: object) -> None:
+    def __init__(
+        self,
+        factory: Factory,
+        purpose: Purpose,
+        *,
+        key: str,
+        value: object,
+        trusted: bool = False,
+    ) -> None:
         self._factory, self._key, self._value = factory, key, value
+        self._trusted = trusted
+        self._tried: set[tuple[object, ...]] = set()
+        """Sizes of the computations that were done twice."""
         module = self._build(0)
         self._check_made(module)
         trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self._check_parameters(trained)
-        self._check_begins_alike(module, self._build(0))
+        again = self._build(0)
+        self._check_begins_alike(module, again)
         self._shapes = {name: p.shape for name, p in trained.items()}
         self._lengths = [p.numel() for p in trained.values()]
-        activations = self._check_forward(module, purpose)
+        activations = self._check_forward(module, purpose, again)
         for parameter in module.parameters():
             parameter.requires_grad_(False)
+        self._check_copied(module)
         self._module = module
         self._own = threading.local()
         super().__init__(
@@ -88,38 +118,88 @@ class ModuleModel(Model):
             for (name, shape), piece in zip(self._shapes.items(), pieces, strict=True)
         }
         x = torch.unflatten(x_BF, -1, self.features)
-        scores: Tensor = torch.func.functional_call(self._of_this_thread(), parameters, (x,))
+        settings = _settings()
+        module, memories = self._of_this_thread()
+        try:
+            scores: Tensor = torch.func.functional_call(module, parameters, (x,))
+        finally:
+            # What it has kept would change its next answer, and no other process knows it.
+            memories.put_back()
+        self._check_settings(settings)
         return scores
+
+    def scores(self, params_D: Tensor, x_BF: Tensor) -> Tensor:
+        (scores_BK,) = self._repeated(_plain(super().scores), params_D, x_BF)
+        return scores_BK
+
+    def gradient(
+        self, params_D: Tensor, x_BF: Tensor, y_B: Tensor, weight_B: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return self._repeated(super().gradient, params_D, x_BF, y_B, weight_B)
+
+    def gradients(
+        self, params: Tensor, x_PBF: Tensor, y_PB: Tensor, weight_PB: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return self._repeated(super().gradients, params, x_PBF, y_PB, weight_PB)
+
+    def predictions(self, params_PD: Tensor, x: Tensor) -> Tensor:
+        (scores_PBK,) = self._repeated(_plain(super().predictions), params_PD, x)
+        return scores_PBK
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         # A draw that depends on the data is not seen when the module is built, so torch's generator
-        # is watched in training, too. Those of numpy and Python are not: other threads draw there.
+        # is watched in training, too. Where those of numpy and Python have moved, other threads may
+        # have drawn there: the computation is done again (`_repeated`).
         before = torch_state()
         yield
         if torch_state() != before:
             raise self._draws(TORCH)
 
+    def _repeated(self, compute: Callable[..., Results], *given: Tensor) -> Results:
+        """What `compute` gives, done twice where it is of a size that is new, or where a global
+        generator has moved meanwhile: by the module, or by another thread.
+
+        Raises:
+          CharterError: it gives something else the second time.
+        """
+        if self._trusted:
+            return compute(*given)
+        before = other_states()
+        with self.watched():
+            results = compute(*given)
+        size = tuple(tensor.shape for tensor in given)
+        first = size not in self._tried and len(self._tried) < _TRIALS
+        if first:
+            self._tried.add(size)
+        if first or other_states() != before:
+            with _reseeding, seeded(1):
+                again = compute(*given)
+            for one, other in zip(results, again, strict=True):
+                if not torch.equal(one.nan_to_num(), other.nan_to_num()):
+                    raise self._changes()
+        return results
+
     def move(self, device: torch.device) -> None:
         self._module.to(device)
         self._own = threading.local()
 
-    def _of_this_thread(self) -> nn.Module:
+    def _of_this_thread(self) -> tuple[nn.Module, Memories]:
         """`functional_call` puts parameters into the module while it runs, so two threads cannot
         share one."""
-        module: nn.Module | None = getattr(self._own, "module", None)
-        if module is None:
+        own: tuple[nn.Module, Memories] | None = getattr(self._own, "module", None)
+        if own is None:
             module = copy.deepcopy(self._module)
-            self._own.module = module
-        return module
+            own = self._own.module = module, Memories(module)
+        return own
 
     def _build(self, seed: int) -> nn.Module:
-        with seeded(seed), repeatable(torch.device("cpu")):
+        with seeded(seed), repeatable(torch.device("cpu")), torch.enable_grad():
             try:
                 module = self._factory()
             except CharterError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise self._problem(
                     raised(error),
                     "it is called as callable(features, outputs, **arguments)",
@@ -139,12 +219,28 @@ class ModuleModel(Model):
                     "return the module as it is, without torch.jit",
                 )
         for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+            if tensor.is_meta:
+                raise self._problem(
+                    f"returned a module whose {name} is on the device meta, where nothing has "
+                    "a value",
+                    "build the module on the CPU",
+                )
             if is_lazy(tensor):
                 raise self._problem(
                     f"returned a module whose {name} has no shape yet",
                     "say its sizes instead of leaving them to a Lazy layer: "
                     "features is the shape of one example",
                 )
+
+    def _check_copied(self, module: nn.Module) -> None:
+        try:
+            copy.deepcopy(module)
+        except Exception as error:
+            raise self._problem(
+                "returned a module that cannot be copied, as each thread of an engine has its "
+                f"own: {type(error).__name__}: {error}",
+                "keep no locks, generators, files or the like in its attributes",
+            ) from error
 
     def _check_begins_alike(self, module: nn.Module, again: nn.Module) -> None:
         first, second = _tensors(module), _tensors(again)
@@ -178,6 +274,7 @@ class ModuleModel(Model):
                     "leave out torch.no_grad, detach and conversions to whole numbers or to numpy",
                 )
             params_PD = params_PD.detach()
+            before = states(self._module)
             try:
                 plain_PD, _ = self._loop_gradients(params_PD, x_PBF, y_PB, weight_PB)
             except CharterError:
@@ -189,6 +286,9 @@ class ModuleModel(Model):
                     "use operations that torch can differentiate, repeatably and without sparse "
                     "gradients",
                 ) from error
+            moved = [name for name, at in states(self._module).items() if at != before.get(name)]
+            if moved:
+                raise self._draws(moved[0])
             reason = self._why_not_vectorised(params_PD, x_PBF, y_PB, weight_PB, plain_PD)
         if reason is not None:
             self.vectorised = False
@@ -233,8 +333,9 @@ class ModuleModel(Model):
                 )
 
     @torch.no_grad()
-    def _check_forward(self, module: nn.Module, purpose: Purpose) -> int:
-        """Check a forward pass; return how many floats the layers give out for one example."""
+    def _check_forward(self, module: nn.Module, purpose: Purpose, twin: nn.Module) -> int:
+        """Check a forward pass; return how many floats the layers give out for one example. `twin`
+        was built in the same way."""
         generator = torch.Generator().manual_seed(0)
         x = torch.rand(_PROBES, *purpose.features, generator=generator, dtype=torch.float32)
         buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
@@ -274,12 +375,15 @@ class ModuleModel(Model):
                     "running statistics are no parameters, so they would not be shared; "
                     "use torch.nn.GroupNorm instead of batch normalisation",
                 )
-        again = self._forward(module, x, 2)
-        assert isinstance(again, Tensor)
-        if not torch.equal(scores, again):
+        for seed in range(2, _PASSES + 1):
+            again = self._forward(module, x, seed)
+            if not isinstance(again, Tensor) or not torch.equal(scores, again):
+                raise self._changes()
+        twins = self._forward(twin, x, 1)
+        if not isinstance(twins, Tensor) or not torch.equal(scores, twins):
             raise self._problem(
-                "returned a module that gives another answer each time, as dropout does",
-                "remove the dropout; l2 regularises and repeats",
+                "returned a module that begins with another answer each time",
+                "draw what it begins with from torch's global generator, which is seeded for it",
             )
         fewer = self._forward(module, x[:-1], 1)
         assert isinstance(fewer, Tensor)
@@ -294,19 +398,37 @@ class ModuleModel(Model):
 
     def _forward(self, module: nn.Module, x: Tensor, seed: int) -> object:
         with seeded(seed), repeatable(torch.device("cpu")):
-            before = states(module)
+            before, settings = states(module), _settings()
             try:
                 scores: object = module(x)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise self._problem(
                     "returned a module that "
                     + raised(error, given=f" on an input of shape {tuple(x.shape)}"),
                     "forward takes (B, *features) and returns (B, outputs)",
                 ) from error
             moved = [name for name, state in states(module).items() if state != before.get(name)]
+            self._check_settings(settings)
         if moved:
             raise self._draws(moved[0])
         return scores
+
+    def _check_settings(self, before: dict[str, object]) -> None:
+        for name, value in _settings().items():
+            if value != before[name]:
+                torch.set_grad_enabled(bool(before["grad mode"]))  # `repeatable` puts others back
+                raise self._problem(
+                    f"returned a module that changes torch's {name} in forward",
+                    "leave it as it is: other computations go by it, too",
+                )
+
+    def _changes(self) -> CharterError:
+        return self._problem(
+            "returned a module that gives another answer each time, as dropout does",
+            "let it depend on parameters and examples only, in forward and backward: remove "
+            "dropout, however weak, and draws, counters, clocks and what is kept between calls; "
+            "l2 regularises and repeats",
+        )
 
     def _draws(self, generator: str) -> CharterError:
         return self._problem(
@@ -316,6 +438,21 @@ class ModuleModel(Model):
 
     def _problem(self, problem: str, hint: str) -> CharterError:
         return CharterError(problem, key=self._key, value=self._value, hint=hint)
+
+
+def _plain(compute: Callable[..., Tensor]) -> Callable[..., tuple[Tensor]]:
+    """The scores that `compute` gives, without the gradients that a module may have taken."""
+    return lambda *given: (compute(*given).detach(),)
+
+
+def _settings() -> dict[str, object]:
+    """What a module could change for everybody."""
+    return {
+        "grad mode": torch.is_grad_enabled(),
+        "default dtype": torch.get_default_dtype(),
+        "number of threads": torch.get_num_threads(),
+        "deterministic algorithms": torch.get_deterministic_debug_mode(),
+    }
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

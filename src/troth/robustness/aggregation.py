@@ -125,7 +125,7 @@ def _own_rule(
     updates_PD: Float32s = np.array(updates)
     try:
         result = rule(updates_PD, np.array(examples_P), f, generator, **spec.arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise LocalError(
             f"rule {spec.callable} {raised(error)}",
             hint="run troth.robustness.conformance.check_rule on it",

@@ -79,7 +79,11 @@ class Hub:
         self._server = Server(
             self._application(),
             admitting(
-                "peer", timeout_s=host.limits.handshake_s, enter=self._enter, leave=self._door.leave
+                "peer",
+                timeout_s=host.limits.handshake_s,
+                unread_bytes=host.limits.body_bytes,
+                enter=self._enter,
+                leave=self._door.leave,
             ),
             server_context(identity, peers.values()),
             host.limits,

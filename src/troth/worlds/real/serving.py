@@ -14,6 +14,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Any, ClassVar, cast
 
+import h11
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -39,7 +40,10 @@ class TimedProtocol(H11Protocol):
     within `request_s`."""
 
     request_s: ClassVar[float]
+    unread_bytes: ClassVar[int]
+    """How much of a body may still come after its request was answered without it."""
     _overdue: asyncio.TimerHandle | None = None
+    _unread_bytes = 0
 
     # Uvicorn narrows the argument in the same way, hence the override.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -50,6 +54,7 @@ class TimedProtocol(H11Protocol):
         super().data_received(data)
         self._expect_request()
         self._read_on()
+        self._count_unread(len(data))
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -59,7 +64,27 @@ class TimedProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  (uvicorn's name)
         """Refuse what is no HTTP: in words of our own, as uvicorn's name it and its version's
         habits."""
-        super().send_400_response("malformed request")
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response("malformed request")
+        else:
+            self.transport.close()
+        # Uvicorn would let the application answer as well, fail at that, and log it.
+        cycle = cast("Any", self.cycle)
+        if cycle is not None:
+            cycle.disconnected = True
+            cycle.message_event.set()
+
+    def _count_unread(self, came_bytes: int) -> None:
+        """End the connection when too much comes of a body that nobody reads: uvicorn takes and
+        drops it for as long as it comes."""
+        cycle = cast("Any", self.cycle)
+        unread = cycle is not None and cycle.response_complete
+        if not unread or self.conn.their_state is not h11.SEND_BODY:
+            self._unread_bytes = 0
+            return
+        self._unread_bytes += came_bytes
+        if self._unread_bytes > self.unread_bytes:
+            self.transport.abort()
 
     def _read_on(self) -> None:
         """Read on after a large body, which uvicorn has stopped for: whoever goes away while it
@@ -141,6 +166,7 @@ def admitting(
     name: str,
     *,
     timeout_s: float,
+    unread_bytes: int,
     enter: Callable[[asyncio.Transport], Any],
     leave: Callable[[Any], None],
 ) -> type[TimedProtocol]:
@@ -150,12 +176,16 @@ def admitting(
       name: where the application finds what `enter` gave for a request's connection: it is
         `request.state.NAME`.
       timeout_s: `TimedProtocol.request_s`.
+      unread_bytes: `TimedProtocol.unread_bytes`.
       enter: lets a new connection in, as something that it is known by; None: it is closed at once.
       leave: is given the same when the connection has ended.
     """
 
+    most_bytes = unread_bytes
+
     class AdmittedProtocol(TimedProtocol):
         request_s = timeout_s
+        unread_bytes = most_bytes
         entered: Any = None
 
         # Narrowed as in `TimedProtocol`.

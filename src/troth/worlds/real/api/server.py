@@ -136,7 +136,13 @@ class BrokerServer:
         self._lobby = lobby = Lobby(limits)
         self._server = Server(
             self._application(),
-            admitting("guest", timeout_s=limits.handshake_s, enter=lobby.enter, leave=self._left),
+            admitting(
+                "guest",
+                timeout_s=limits.handshake_s,
+                unread_bytes=limits.body_bytes,
+                enter=lobby.enter,
+                leave=self._left,
+            ),
             open_server_context(identity),
             limits,
             idle_s=limits.idle_s,
