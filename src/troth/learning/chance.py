@@ -40,8 +40,9 @@ def seeded(seed: int) -> Iterator[None]:
 
 def other_states() -> tuple[object, ...]:
     """Where the global generators of Python and numpy stand. Other threads may draw there."""
-    place = np.random.get_state()
-    return random.getstate(), place[1].tobytes(), place[2:]
+    place = np.random.get_state(legacy=False)
+    key, position = place["state"]["key"], place["state"]["pos"]
+    return random.getstate(), key.tobytes(), position, place["has_gauss"]
 
 
 def states(module: nn.Module) -> dict[str, object]:
