@@ -40,7 +40,8 @@ def seeded(seed: int) -> Iterator[None]:
 
 def other_states() -> tuple[object, ...]:
     """Where the global generators of Python and numpy stand. Other threads may draw there."""
-    place = np.random.get_state()
+    place = np.random.get_state(legacy=True)
+    assert isinstance(place, tuple)
     return random.getstate(), place[1].tobytes(), place[2:]
 
 
