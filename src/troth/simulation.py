@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from troth import streams
-from troth.charter.arguments import overrides_of, path_of
+from troth.charter.arguments import overrides_of, path_of, shown
 from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario, load_scenario, load_text
 from troth.charter.scenario import Scenario
@@ -96,6 +96,10 @@ class Result:
         from troth.report.plots import plot
         from troth.report.read import Run
 
+        if not isinstance(metric, str):
+            raise UsageError(
+                f"metric = {shown(metric)} is not a text", hint='give "error" or "loss", say'
+            )
         path = self.folder or Path(self.summary.name)
         return plot(
             Run(
@@ -111,7 +115,7 @@ class Result:
         """Write the run's folder, report included; where it is (a taken name gets a number)."""
         from troth.report.page import write_report
 
-        run = RunFolder.create(Path(folder), self.scenario_text, self.summary)
+        run = RunFolder.create(path_of(folder, "folder"), self.scenario_text, self.summary)
         for record in self.rounds:
             run.append_round(record)
         write_outcome(run, self.summary, self.final_models)
@@ -207,7 +211,7 @@ def _display(progress: Display | bool) -> Display:
         return live_progress() if progress else QuietProgress()
     if not hasattr(progress, "start"):
         raise UsageError(
-            f"progress = {ascii(progress)[:80]} is neither True, False nor a display",
+            f"progress = {shown(progress)} is neither True, False nor a display",
             hint="True shows one line per round, False nothing",
         )
     return progress

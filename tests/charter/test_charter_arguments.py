@@ -37,14 +37,30 @@ ITSELF: list[Any] = []
 ITSELF.append(ITSELF)
 
 
-@pytest.mark.parametrize("value", [RaisingPath(), NumberPath(), BytesPath(), ITSELF, {"a": ITSELF}])
+@pytest.mark.parametrize(
+    "value", [RaisingPath(), NumberPath(), BytesPath(), ITSELF, {"a": ITSELF}, "\ud800"]
+)
 def test_a_value_that_no_scenario_can_hold_names_its_key(value: object) -> None:
     with pytest.raises(LocalError, match=r"training\.rounds"):
         overrides_of({"training__rounds": value})
 
 
 @pytest.mark.parametrize(
-    "value", [RaisingPath(), NumberPath(), BytesPath(), ITSELF, None, 5, b"x", "a\0b"]
+    "value",
+    [
+        RaisingPath(),
+        NumberPath(),
+        BytesPath(),
+        ITSELF,
+        None,
+        5,
+        b"x",
+        "a\0b",
+        "\ud800",
+        "a" * 5000,
+        10**5000,
+    ],
+    ids=[str(number) for number in range(11)],
 )
 def test_what_is_no_path_names_the_argument(value: object) -> None:
     with pytest.raises(UsageError, match="folder"):

@@ -12,6 +12,9 @@ from tomlkit.exceptions import ConvertError
 
 from troth.errors import CharterError, UsageError
 
+MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4095
+"""What file systems take."""
+
 
 def overrides_of(values: Mapping[str, object]) -> list[str]:
     """Keyword arguments as overrides: `training__rounds=5` as `training.rounds=5`.
@@ -48,6 +51,8 @@ def _toml(value: object, key: str) -> str:
         inner = (f"{_name(name, key)} = {_toml(each, key)}" for name, each in value.items())
         return f"{{{', '.join(inner)}}}"
     try:
+        if isinstance(value, str):
+            value.encode()  # half a character is no text of a file
         return tomlkit.item(value).as_string()
     except (ConvertError, ValueError):
         raise _cannot_hold(value, key) from None
@@ -89,12 +94,29 @@ def path_of(value: object, what: str) -> Path:
         text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     except Exception:
         text = None
-    if not isinstance(text, str) or "\0" in text:
-        shown = f" = {ascii(value)[:80]}" if isinstance(value, str | bytes | int | float) else ""
+    if not isinstance(text, str) or not _is_name(text):
         raise UsageError(
-            f"{what}{shown} is not a path, but of type {type(value).__name__}"
-            if text is None
-            else f"{what}{shown} is not a path",
-            hint="give a text or a pathlib.Path",
+            f"{what} = {shown(value)} is not a path", hint="give a text or a pathlib.Path"
         )
     return Path(text)
+
+
+def _is_name(text: str) -> bool:
+    """Whether the system could have a file of this path."""
+    try:
+        parts = [len(os.fsencode(part)) for part in Path(text).parts]
+    except UnicodeEncodeError:
+        return False
+    return (
+        "\0" not in text
+        and max(parts, default=0) <= MAX_NAME_BYTES
+        and sum(parts) <= MAX_PATH_BYTES
+    )
+
+
+def shown(value: object) -> str:
+    """A value in an error: what it prints as, or its type where it prints as nothing."""
+    try:
+        return ascii(value)[:80]
+    except Exception:  # the caller's own `__repr__`, or an integer of too many digits
+        return type(value).__name__
