@@ -94,24 +94,24 @@ def path_of(value: object, what: str) -> Path:
         text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     except Exception:
         text = None
-    if not isinstance(text, str) or not _is_name(text):
-        raise UsageError(
-            f"{what} = {shown(value)} is not a path", hint="give a text or a pathlib.Path"
-        )
+    problem = "is not a path" if not isinstance(text, str) else _problem_of(text)
+    if problem is not None:
+        raise UsageError(f"{what} = {shown(value)} {problem}", hint="give a text or a pathlib.Path")
+    assert isinstance(text, str)
     return Path(text)
 
 
-def _is_name(text: str) -> bool:
-    """Whether the system could have a file of this path."""
+def _problem_of(text: str) -> str | None:
+    """Why the system could have no file of this path; None if it could."""
     try:
         parts = [len(os.fsencode(part)) for part in Path(text).parts]
     except UnicodeEncodeError:
-        return False
-    return (
-        "\0" not in text
-        and max(parts, default=0) <= MAX_NAME_BYTES
-        and sum(parts) <= MAX_PATH_BYTES
-    )
+        return "is not a path"
+    if "\0" in text:
+        return "is not a path"
+    if max(parts, default=0) > MAX_NAME_BYTES or sum(parts) > MAX_PATH_BYTES:
+        return "is not a path: file name too long"
+    return None
 
 
 def shown(value: object) -> str:
