@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from threadpoolctl import ThreadpoolController, threadpool_info  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController, threadpool_info  # type: ignore[import-untyped]  # no types
 
 from troth.learning.device import repeatable
 from troth.robustness.combination import combine

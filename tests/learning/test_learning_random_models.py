@@ -10,23 +10,15 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from own_modules import module_model
 from torch import Tensor, nn
 
 from troth.errors import CharterError
-from troth.learning.losses import choose_loss
-from troth.learning.models import Purpose
-from troth.learning.module import ModuleModel
 from troth.streams import Stream
 
 OWN_TORCH = torch.Generator().manual_seed(1)
 OWN_NUMPY = np.random.default_rng(1)
 OWN_RANDOM = random.Random(1)
-
-
-def module_model(factory: Callable[[], nn.Module]) -> ModuleModel:
-    loss = choose_loss("classification", None, columns=3)
-    purpose = Purpose((6,), 3, "classification", loss, l2=0.0)
-    return ModuleModel(factory, purpose, key="task.model.callable", value="task:make")
 
 
 class Seldom(nn.Module):
@@ -110,7 +102,8 @@ def test_a_module_that_draws_for_some_data_is_refused_when_it_does(parties: int)
 
 
 def test_dropout_of_nothing_draws_nothing() -> None:
-    module_model(lambda: nn.Sequential(nn.Linear(6, 3), nn.Dropout(0.0)))
+    model = module_model(lambda: nn.Sequential(nn.Linear(6, 3), nn.Dropout(0.0)))
+    assert model.dimension == 21
 
 
 def begun(fill: Callable[[], float]) -> nn.Module:

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from own_modules import module_model
 from torch import Tensor, nn
 
 from troth.errors import CharterError
-from troth.learning.losses import choose_loss
-from troth.learning.models import Purpose
 from troth.learning.module import ModuleModel
 from troth.streams import Stream
 
@@ -26,12 +25,6 @@ ROWS = 20
 
 GENERATORS = (np.random.default_rng(1), torch.Generator().manual_seed(1), random.Random(1))
 CALLS = itertools.count(1)
-
-
-def module_model(factory: Callable[[], nn.Module]) -> ModuleModel:
-    loss = choose_loss("classification", None, columns=3)
-    purpose = Purpose((6,), 3, "classification", loss, l2=0.0)
-    return ModuleModel(factory, purpose, key="task.model.callable", value="task:make")
 
 
 class Changed(nn.Module):
@@ -93,11 +86,13 @@ FOR_MANY_ROWS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
 }
 
 
-def gradient(model: ModuleModel) -> None:
+def gradient(model: ModuleModel) -> Tensor:
     generator = torch.Generator().manual_seed(3)
     x_BF = torch.rand(ROWS, 6, generator=generator)
     params_D = torch.from_numpy(model.init(Stream(1, ("test",))))
-    model.gradient(params_D, x_BF, torch.zeros(ROWS, dtype=torch.int64), torch.ones(ROWS) / ROWS)
+    y_B, weight_B = torch.zeros(ROWS, dtype=torch.int64), torch.ones(ROWS) / ROWS
+    grad_D, _ = model.gradient(params_D, x_BF, y_B, weight_B)
+    return grad_D
 
 
 @pytest.mark.parametrize("case", FOR_MANY_ROWS)
@@ -219,7 +214,8 @@ def test_a_module_that_begins_otherwise_each_time_is_refused() -> None:
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
 def test_weights_that_are_computed_in_forward_are_copied() -> None:
     with pytest.warns(FutureWarning):  # torch has another now, which keeps no tensors
-        gradient(module_model(lambda: nn.utils.weight_norm(nn.Linear(6, 3))))
+        grad_D = gradient(module_model(lambda: nn.utils.weight_norm(nn.Linear(6, 3))))
+    assert bool(grad_D.any())
 
 
 def leaves(*_: object) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from learning_cases import make_bench
+from own_modules import module_model
 from torch import Tensor, nn
 
 from troth.engines.local import BatchedEngine, InlineEngine
@@ -18,19 +19,10 @@ from troth.ids import NodeId
 from troth.learning.conformance import check_model
 from troth.learning.evaluation import Evaluate
 from troth.learning.local import LocalUpdate
-from troth.learning.losses import choose_loss
-from troth.learning.models import Purpose
-from troth.learning.module import ModuleModel
 from troth.learning.training import Training
 from troth.privacy.dp_sgd import PrivateUpdate
 from troth.privacy.noise import SimulatedSecret
 from troth.streams import Stream
-
-
-def module_model(factory: Callable[[], nn.Module]) -> ModuleModel:
-    loss = choose_loss("classification", None, columns=3)
-    purpose = Purpose((6,), 3, "classification", loss, l2=0.0)
-    return ModuleModel(factory, purpose, key="task.model.callable", value="task:make")
 
 
 class Calling(nn.Module):
