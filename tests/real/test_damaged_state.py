@@ -177,7 +177,7 @@ def test_a_folder_whose_journal_is_gone_keeps_its_record(
     play = played(stage, into)
     for number in (1, 2, 3):
         play.life.round(record(number))
-    RunFolder(into).write_summary(play._summary(status))  # type: ignore[arg-type]
+    RunFolder(into).write_summary(play._summary(status))  # type: ignore[arg-type]  # a str here
     play.close()
     for file in into.glob(f"{JOURNAL}*"):
         file.unlink()
