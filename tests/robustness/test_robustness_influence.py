@@ -132,3 +132,13 @@ def test_a_callable_must_say_none_or_why(bench, tmp_path):
     assert ask("by_error", -2 * RIGHT, limit=0.5).refusal == "y" * 200
     with pytest.raises(CharterError, match="returned a bool instead of None or a reason"):
         ask("rubbish", RIGHT)
+
+
+@pytest.mark.parametrize("what", ["raise ValueError('no rows')", "raise SystemExit(0)"])
+def test_a_callable_that_raises_is_named_with_its_line(bench, tmp_path, what):
+    """A verifier that calls `sys.exit` would end the broker as if all were well."""
+    (tmp_path / "strict.py").write_text(f"def judge(params_D, update_D, error):\n    {what}\n")
+    request = AskCallable("strict:judge", RIGHT, RIGHT, {}, CURATOR, tmp_path)
+    with pytest.raises(CharterError, match=r"raised .*strict\.py, line 2") as caught:
+        request.run(bench)
+    assert caught.value.key == "protocol.verifiers"

@@ -15,11 +15,11 @@ from typing import ClassVar
 import msgspec
 
 from troth.compute import Compute
-from troth.errors import CharterError
+from troth.errors import CharterError, LocalError
 from troth.ids import NodeId
 from troth.learning.evaluation import Evaluate, evaluations
 from troth.learning.workbench import Workbench
-from troth.references import resolve
+from troth.references import raised, resolve
 from troth.wire import Float32s
 
 
@@ -74,7 +74,7 @@ class AskCallable(Compute[Workbench, Opinion]):
     the reason to reject.
 
     Raises (when run):
-      CharterError: there is no such callable, or it returns something else.
+      CharterError: there is no such callable, it raises, or returns something else.
     """
 
     callable: str
@@ -92,7 +92,17 @@ class AskCallable(Compute[Workbench, Opinion]):
         def error(params_D: Float32s) -> float:
             return Evaluate(params_D, self.on).run(bench).error
 
-        answer = verifier(self.params_D, self.update_D, error, **self.arguments)
+        try:
+            answer = verifier(self.params_D, self.update_D, error, **self.arguments)
+        except LocalError:
+            raise
+        except (Exception, SystemExit) as problem:
+            raise CharterError(
+                raised(problem),
+                key="protocol.verifiers",
+                value=self.callable,
+                hint="it is called as callable(params_D, update_D, error, **arguments)",
+            ) from problem
         if answer is not None and not isinstance(answer, str):
             raise CharterError(
                 f"returned a {type(answer).__name__} instead of None or a reason",
