@@ -18,7 +18,7 @@ ifeq ($(MAKECMDGOALS)$(BASE),same)
 $(error BASE is missing, the commit to compare with: make same BASE=COMMIT)
 endif
 
-.PHONY: help install demo test lint claims same explore chaos fuzz bench clean
+.PHONY: help install demo test lint claims same explore chaos fuzz nightly bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -67,6 +67,12 @@ fuzz: $(VENV)/.fuzz  ## fuzz wire codec, broker, blocks and ledger peers, for FU
 	  -max_total_time=$$(($(FUZZ_S) / 4)) block
 	cd build/fuzz && $(abspath $(BIN))/python $(CURDIR)/tests/fuzz/fuzz_biscotti.py \
 	  -max_total_time=$$(($(FUZZ_S) / 4)) biscotti
+
+nightly:  ## what `make test` has no time for, over an hour: fuzz, explore, chaos, claims
+	$(MAKE) fuzz FUZZ_S=600
+	$(MAKE) explore MINUTES=20
+	$(MAKE) chaos MINUTES=20
+	$(MAKE) claims
 
 bench: install $(BENCH_VENV)/.installed  ## measure beside other libraries; wants TROTH_DATA
 	$(BIN)/python benchmarks/robust.py
