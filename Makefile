@@ -37,8 +37,8 @@ demo: install  ## 20 parties, 30 % of them poisoning: the mean beside a robust r
 	@echo "      $(BIN)/troth simulate examples/digits/robust.toml --set seed=2"
 
 # Tests of real nodes wait for other processes more than they compute: more workers than cores.
-test: $(VENV)/.dev  ## run every test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
+test: $(VENV)/.dev  ## run every test but the few of `make nightly`
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal -m 'not nightly'
 
 lint: $(VENV)/.dev  ## check style and types
 	$(BIN)/ruff check
@@ -68,7 +68,8 @@ fuzz: $(VENV)/.fuzz  ## fuzz wire codec, broker, blocks and ledger peers, for FU
 	cd build/fuzz && $(abspath $(BIN))/python $(CURDIR)/tests/fuzz/fuzz_biscotti.py \
 	  -max_total_time=$$(($(FUZZ_S) / 4)) biscotti
 
-nightly:  ## what `make test` has no time for, over an hour: fuzz, explore, chaos, claims
+nightly: $(VENV)/.dev  ## what `make test` has no time for, over an hour: fuzz, explore, chaos, claims
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m nightly
 	$(MAKE) fuzz FUZZ_S=600
 	$(MAKE) explore MINUTES=20
 	$(MAKE) chaos MINUTES=20

@@ -404,7 +404,12 @@ def test_real_processes_come_to_the_simulation(
 @pytest.mark.parametrize(
     ("case", "number"),
     [
-        pytest.param(case, number, id=f"{case.name}, {number.name}")
+        pytest.param(
+            case,
+            number,
+            id=f"{case.name}, {number.name}",
+            marks=[pytest.mark.nightly] if case.record.topology != "star" else [],
+        )
         for case in CASES.values()
         if case.record.real_nodes
         # Stars are launched alike, and how a launch ends that is told to depends on no protocol.
