@@ -177,11 +177,11 @@ class Launch:
                     unheard = _unfinished_nodes(launching, folder)
                     if unheard is None:
                         raise
-                # The node has compared its record with its journal; the launch's has no digest.
-                first = RunFolder.open(folder.path / NODES / launching.names[0])
-                folder.write_rounds(first.rounds())
             elif self.tor is None:
                 asyncio.run(_tidy(launching, processes))
+            # The node has compared its record with its journal; the launch's has no digest.
+            first = RunFolder.open(folder.path / NODES / launching.names[0])
+            folder.write_rounds(first.rounds())
             outcome, models = together(launching, folder)
             way = "over TLS on loopback" if self.tor is None else "over TLS, by Tor"
             notes = [f"{len(launching.names)} processes on one machine, {way}"]
