@@ -49,7 +49,7 @@ class Stream:
     def generator(self) -> np.random.Generator:
         """A generator at the start of this stream; two calls give equal generators."""
         # The stubs name numpy's own `SeedSequence` only; any `ISeedSequence` will do.
-        return np.random.Generator(np.random.Philox(_Key(self.key())))  # type: ignore[arg-type]
+        return np.random.Generator(np.random.Philox(_Key(self.key())))  # type: ignore[arg-type]  # see above
 
 
 class _Key(ISeedSequence):

@@ -44,11 +44,11 @@ class Deployment:
 
     def ready(self, name: NodeId) -> bool:
         """Whether all has been said that the node has to be told when it is started."""
-        raise NotImplementedError
+        raise NotImplementedError  # each topology says it
 
     def words(self, name: NodeId, into: Path) -> list[object]:
         """The command line of a node, with its run in `into`."""
-        raise NotImplementedError
+        raise NotImplementedError  # each topology says it
 
     def said(self, name: str, event: Mapping[str, Any]) -> None:
         """Take note of what a node has said, for those that are started after it."""

@@ -46,7 +46,7 @@ class TimedProtocol(H11Protocol):
     _unread_bytes = 0
 
     # Uvicorn narrows the argument in the same way, hence the override.
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # see above
         super().connection_made(JoinedWrites(transport))
         self._expect_request()
 
@@ -189,7 +189,7 @@ def admitting(
         entered: Any = None
 
         # Narrowed as in `TimedProtocol`.
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # see above
             super().connection_made(transport)
             self.entered = enter(self.transport)
             if self.entered is None:
