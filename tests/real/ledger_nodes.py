@@ -41,8 +41,17 @@ class LedgerPeers:
         return NodeFiles(self.folder / f"{name}.secret", self.folder / "genesis.bin")
 
     def start(self, name: NodeId, *further: str) -> Node:
-        """A peer, where it was before if it was there before."""
-        (self.folder / "peers.toml").write_text(peers_text(self.public, self.urls))
+        """A peer that listens, where it was before if it was there before."""
+        node = self.begin(name, *further)
+        self.urls[name] = str(node.event("listening"))
+        return node
+
+    def begin(self, name: NodeId, *further: str) -> Node:
+        """A peer that may not listen yet; the addresses of smaller ones have to be known."""
+        peers, text = self.folder / "peers.toml", peers_text(self.public, self.urls)
+        # Others may be reading it, and find it empty, if it is written again.
+        if not peers.exists() or peers.read_text() != text:
+            peers.write_text(text)
         node = self.nodes[name] = Node(
             self.scenario, self.folder, name,
             "--listen", self.urls.get(name, "https://127.0.0.1:0").removeprefix("https://"),
@@ -50,5 +59,4 @@ class LedgerPeers:
             "--genesis", str(self.files(name).genesis),
             *further,
         )  # fmt: skip
-        self.urls[name] = str(node.event("listening"))
         return node

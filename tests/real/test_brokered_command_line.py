@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from brokered_nodes import Brokered, brokered, write_tumours
+from ports import free_port
 
 from troth.cli import run
 from troth.crypto.identity import Identity
@@ -342,8 +342,3 @@ def test_a_folder_of_something_else(failed: Failed, deployed: Brokered, own: Pat
     simulated = own / "simulated"
     assert run(["simulate", str(deployed.scenario), "--into", str(simulated), "--quiet"]) == 0
     assert "simulated run" in failed(2, *join, simulated)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

@@ -19,7 +19,7 @@ from cryptography import x509
 from heard import MSGPACK, Headers, Heard, heard
 from identifying import ALIKE, Machine, Secrets, clocks_in, identifying
 from onion_relay import Recorded, recorded
-from test_brokered_command_line import free_port
+from ports import free_port
 
 from troth.crypto.identity import Identity
 from troth.protocols.tormentor.messages import NOTHING, Curated, GradientUpdate

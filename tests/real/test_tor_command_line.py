@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from brokered_nodes import write_tumours
-from test_brokered_command_line import KEY, MODEL_ID, Failed, failed, free_port, own
+from ports import free_port
+from test_brokered_command_line import KEY, MODEL_ID, Failed, failed, own
 from test_tor_parts import ONION
 
 from troth.worlds.real.tor import process, program

@@ -155,7 +155,7 @@ def test_general_attacks_and_those_on_the_ledger_go_together(ledger: Any) -> Non
 def test_a_run_with_attackers_is_resumed_from_any_moment(
     kind: str, ledger: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(world_module, "EVENTS_BETWEEN_CHECKPOINTS", 1)
+    monkeypatch.setattr(world_module, "EVENTS_BETWEEN_CHECKPOINTS", 7)
     taken: list[bytes] = []
 
     def checkpoint(run: Any) -> None:

@@ -387,7 +387,11 @@ def test_real_processes_come_to_the_simulation(
     if case.as_simulated:
         np.testing.assert_array_equal(model_D, simulated_D)
         expected = troth.simulate(path, progress=False)
-        assert launched.summary.traffic == expected.summary.traffic
+        for type_, sent in expected.summary.traffic.items():
+            # How often somebody asks who does not know that all is over, nobody can say.
+            if type_ not in case.estimated:
+                assert launched.summary.traffic[type_] == sent
+        assert launched.summary.traffic.keys() == expected.summary.traffic.keys()
         assert launched.summary.final.error == expected.final.error
         for party, other in zip(launched.summary.parties, expected.summary.parties, strict=True):
             assert (party.party, party.examples, party.accepted, party.sent, party.own.error) == (
