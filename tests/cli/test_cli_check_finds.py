@@ -115,6 +115,47 @@ EARLY = [
         "own_task.py, line 2",
     ),
     Case(
+        "a rule of one's own that raises",
+        own_module(
+            "def rule(updates_PD, weights_P, byzantine, generator):\n"
+            "    return updates_PD[len(updates_PD)]\n",
+            protocol='{ name = "federated", aggregation = "own_task:rule" }',
+        ),
+        CHARTER,
+        "own_task.py, line 2",
+    ),
+    Case(
+        "a rule of one's own that returns something else",
+        own_module(
+            "def rule(updates_PD, weights_P, byzantine, generator):\n"
+            "    return updates_PD[0]\n",
+            protocol='{ name = "federated", aggregation = "own_task:rule" }',
+        ),
+        CHARTER,
+        "returned a ndarray",
+    ),
+    Case(
+        "an attack of one's own that raises",
+        lambda folder: [
+            *own_module("def attack(update_D, peers_PD, context, generator):\n    return 1 / 0\n")(
+                folder
+            )[:1],
+            *attack('kind = "callable"\nfraction = 0.3\ncallable = "own_task:attack"')(folder)[1:],
+        ],
+        CHARTER,
+        "own_task.py, line 2",
+    ),
+    Case(
+        "a verifier of one's own that raises",
+        own_module(
+            "def verify(params_D, update_D, error):\n    return error(params_D) / 0\n",
+            protocol='{ name = "tormentor", difficulty = 1, '
+            'verifiers = [{ kind = "callable", callable = "own_task:verify" }] }',
+        ),
+        CHARTER,
+        "own_task.py, line 2",
+    ),
+    Case(
         "an update that is not finite",
         trained("return scores if rows < 16 else scores * float('inf')"),
         ExitCode.ROUND_FAILED,

@@ -21,7 +21,7 @@ from troth.attacks.spec import (
     SignFlip,
     UpdateAttack,
 )
-from troth.errors import LocalError
+from troth.errors import CharterError, LocalError
 from troth.references import raised, resolve
 from troth.wire import Float32s, Float64s
 
@@ -71,10 +71,9 @@ def malicious_update(
       base: folder of the scenario file, where an attack of your own is looked for first.
 
     Raises:
-      CharterError: an attack of your own cannot be found.
-      LocalError: an attack of your own raised, or returned no float32 update (D,); `peers_PD` does
-      not
-        have shape (P, D).
+      CharterError: an attack of your own cannot be found, raised, or returned no float32 update
+        (D,).
+      LocalError: `peers_PD` does not have shape (P, D).
     """
     if peers_PD.ndim != 2 or len(peers_PD) == 0 or peers_PD.shape[1:] != update_D.shape:
         raise LocalError(f"peers have shape {peers_PD.shape}, and the update {update_D.shape}")
@@ -133,14 +132,14 @@ def _own_attack(
     try:
         sent = attack(update_D.copy(), peers_PD.copy(), context, generator, **spec.arguments)
     except (Exception, SystemExit) as error:
-        raise LocalError(f"attack {spec.callable} {raised(error)}") from error
+        raise CharterError(f"attack {spec.callable} {raised(error)}") from error
     if not isinstance(sent, np.ndarray) or sent.dtype != np.float32 or sent.shape != update_D.shape:
         found = (
             f"{sent.dtype} of shape {sent.shape}"
             if isinstance(sent, np.ndarray)
             else f"a {type(sent).__name__}"
         )
-        raise LocalError(
+        raise CharterError(
             f"attack {spec.callable} returned {found} instead of float32 of shape {update_D.shape}",
             hint="end it with .astype(numpy.float32)",
         )

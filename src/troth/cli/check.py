@@ -25,7 +25,8 @@ def check(file: Path, changes: tuple[str, ...], format: Format) -> None:
 
     Who takes part, what they would send, and what privacy they would spend. Messages and bytes are
     those of a run without faults. Where the data are on this machine, they are dealt and one update
-    is computed, to find what a run would be refused for; nothing is downloaded.
+    is computed, to find what a run would be refused for; with a rule, a verifier or an attack of
+    your own, all of round 1. Nothing is downloaded.
     """
     import msgspec
 

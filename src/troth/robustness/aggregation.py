@@ -8,7 +8,7 @@ from typing import assert_never
 
 import numpy as np
 
-from troth.errors import LocalError
+from troth.errors import CharterError
 from troth.references import raised, resolve
 from troth.robustness.average import mean
 from troth.robustness.bounds import byzantine_of
@@ -58,8 +58,8 @@ def aggregate(
 
     Raises:
       UpdatesError: an update is not finite or not like the others; there are too few for the rule.
-      CharterError: a rule of your own cannot be found.
-      LocalError: a rule of your own raised, or returned something that is not an aggregate.
+      CharterError: a rule of your own cannot be found, raised, or returned something that is not an
+        aggregate.
     """
     count, _ = shape_of(updates)
     if len(examples_P) != count:
@@ -126,7 +126,7 @@ def _own_rule(
     try:
         result = rule(updates_PD, np.array(examples_P), f, generator, **spec.arguments)
     except (Exception, SystemExit) as error:
-        raise LocalError(
+        raise CharterError(
             f"rule {spec.callable} {raised(error)}",
             hint="run troth.robustness.conformance.check_rule on it",
         ) from error
@@ -137,30 +137,30 @@ def checked(result: object, shape: tuple[int, ...], rule: str) -> Aggregate:
     """`result` if it is an aggregate of updates of shape (P, D).
 
     Raises:
-      LocalError: it is not; says in what.
+      CharterError: it is not; says in what.
     """
     count, dimension = shape
     hint = "return troth.robustness.Aggregate(update_D, share_P), with share_P = None if undefined"
     if not isinstance(result, Aggregate):
-        raise LocalError(f"rule {rule} returned a {type(result).__name__}", hint=hint)
+        raise CharterError(f"rule {rule} returned a {type(result).__name__}", hint=hint)
     parts = [("update_D", result.update_D, dimension)]
     if result.share_P is not None:
         parts.append(("share_P", result.share_P, count))
     for name, array, length in parts:
         if not isinstance(array, np.ndarray) or array.dtype != np.float32:
             kind = getattr(array, "dtype", type(array).__name__)
-            raise LocalError(f"rule {rule} returned {name} as {kind}, not float32", hint=hint)
+            raise CharterError(f"rule {rule} returned {name} as {kind}, not float32", hint=hint)
         if array.shape != (length,):
-            raise LocalError(
+            raise CharterError(
                 f"rule {rule} returned {name} of shape {array.shape} instead of ({length},)",
                 hint=hint,
             )
         if not np.isfinite(array).all():
-            raise LocalError(f"rule {rule} returned {name} with NaN or infinity", hint=hint)
+            raise CharterError(f"rule {rule} returned {name} with NaN or infinity", hint=hint)
     if result.share_P is not None:
         total = float(result.share_P.sum())
         if (result.share_P < 0).any() or abs(total - 1) > SHARE_TOLERANCE:
-            raise LocalError(
+            raise CharterError(
                 f"rule {rule} returned share_P with sum {total:g} and least "
                 f"{result.share_P.min():g}, instead of sum 1 and nothing negative",
                 hint=hint,

@@ -3,8 +3,13 @@ training step, or in it."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+from msgspec.structs import replace
+
+from troth import streams
 from troth.attacks.choice import target_of
 from troth.attacks.spec import UpdateAttack
 from troth.charter.loading import LoadedScenario
@@ -17,15 +22,20 @@ from troth.learning.device import repeatable
 from troth.learning.requests import Evaluate, LocalUpdate
 from troth.protocols.lookup import protocol_of
 from troth.protocols.protocol import Casting
+from troth.records import RoundRecord
+from troth.runs.recorder import Recorder
 from troth.worlds.dealing import agreed_by
-from troth.worlds.simulated.stage import Ground, lay_out, simulated_by
+from troth.worlds.simulated.stage import Ground, lay_out, prepare, simulated_by
+from troth.worlds.simulated.world import SimulatedWorld
 
 
 def rehearse(loaded: LoadedScenario, *, root: Path | None) -> str | None:
     """Deal the data, build the model, and compute the first update of one party and the first
-    evaluation.
+    evaluation. Where the scenario names a rule, a verifier or an attack of the user's own, round 1
+    is simulated, because these are only called in it.
 
-    Nothing is downloaded. What protocols make before a run, keys and commitments, is not made.
+    Nothing is downloaded. What protocols make before a run, keys and commitments, is not made
+    unless round 1 needs it.
 
     Returns:
       None; where a published data set is not on this machine, what was not checked therefore.
@@ -59,7 +69,63 @@ def rehearse(loaded: LoadedScenario, *, root: Path | None) -> str | None:
             engine.run([Evaluate(ground.initial_D, None, source, target)])
     finally:
         engine.close()
+    if _names_own_code(charter.protocol) or any(map(_names_own_code, scenario.attacks)):
+        _simulate_round_1(scenario, loaded.base, root)
     return None
+
+
+class _Round1IsOver(Exception):
+    """Ends a simulation whose first round has been recorded."""
+
+
+def _simulate_round_1(scenario: Scenario, base: Path, root: Path | None) -> None:
+    if protocol_of(scenario.charter.protocol).brings is not None:
+        # What nodes bring is made for each round of the training, and takes longer than a round.
+        training = replace(scenario.charter.training, rounds=1)
+        scenario = replace(scenario, charter=replace(scenario.charter, training=training))
+    stage = prepare(scenario, base=base, root=root)
+
+    def end(_: RoundRecord) -> None:
+        raise _Round1IsOver
+
+    recorder = Recorder(
+        scenario,
+        stage.engine,
+        traffic=lambda: (0, 0),
+        on_round=end,
+        target=stage.target,
+        reporting=len(stage.cast.leading) if stage.cast.own_models else 1,
+    )
+    world = SimulatedWorld(
+        stage.cast,
+        engine=stage.engine,
+        parties=stage.parties,
+        stream=streams.world(scenario.seed),
+        learning=streams.learning(scenario.seed),
+        secret=streams.secret(scenario.seed),
+        observer=recorder,
+        network=scenario.network,
+        churn=scenario.churn,
+        faults=scenario.faults,
+        cost=scenario.cost,
+    )
+    try:
+        with repeatable(stage.bench.device), suppress(_Round1IsOver):
+            world.start()
+            world.run()
+    finally:
+        stage.engine.close()
+
+
+def _names_own_code(table: object) -> bool:
+    """Whether a table, or one in it, names a `module:callable`."""
+    if isinstance(table, list | tuple):
+        return any(map(_names_own_code, table))
+    if not isinstance(table, msgspec.Struct):
+        return False
+    return table.__struct_config__.tag == "callable" or any(
+        _names_own_code(getattr(table, name)) for name in table.__struct_fields__
+    )
 
 
 def _absent(scenario: Scenario, root: Path | None) -> str | None:
