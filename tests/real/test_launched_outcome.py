@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -13,10 +14,13 @@ from troth.charter.loading import load_scenario
 from troth.charter.scenario import Scenario
 from troth.deployment.launch import NODES, together
 from troth.deployment.launching import mesh, star
+from troth.deployment.play import JOURNAL
+from troth.errors import UsageError, VerificationError
 from troth.ids import Bytes, NodeId
 from troth.records import Metrics, PartyRecord, Summary, Traffic
 from troth.report.folder import PARAMS, RunFolder
 from troth.runs.summary import summary_of
+from troth.worlds.real.journal import Journal
 
 PARTIES = (NodeId("party-0"), NodeId("party-1"))
 SERVER = NodeId("server")
@@ -52,6 +56,8 @@ def left(scenario: Scenario, run_folder: RunFolder) -> Left:
         folder = RunFolder.create(run_folder.path / NODES / name, "", summary)
         tensors = {key: np.array(value, np.float32) for key, value in model.items()}
         folder.write_model(tensors, summary.charter_digest)
+        with closing(Journal(folder.path / JOURNAL, node=name, run="run")) as journal:
+            journal.seal(folder.outcome_digest())
         return folder
 
     return write
@@ -111,3 +117,29 @@ def test_what_the_first_node_leaves_of_the_run_is_copied(run_folder: RunFolder, 
         (folder.path / "accounts").write_text(name)
     together(mesh(PARTIES, leaves=("accounts",)), run_folder)
     assert (run_folder.path / "accounts").read_text() == PARTIES[0]
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "summary.json", JOURNAL])
+@pytest.mark.parametrize("what", ["altered", "deleted"])
+def test_what_a_node_has_left_is_taken_as_it_left_it(
+    file: str, what: str, run_folder: RunFolder, left: Left
+) -> None:
+    """An altered number was taken for the outcome of the launch."""
+    record = msgspec.structs.replace(party(PARTIES[0]), own=metrics(0.1))
+    folders = [left(name, {PARAMS: [1.0]}, parties=[record]) for name in PARTIES]
+    together(mesh(PARTIES), run_folder)
+    place = folders[1].path / file
+    if what == "deleted":
+        place.unlink()
+    else:
+        data, sealed = place.read_bytes(), folders[1].outcome_digest()
+        altered = {
+            "model.safetensors": data[:-1] + bytes([data[-1] ^ 1]),
+            "summary.json": data.replace(b'"error": 0.1', b'"error": 0.2'),
+            JOURNAL: data.replace(sealed, sealed[::-1]),
+        }[file]
+        assert altered != data
+        place.write_bytes(altered)
+    no_run = (file, what) == ("summary.json", "deleted")
+    with pytest.raises(UsageError if no_run else VerificationError):
+        together(mesh(PARTIES), run_folder)

@@ -27,6 +27,7 @@ from troth.charter.loading import LoadedScenario, load_scenario
 from troth.charter.model import model_of
 from troth.data.root import data_root
 from troth.deployment.launching import Launching, ThroughTor, mesh, star
+from troth.deployment.play import JOURNAL
 from troth.deployment.processes import Processes, identity_file
 from troth.errors import UnreachableError, UsageError, VerificationError, charter_errors_in
 from troth.ids import Bytes, NodeId
@@ -41,6 +42,7 @@ from troth.runs.origin import Origin, origin_of_dealt
 from troth.runs.summary import mean_metrics, summary_of
 from troth.worlds.dealing import deal_rows
 from troth.worlds.real.honest import check_honest
+from troth.worlds.real.journal import sealed
 from troth.worlds.real.reach import check_reachable_by_tor
 from troth.worlds.real.stage import Mesh, node_names, topology_of
 
@@ -317,14 +319,33 @@ async def _play(launching: Launching, processes: Processes) -> None:
         await processes.play(lambda: launching.start(processes, brought))
 
 
+def _check_sealed(node: RunFolder) -> None:
+    """Compare what a node has left with the digest that it keeps of it. A node that has heard that
+    the run is over keeps one.
+
+    Raises:
+      VerificationError: it is not what the node has left, or its journal is damaged.
+    """
+    if node.summary().status == "finished" and sealed(node.path / JOURNAL) != node.outcome_digest():
+        raise VerificationError(
+            f"{node.path}: is damaged: model and summary are not what the node has left",
+            hint=RESTORE,
+        )
+
+
 def together(launching: Launching, folder: RunFolder) -> tuple[Summary, Models]:
     """What the nodes of a launch have left in their folders, as the outcome of one run: its summary
     without its way over the network, and its model, or that of each party.
 
     Args:
       folder: the run's, with the nodes' folders in it.
+
+    Raises:
+      VerificationError: a node's folder does not hold what the node has left in it.
     """
     left = {name: RunFolder.open(folder.path / NODES / name) for name in launching.names}
+    for node in left.values():
+        _check_sealed(node)
     for file in launching.leaves:
         shutil.copyfile(left[launching.names[0]].path / file, folder.path / file)
     summaries = {name: node.summary() for name, node in left.items()}

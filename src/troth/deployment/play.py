@@ -186,7 +186,7 @@ class Play:
             summary = self._measured(summary, outcome.parameters)
             own = self.stage.cast.own_models
             models[self.stage.id if own else PARAMS] = outcome.parameters
-        self.life.finish(summary, models)
+        self.life.finish(summary, models, seal=self.journal.seal)
         return NodeResult(summary, self._folder.path, outcome.parameters)
 
     def _summary(self, status: Status) -> Summary:

@@ -225,6 +225,25 @@ class RunFolder:
                 )
         return params, digest
 
+    def outcome_digest(self, summary: Summary | None = None) -> bytes:
+        """SHA-256 of what came of the run: of its model, if there is one, and of its summary.
+
+        Args:
+          summary: the one that will be written; absent: the one that stands there.
+
+        Raises:
+          UsageError: a file cannot be read.
+        """
+        digest = sha256()
+        try:
+            if (self.path / MODEL).exists():
+                digest.update(sha256(regular(self.path / MODEL).read_bytes()).digest())
+            said = regular(self.path / SUMMARY).read_bytes() if summary is None else _json(summary)
+        except OSError as error:
+            raise cannot_read(self.path, error) from None
+        digest.update(said)
+        return digest.digest()
+
     def write_snapshot(self, data: bytes) -> None:
         """Replace `snapshot.bin`, the state from which the run can go on, behind its checksum."""
         replace_file(self.path / SNAPSHOT, snapshot_bytes(data), private=self.private)

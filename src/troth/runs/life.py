@@ -75,18 +75,36 @@ class Life:
             (self.folder.replace_round if again else self.folder.append_round)(record)
         self.progress.round(record)
 
-    def finish(self, summary: Summary, models: Models) -> None:
-        """The run has come to its end."""
+    def finish(
+        self, summary: Summary, models: Models, *, seal: Callable[[bytes], None] | None = None
+    ) -> None:
+        """The run has come to its end.
+
+        Args:
+          seal: given the digest of what the folder will hold, before that says `finished`.
+        """
         if self.folder is not None:
-            write_outcome(self.folder, summary, models)
+            write_outcome(self.folder, summary, models, seal=seal)
         self.progress.finish(summary)
 
 
-def write_outcome(folder: RunFolder, summary: Summary, models: Models) -> None:
+def write_outcome(
+    folder: RunFolder,
+    summary: Summary,
+    models: Models,
+    *,
+    seal: Callable[[bytes], None] | None = None,
+) -> None:
     """Write what came of a run. The summary comes last, so that whoever reads `finished` in it
-    finds everything else."""
+    finds everything else.
+
+    Args:
+      seal: given `RunFolder.outcome_digest` before that.
+    """
     if summary.privacy is not None:
         folder.write_privacy(summary.privacy)
     if models:
         folder.write_model(models, summary.charter_digest)
+    if seal is not None:
+        seal(folder.outcome_digest(summary))
     folder.finish(summary)

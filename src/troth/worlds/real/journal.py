@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -297,6 +297,18 @@ class Journal:
             raise self._failed(error) from None
         self._kept = {"inbox": set(checkpoint.inbox), "outbox": set(checkpoint.outbox)}
 
+    def seal(self, outcome: bytes) -> None:
+        """Keep the digest of what the node leaves, before that is whole; see `sealed`.
+
+        Raises:
+          UsageError: the disk does not take it.
+        """
+        try:
+            with self._transaction():
+                self._set("outcome", outcome)
+        except sqlite3.DatabaseError as error:
+            raise self._failed(error) from None
+
     def close(self) -> None:
         """Give the file back, as soon as a save that is under way has ended."""
         with self._in_use:
@@ -349,6 +361,27 @@ class Journal:
             f"{self.path}: is not a journal, or it was lost: {error}",
             hint=LOST,
         )
+
+
+def sealed(path: Path) -> bytes | None:
+    """The digest that a node which has ended has sealed its outcome with; None if it has sealed
+    none.
+
+    Raises:
+      UsageError: a process has the journal open.
+      VerificationError: the journal is damaged, or not there.
+    """
+    if not path.is_file():
+        raise VerificationError(f"{path}: was lost: it is not there", hint=LOST)
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            database.text_factory = _text
+            rows = dict(database.execute("SELECT key, value FROM node WHERE key IN ('id', 'run')"))
+            node, run = rows["id"].decode(), rows["run"].decode()
+    except (sqlite3.DatabaseError, KeyError, AttributeError, UnicodeDecodeError) as error:
+        raise VerificationError(f"{path}: is damaged, or was lost: {error}", hint=LOST) from None
+    with closing(Journal(path, node=NodeId(node), run=run)) as journal:
+        return journal._get("outcome")
 
 
 def _leaf(table: str, row: Sequence[str | int | bytes]) -> bytes:
