@@ -56,4 +56,4 @@ def test_what_is_measured_takes_longer_on_a_slower_machine() -> None:
 def test_an_error_in_a_measured_computation_comes_out() -> None:
     with pytest.raises(TypeError):
         # A text in the place of a number is what makes the computation fail.
-        run_at_cost(InlineEngine(None), [Square("3")], MeasuredCost())  # type: ignore[arg-type]
+        run_at_cost(InlineEngine(None), [Square("3")], MeasuredCost())  # type: ignore[arg-type]  # a text, see above

@@ -113,59 +113,44 @@ def test_bad_headers_are_refused(tmp_path: Path, headers: dict[str, str]) -> Non
     with_hub(tmp_path, test)
 
 
-@pytest.mark.parametrize("method", ["DELETE", "POST", "PUT"])
-def test_a_body_that_nobody_reads_is_not_taken(tmp_path: Path, method: str) -> None:
-    path = "/v1/nowhere" if method == "PUT" else "/v1/link"
+async def flood(hub: RudeHub, head: str) -> int:
+    """Send a request with this head and chunks for as long as they are taken, up to 64 MiB; the
+    bytes that were."""
+    _reader, writer = await asyncio.open_connection(
+        "127.0.0.1",
+        hub.port,
+        ssl=client_context(hub.identities[ANN], hub.identities[SERVER].public),
+        server_hostname="a",
+    )
+    writer.write(f"{head}\r\n\r\n".encode())
+    sent_bytes = 0
+    with suppress(ConnectionError, TimeoutError):
+        while sent_bytes < 64 * 2**20:
+            writer.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+            await asyncio.wait_for(writer.drain(), 2.0)
+            sent_bytes += 0x10000
+    writer.close()
+    return sent_bytes
 
+
+@pytest.mark.parametrize(
+    ("request_line", "length"),
+    [
+        ("DELETE /v1/link", ""),
+        ("POST /v1/link", ""),
+        ("PUT /v1/nowhere", ""),
+        # Beside a length, chunks are not read.
+        ("PUT /v1/inbox/1?previous=0", "content-length: 4\r\n"),
+        ("GET /v1/outbox?wait_ms=10000", "content-length: 4\r\n"),
+    ],
+)
+def test_a_body_that_nobody_reads_is_not_taken(
+    tmp_path: Path, request_line: str, length: str
+) -> None:
     async def test(hub: RudeHub) -> None:
-        _reader, writer = await asyncio.open_connection(
-            "127.0.0.1",
-            hub.port,
-            ssl=client_context(hub.identities[ANN], hub.identities[SERVER].public),
-            server_hostname="a",
-        )
-        writer.write(
-            f"{method} {path} HTTP/1.1\r\nhost: a\r\n{RECEIVED}: 0\r\n{DURABLE}: 0\r\n"
-            "transfer-encoding: chunked\r\n\r\n".encode()
-        )
-        sent_bytes = 0
-        with suppress(ConnectionError, TimeoutError):
-            while sent_bytes < 64 * 2**20:
-                writer.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
-                await asyncio.wait_for(writer.drain(), 2.0)
-                sent_bytes += 0x10000
-        assert sent_bytes < 8 * 2**20
+        head = f"{request_line} HTTP/1.1\r\nhost: a\r\n{RECEIVED}: 0\r\n{DURABLE}: 0\r\n{length}"
+        assert await flood(hub, f"{head}transfer-encoding: chunked") < 8 * 2**20
         assert hub.host.links[ANN].received == 0
-        writer.close()
-        await check_serves(hub)
-
-    with_hub(tmp_path, test)
-
-
-@pytest.mark.parametrize("method", ["PUT", "GET"])
-def test_chunks_beside_a_length_are_not_read(tmp_path: Path, method: str) -> None:
-    path = "/v1/inbox/1?previous=0" if method == "PUT" else "/v1/outbox?wait_ms=10000"
-
-    async def test(hub: RudeHub) -> None:
-        _reader, writer = await asyncio.open_connection(
-            "127.0.0.1",
-            hub.port,
-            ssl=client_context(hub.identities[ANN], hub.identities[SERVER].public),
-            server_hostname="a",
-        )
-        writer.write(
-            f"{method} {path} HTTP/1.1\r\nhost: a\r\n{RECEIVED}: 0\r\n{DURABLE}: 0\r\n"
-            "content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n".encode()
-        )
-        sent_bytes = 0
-        with suppress(ConnectionError, TimeoutError):
-            while sent_bytes < 64 * 2**20:
-                writer.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
-                await asyncio.wait_for(writer.drain(), 2.0)
-                sent_bytes += 0x10000
-        assert sent_bytes < 8 * 2**20
-        assert hub.host.links[ANN].received == 0
-        writer.close()
         await check_serves(hub)
 
     with_hub(tmp_path, test)

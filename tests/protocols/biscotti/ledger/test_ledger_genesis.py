@@ -49,7 +49,7 @@ def resigned(entry: PublicEntry, **fields: object) -> PublicEntry:
     charter = str(content.pop("charter", entry.charter))
     signing = content.pop("signing", keys_of(entry.peer).signing)
     # What is passed on is of any type: wrong ones are among what is tried.
-    return public_entry(entry.peer, charter, signing=signing, **content)  # type: ignore[arg-type]
+    return public_entry(entry.peer, charter, signing=signing, **content)  # type: ignore[arg-type]  # see above
 
 
 def test_the_same_peers_in_any_order_give_the_same_chain() -> None:
