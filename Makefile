@@ -38,7 +38,7 @@ demo: install  ## 20 parties, 30 % of them poisoning: the mean beside a robust r
 
 # Tests of real nodes wait for other processes more than they compute: more workers than cores.
 test: $(VENV)/.dev  ## run every test but the few of `make nightly`
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal -m 'not nightly'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist worksteal -m 'not nightly'
 
 lint: $(VENV)/.dev  ## check style and types
 	$(BIN)/ruff check
