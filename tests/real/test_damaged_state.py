@@ -213,7 +213,7 @@ def rounds_kept(play: Play, *numbers: int) -> None:
     for number in numbers:
         play._round(record(number))
         tally = encode_state(Tally(rounds=number))
-        play.journal.save(Checkpoint(b"state", tally))
+        play.journal.save(Checkpoint(b"state", tally, beside=play.digest()))
 
 
 CHANGES: dict[str, Callable[[list[bytes]], list[bytes]]] = {

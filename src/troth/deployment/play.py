@@ -122,7 +122,7 @@ class Play:
             self._digest = sha256(b"".join(map(msgspec.json.encode, earlier)))
             self._last, self._backwards = self._tally.rounds, False
             self._synced = True
-            self.journal.beside = self._rounds_so_far
+            self.journal.beside = self
             self._recorder = Recorder(
                 stage.scenario,
                 stage.engine,
@@ -145,12 +145,16 @@ class Play:
         self._last = record.round
         self._synced = False
 
-    def _rounds_so_far(self) -> bytes:
-        """The digest of all rounds that were reported, which are on the disk from now on."""
-        if not self._synced:
-            self._folder.sync_rounds()
-            self._synced = True
+    def digest(self) -> bytes:
+        """The digest of all rounds that were reported (`journal.Beside`)."""
         return self._digest.digest()
+
+    def sync(self) -> None:
+        """Put all rounds that were reported on the disk (`journal.Beside`)."""
+        if not self._synced:
+            # A round that is reported meanwhile is put there by the next call.
+            self._synced = True
+            self._folder.sync_rounds()
 
     def close(self) -> None:
         """After the last use of journal and engine."""

@@ -60,7 +60,8 @@ def _opener(*, private: bool) -> Callable[[str, int], int]:
 
 
 def append_line(path: Path, line: bytes, *, private: bool = False) -> None:
-    """Add `line` and a newline to `path` in one write, creating it where needed.
+    """Add `line` and a newline to `path` in one write, creating it where needed. `sync_file` then
+    puts it on the disk: the name of a new file is there already.
 
     A last line that a kill tore (it has no newline) is cut off first, so that it never runs into
     the new one. Whoever reads sees whole lines, and at most one torn line at the end.
@@ -82,6 +83,8 @@ def append_line(path: Path, line: bytes, *, private: bool = False) -> None:
                 if file.read(1) != b"\n":
                     file.truncate(len(whole_lines(path.read_bytes())))
             file.write(line + b"\n")
+        if not size:
+            sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from None
 
@@ -148,7 +151,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put a rename inside `folder` on the disk, where the system can do that for a folder."""
+    """Put a new name or a rename inside `folder` on the disk, where the system can do that."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -157,7 +157,6 @@ class RunFolder:
     def sync_rounds(self) -> None:
         """Put the rounds recorded so far on the disk."""
         sync_file(self.path / ROUNDS)
-        sync_folder(self.path)
 
     def replace_round(self, record: RoundRecord) -> None:
         """Put a round that is reported again in the place of its earlier record. All others stay:

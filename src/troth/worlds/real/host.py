@@ -93,7 +93,7 @@ class Tally(msgspec.Struct):
 
 
 class Observer(Protocol):
-    """Watches a node. It is called from another thread than the host's, one call at a time."""
+    """Watches a node. It is called from any thread, one call at a time."""
 
     def report(self, report: Report, tally: Tally) -> None:
         """The role says that a round is over."""
@@ -176,6 +176,8 @@ class Host:
         self._observer = observer
         self._took_s: dict[str, float] = {}
         """What the last computation took, by its label."""
+        self._reporting_s = AT_ONCE_S
+        """What the last report took of a processor."""
         self._store = store
         self.lossy = lossy
         self._mailbox = Mailbox()
@@ -451,10 +453,10 @@ class Host:
                 await self._settled()
                 return await asyncio.to_thread(request.run, self._store)
             case Report(round=round):
-                # A record of what is not on the disk would say that the journal was lost.
-                await self._settled()
+                # What it is reported of need not be on the disk: after a crash the round is
+                # reported again, and its new record takes the place of this one.
                 self.tally.rounds = round
-                await asyncio.to_thread(self._observer.report, effect, self.tally)
+                await self._report(effect)
             case _:
                 raise AssertionError(f"{effect!r} is not an effect")
         return None
@@ -473,6 +475,20 @@ class Host:
         if request.steady and took_s is not None and took_s < AT_ONCE_S:
             return run()
         return await asyncio.to_thread(run)
+
+    async def _report(self, report: Report) -> None:
+        """Tell the observer of a round; here, if that is over at once, as in `_compute`."""
+
+        def tell() -> None:
+            # Not what it waits for other threads, which would have it be told in another for ever.
+            began_s = time.thread_time()
+            self._observer.report(report, self.tally)
+            self._reporting_s = time.thread_time() - began_s
+
+        if self._reporting_s < AT_ONCE_S:
+            tell()
+        else:
+            await asyncio.to_thread(tell)
 
     def _send(self, to: Sequence[NodeId], message: Message) -> None:
         known: list[NodeId] = []
@@ -619,6 +635,7 @@ class Host:
             inbox=inbox,
             outbox=outbox,
             result=self._result,
+            beside=None if self._journal.beside is None else self._journal.beside.digest(),
         )
 
 

@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from io import FileIO
 from pathlib import Path
 from threading import Lock
+from typing import Protocol
 
 from troth.errors import UsageError, VerificationError, reason_of
 from troth.ids import NodeId
@@ -61,11 +63,24 @@ class Checkpoint:
     """Messages that wait for the role, by sender and number, in order of arrival."""
     outbox: Mapping[Key, bytes] = field(default_factory=dict)
     result: bytes | None = None
+    beside: bytes | None = None
+    """The digest of what lies beside the journal (`Beside`), as it is with this state."""
 
     @property
     def finished(self) -> bool:
         """Whether the role has returned."""
         return self.result is not None
+
+
+class Beside(Protocol):
+    """What lies beside a journal and belongs to it: the record of the rounds."""
+
+    def digest(self) -> bytes:
+        """The digest of what it is now; asked when a checkpoint is made, while the role waits."""
+
+    def sync(self) -> None:
+        """Put at least what `digest` was of on the disk; asked before a checkpoint is saved, and in
+        any thread."""
 
 
 class Journal:
@@ -90,13 +105,16 @@ class Journal:
         # database is closed meanwhile.
         self._in_use = Lock()
         self._mark = path.with_name(f"{path.name}-mark")
+        self._marking: FileIO | None = None
+        """The file `_mark`, open from the first save on."""
         self._leaves: dict[tuple[str | int | bytes, ...], bytes] = {}
         """Digests of all rows but that of the digest, by table and key."""
+        self._values: dict[str, bytes] = {}
+        """What the transaction writes into the table `node`."""
         self._saves = 0
         """Transactions so far."""
-        self.beside: Callable[[], bytes] | None = None
-        """Asked at each save: puts on the disk what lies beside the journal and belongs to it, and
-        gives its digest, which `kept_beside` is after a restart."""
+        self.beside: Beside | None = None
+        """Put on the disk before each save."""
         if known is not None and not path.exists():
             raise self._less(f"is not there, and its folder {known}")
         if known is not None and path.is_file() and not path.stat().st_size:
@@ -112,7 +130,7 @@ class Journal:
             try:
                 self._open(node, run, known)
             except BaseException:
-                self._database.close()
+                self._close()
                 raise
         except OSError as error:
             raise UsageError(f"{path}: cannot be written: {reason_of(error)}") from None
@@ -125,6 +143,7 @@ class Journal:
         for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
             self._database.execute(f"PRAGMA {pragma}")
         with self._transaction():
+            self._database.execute("BEGIN IMMEDIATE")
             if self._database.execute("SELECT 1 FROM sqlite_schema").fetchone() is None:
                 self._begin(known)
             else:
@@ -204,16 +223,22 @@ class Journal:
         """All that is written within this context is written at once, with its digest."""
         with self._in_use:
             leaves = dict(self._leaves)
-            self._database.execute("BEGIN IMMEDIATE")
+            self._values.clear()
             try:
                 yield
                 saves = self._saves + 1
                 self._set("saves", str(saves).encode())
                 digest = self._digest()
+                # Python lets other threads go on while a statement runs, and has to wait for them
+                # after each, so there is one for all values; alone it is a transaction.
+                values = {**self._values, "digest": digest}
+                rows = ", ".join(["(?, ?)"] * len(values))
                 self._database.execute(
-                    "INSERT OR REPLACE INTO node VALUES ('digest', ?)", (digest,)
+                    f"INSERT OR REPLACE INTO node VALUES {rows}",
+                    [each for item in values.items() for each in item],
                 )
-                self._database.execute("COMMIT")
+                if self._database.in_transaction:
+                    self._database.execute("COMMIT")
             except BaseException:
                 self._leaves = leaves
                 if self._database.in_transaction:
@@ -223,8 +248,9 @@ class Journal:
             try:
                 # In place and not synced, see above; it is far smaller than what the system
                 # writes at once.
-                with self._mark.open("r+b", buffering=0) as file:
-                    file.write(_mark(saves, digest))
+                if self._marking is None:
+                    self._marking = self._mark.open("r+b", buffering=0)
+                os.pwrite(self._marking.fileno(), _mark(saves, digest), 0)
             except OSError as error:
                 raise UsageError(f"{self._mark}: cannot be written: {reason_of(error)}") from None
 
@@ -278,7 +304,7 @@ class Journal:
             )
 
     def kept_beside(self) -> bytes | None:
-        """What `beside` gave at the last save; None before the first."""
+        """`Checkpoint.beside` of the last save; None before the first."""
         return self._get("beside")
 
     def save(self, checkpoint: Checkpoint) -> None:
@@ -287,12 +313,11 @@ class Journal:
         Raises:
           UsageError: the disk does not take it.
         """
-        beside = None if self.beside is None else self.beside()
+        if self.beside is not None:
+            self.beside.sync()
         try:
             with self._transaction():
                 self._write(checkpoint)
-                if beside is not None:
-                    self._set("beside", beside)
         except sqlite3.DatabaseError as error:
             raise self._failed(error) from None
         self._kept = {"inbox": set(checkpoint.inbox), "outbox": set(checkpoint.outbox)}
@@ -312,7 +337,12 @@ class Journal:
     def close(self) -> None:
         """Give the file back, as soon as a save that is under way has ended."""
         with self._in_use:
-            self._database.close()
+            self._close()
+
+    def _close(self) -> None:
+        self._database.close()
+        if self._marking is not None:
+            self._marking.close()
 
     def _write(self, checkpoint: Checkpoint) -> None:
         if checkpoint.state is not None:
@@ -320,22 +350,32 @@ class Journal:
         self._set("tally", checkpoint.tally)
         if checkpoint.result is not None:
             self._set("result", checkpoint.result)
+        if checkpoint.beside is not None:
+            self._set("beside", checkpoint.beside)
         for peer, received in checkpoint.received.items():
             self._put("INSERT OR REPLACE", "peers", peer, received, keys=1)
         for table, messages in (("inbox", checkpoint.inbox), ("outbox", checkpoint.outbox)):
             kept = self._kept[table]
             for key in sorted(kept - messages.keys()):
-                self._database.execute(f"DELETE FROM {table} WHERE peer = ? AND number = ?", key)
+                self._change(f"DELETE FROM {table} WHERE peer = ? AND number = ?", key)
                 del self._leaves[table, *key]
             for key, data in messages.items():
                 if key not in kept:
                     self._put("INSERT", table, *key, data, keys=2)
 
     def _put(self, how: str, table: str, *row: str | int | bytes, keys: int) -> None:
-        """Write one row, and what it counts for in the digest."""
+        """Write one row, unless it stands there, and what it counts for in the digest."""
+        key, leaf = (table, *row[:keys]), _leaf(table, row)
+        if self._leaves.get(key) == leaf:
+            return
         places = ", ".join("?" for _ in row)
-        self._database.execute(f"{how} INTO {table} VALUES ({places})", row)
-        self._leaves[(table, *row[:keys])] = _leaf(table, row)
+        self._change(f"{how} INTO {table} VALUES ({places})", row)
+        self._leaves[key] = leaf
+
+    def _change(self, statement: str, values: Sequence[str | int | bytes]) -> None:
+        if not self._database.in_transaction:
+            self._database.execute("BEGIN IMMEDIATE")
+        self._database.execute(statement, values)
 
     def _messages(self, table: str, *, order: str) -> dict[Key, bytes]:
         rows = self._database.execute(f"SELECT peer, number, data FROM {table} ORDER BY {order}")
@@ -347,7 +387,9 @@ class Journal:
         return value
 
     def _set(self, key: str, value: bytes) -> None:
-        self._put("INSERT OR REPLACE", "node", key, value, keys=1)
+        """Have the transaction write a value at its end."""
+        self._values[key] = value
+        self._leaves["node", key] = _leaf("node", (key, value))
 
     def _failed(self, error: sqlite3.DatabaseError) -> UsageError | VerificationError:
         if isinstance(error, sqlite3.OperationalError):
