@@ -23,6 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from troth.errors import UsageError, reason_of
+from troth.worlds.real.alarm import Alarm
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.link import Refusal
 
@@ -42,12 +43,13 @@ class TimedProtocol(H11Protocol):
     request_s: ClassVar[float]
     unread_bytes: ClassVar[int]
     """How much of a body may still come after its request was answered without it."""
-    _overdue: asyncio.TimerHandle | None = None
+    _overdue: Alarm | None = None
     _unread_bytes = 0
 
     # Uvicorn narrows the argument in the same way, hence the override.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # see above
         super().connection_made(JoinedWrites(transport))
+        self._overdue = Alarm(self.loop)
         self._expect_request()
 
     def data_received(self, data: bytes) -> None:
@@ -59,7 +61,7 @@ class TimedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self._overdue is not None:
-            self._overdue.cancel()
+            self._overdue.close()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  (uvicorn's name)
         """Refuse what is no HTTP: in words of our own, as uvicorn's name it and its version's
@@ -101,12 +103,11 @@ class TimedProtocol(H11Protocol):
     def _expect_request(self) -> None:
         # Uvicorn declares the cycle, a request and its answer, as if there always were one.
         cycle = cast("Any", self.cycle)
-        if cycle is None or cycle.response_complete:
-            if self._overdue is None:
-                self._overdue = self.loop.call_later(self.request_s, self.transport.abort)
-        elif self._overdue is not None:
-            self._overdue.cancel()
-            self._overdue = None
+        assert self._overdue is not None, "it is there as soon as there is a connection"
+        if not (cycle is None or cycle.response_complete):
+            self._overdue.clear()
+        elif not self._overdue.is_set:
+            self._overdue.set(self.request_s, self.transport.abort)
 
 
 class JoinedWrites(asyncio.Transport):

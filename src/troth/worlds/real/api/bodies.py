@@ -6,7 +6,6 @@ import asyncio
 
 import numpy as np
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from troth.roles.messages import Answer
@@ -24,9 +23,9 @@ second copy of it waits to be sent."""
 
 
 async def read_body(
-    request: Request, lease: Lease, *, most_bytes: int, limits: Limits
+    request: Request, guest: Guest, lease: Lease, *, most_bytes: int, limits: Limits
 ) -> bytearray:
-    """The question's body, as it comes in.
+    """The body of a guest's question, as it comes in.
 
     It has to come at a pace: in `stall_s` as much as `slowest_bytes_per_s` makes of that, or the
     rest; and whole within `body_s`.
@@ -45,27 +44,40 @@ async def read_body(
     ends_s = loop.time() + limits.body_s
     stride_bytes = round(limits.stall_s * limits.slowest_bytes_per_s)
     next_bytes = stride_bytes
+    task, too_slow = asyncio.current_task(), False
+    assert task is not None
+
+    def stop() -> None:
+        nonlocal too_slow
+        too_slow = True
+        task.cancel()
+
+    guest.alarm.set(limits.stall_s, stop)
     try:
-        async with asyncio.timeout(limits.stall_s) as deadline:
-            async for chunk in body_of(request, int(length)):
-                lease.grow(len(chunk))
-                body += chunk
-                if len(body) >= next_bytes:
-                    next_bytes = len(body) + stride_bytes
-                    deadline.reschedule(min(ends_s, loop.time() + limits.stall_s))
-    except TimeoutError:
-        raise Refusal(408, "the question came too slowly", close=True) from None
+        async for chunk in body_of(request, int(length)):
+            lease.grow(len(chunk))
+            body += chunk
+            if len(body) >= next_bytes:
+                next_bytes = len(body) + stride_bytes
+                guest.alarm.set(min(ends_s - loop.time(), limits.stall_s), stop)
+    except asyncio.CancelledError:
+        # As `asyncio.timeout` does: somebody else may have cancelled the task as well.
+        if too_slow and task.uncancel() == 0:
+            raise Refusal(408, "the question came too slowly", close=True) from None
+        raise
+    finally:
+        guest.alarm.clear()
     return body
 
 
-class AnswerBody(Response):
-    """An answer that goes out in pieces.
+class AnswerBody:
+    """An answer that goes out in pieces: an ASGI application, as Starlette's responses are.
 
     Whoever is slower to take it than `limits` say loses the connection.
 
     Args:
       form: media type in which it is encoded.
-      headers: of HTTP, beside its type and length.
+      close: whether the connection ends with it.
       guest: the connection that it goes out over.
       many: bounds how many answers that carry a model are in memory in their encoded form; others
         do not wait for it.
@@ -76,14 +88,14 @@ class AnswerBody(Response):
         answer: Answer,
         form: str,
         codec: Codec,
-        headers: dict[str, str],
         *,
+        close: bool,
         guest: Guest,
         limits: Limits,
         many: asyncio.Semaphore,
     ) -> None:
-        super().__init__(status_code=answer.status, headers=headers | {"content-type": form})
         self._answer = answer
+        self._close = close
         self._form = form
         self._codec = codec
         self._guest = guest
@@ -99,20 +111,24 @@ class AnswerBody(Response):
 
     async def _send(self, send: Send) -> None:
         data = memoryview(encode(self._answer, self._form, self._codec))
-        self.headers["content-length"] = str(len(data))
+        headers = [
+            (b"content-type", self._form.encode()),
+            (b"content-length", str(len(data)).encode()),
+        ]
+        if self._close:
+            headers.append((b"connection", b"close"))
         pace_s = self._limits.stall_s + len(data) / self._limits.slowest_bytes_per_s
-        too_slow = asyncio.get_running_loop().call_later(
-            min(self._limits.body_s, pace_s), self._guest.transport.abort
-        )
+        alarm = self._guest.alarm
+        alarm.set(min(self._limits.body_s, pace_s), self._guest.transport.abort)
         try:
-            start = {"type": "http.response.start", "status": self.status_code}
-            await send(start | {"headers": self.raw_headers})
+            status = int(self._answer.status)
+            await send({"type": "http.response.start", "status": status, "headers": headers})
             for place in range(0, len(data), PIECE_BYTES):
                 piece = data[place : place + PIECE_BYTES]
                 more = place + PIECE_BYTES < len(data)
                 await send({"type": "http.response.body", "body": piece, "more_body": more})
         finally:
-            too_slow.cancel()
+            alarm.clear()
 
 
 def _carries_model(answer: Answer) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 
+from troth.worlds.real.alarm import Alarm
 from troth.worlds.real.limits import Limits
 from troth.worlds.real.rate import TokenBucket
 
@@ -16,6 +17,9 @@ class Guest:
     def __init__(self, transport: asyncio.Transport, limits: Limits) -> None:
         self.transport = transport
         self.address: str = (transport.get_extra_info("peername") or ("",))[0]
+        self.alarm = Alarm(asyncio.get_running_loop())
+        """Rings when what it does now takes too long: its question comes, is held, or is
+        answered."""
         self.bucket = TokenBucket(limits.requests_per_s, limits.requests_at_once)
         self.strikes = 0
         """How many questions in a row were malformed, forged or refused."""
@@ -68,6 +72,7 @@ class Lobby:
     def leave(self, guest: Guest) -> None:
         """Forget a connection that has ended."""
         if guest in self.guests:
+            guest.alarm.close()
             self.guests.remove(guest)
             self._take_back(guest)
             self._by_address[guest.address] -= 1

@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -71,6 +72,9 @@ SHORTEST_HOLD_S = 0.5
 time after which a node may give its broker up."""
 
 Q = TypeVar("Q", bound=Question)
+
+Said = Response | AnswerBody
+"""What is said to a request."""
 
 Deploy = Callable[[Any], Awaitable[Deployed]]
 """Makes a broker of a charter, and starts its role; called once, unless it fails.
@@ -215,8 +219,8 @@ class BrokerServer:
 
     # ---------------------------------------------------------------- what is asked
 
-    def _endpoint(self, kind: type[Question]) -> Callable[[Request], Awaitable[Response]]:
-        async def endpoint(request: Request) -> Response:
+    def _endpoint(self, kind: type[Question]) -> Callable[[Request], Awaitable[Said]]:
+        async def endpoint(request: Request) -> Said:
             guest = self._guest(request)
             guest.busy, guest.asking = True, None
             try:
@@ -231,7 +235,7 @@ class BrokerServer:
 
         return endpoint
 
-    async def _question(self, request: Request, guest: Guest, kind: type[Question]) -> Response:
+    async def _question(self, request: Request, guest: Guest, kind: type[Question]) -> Said:
         form = sent(request)
         answer_form = accepted(request, otherwise=form)
         deploying = self._face.deploying
@@ -239,7 +243,7 @@ class BrokerServer:
             self._spend_free()
             with self._deploying_memory.lease(guest) as lease:
                 body = await read_body(
-                    request, lease, most_bytes=deploying.most_bytes, limits=self._limits
+                    request, guest, lease, most_bytes=deploying.most_bytes, limits=self._limits
                 )
                 question = _decoded(kind, body, form, self._deploying_codec)
                 _check_path(request, question)
@@ -249,7 +253,9 @@ class BrokerServer:
             self._spend_free()
         limits = deployed.host.limits
         with self._memory.lease(guest) as lease:
-            body = await read_body(request, lease, most_bytes=limits.body_bytes, limits=limits)
+            body = await read_body(
+                request, guest, lease, most_bytes=limits.body_bytes, limits=limits
+            )
         question = _decoded(kind, body, form, deployed.host.codec)
         _check_path(request, question)
         return await self._asked(request, guest, deployed, question, len(body), answer_form)
@@ -261,7 +267,7 @@ class BrokerServer:
         deploying: Deploying,
         question: Question,
         answer_form: str,
-    ) -> Response:
+    ) -> Said:
         async with self._deploying_lock:
             self._check_resumed()
             if self._deployed is None:
@@ -276,7 +282,7 @@ class BrokerServer:
         # Its memory is counted here already, and may be more than the host has for questions.
         return await self._asked(request, guest, deployed, question, 0, answer_form)
 
-    async def _status(self, request: Request) -> Response:
+    async def _status(self, request: Request) -> Said:
         guest = self._guest(request)
         form = accepted(request, otherwise=JSON)
         deployed = self._known(request)
@@ -310,7 +316,7 @@ class BrokerServer:
         question: Question,
         size_bytes: int,
         answer_form: str,
-    ) -> Response:
+    ) -> Said:
         host = deployed.host
         guest.asking = question.place
         hold_s = min(host.limits.hold_s, _preferred_s(request))
@@ -338,16 +344,15 @@ class BrokerServer:
             raise _being_stopped()
         if guest not in self._lobby.guests:
             raise ClientDisconnect
-        loop = asyncio.get_running_loop()
-        waiting: asyncio.Future[Message | None] = loop.create_future()
-        over = loop.call_later(hold_s, _hold_is_over, waiting)
+        waiting: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
+        guest.alarm.set(hold_s, partial(_hold_is_over, waiting))
         self._held[guest] = waiting
         try:
             answer = await host.ask(question, size_bytes, waiting)
             assert answer is None or isinstance(answer, Answer), "an answer answers a question"
             return answer
         finally:
-            over.cancel()
+            guest.alarm.clear()
             del self._held[guest]
 
     def _left(self, guest: Guest) -> None:
@@ -357,19 +362,13 @@ class BrokerServer:
         if waiting is not None and not waiting.done():
             waiting.set_exception(ClientDisconnect())
 
-    def _answer(self, guest: Guest, answer: Answer, form: str, codec: Codec) -> Response:
-        headers: dict[str, str] = {}
-        if answer.status in REFUSALS:
-            guest.strikes += 1
-            if guest.strikes >= self._limits.strikes:
-                headers["connection"] = "close"
-        else:
-            guest.strikes = 0
+    def _answer(self, guest: Guest, answer: Answer, form: str, codec: Codec) -> AnswerBody:
+        guest.strikes = guest.strikes + 1 if answer.status in REFUSALS else 0
         return AnswerBody(
             answer,
             form,
             codec,
-            headers,
+            close=guest.strikes >= self._limits.strikes,
             guest=guest,
             limits=self._limits,
             many=self._answers,
