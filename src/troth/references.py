@@ -4,8 +4,9 @@ Rules:
 
 1. A module beside the scenario file goes before one on the Python path, and may import its
    neighbours.
-2. Two scenario folders may each have a `task.py`: when the folder changes, modules that came from
-   the one before are forgotten. What they defined stays alive for whoever holds it.
+2. Two scenario folders may each have a `task.py`, or one of them may lack it: when the folder
+   changes, modules that came from the one before are forgotten. What they defined stays alive for
+   whoever holds it.
 3. A file beside the scenario never takes the name of a module that somebody else has loaded: that
    is an error, because the rest of the program would see the wrong one.
 """
@@ -134,9 +135,10 @@ def code_beside(base: Path) -> dict[str, str]:
 
 def _import(name: str, folder: Path | None, reference: str) -> ModuleType:
     beside = folder is not None and _holds(folder, name)
+    if beside or _is_of_another(folder, name):
+        _forget_other_folders(folder)
     if beside:
         assert folder is not None
-        _forget_other_folders(folder)
         _refuse_taken_name(name, folder)
         sys.path.insert(0, str(folder))
         importlib.invalidate_caches()
@@ -161,7 +163,12 @@ def _holds(folder: Path, name: str) -> bool:
     return (folder / f"{top}.py").is_file() or (folder / top / "__init__.py").is_file()
 
 
-def _forget_other_folders(folder: Path) -> None:
+def _is_of_another(folder: Path | None, name: str) -> bool:
+    """Whether the first part of the dotted `name` was loaded from beside another scenario."""
+    return _folder_of.get(name.partition(".")[0], folder) != folder
+
+
+def _forget_other_folders(folder: Path | None) -> None:
     for name in [name for name, owner in _folder_of.items() if owner != folder]:
         sys.modules.pop(name, None)
         del _folder_of[name]

@@ -53,6 +53,19 @@ def test_two_folders_may_use_the_same_names(tmp_path: Path) -> None:
     assert resolve("task_twice:f", base=tmp_path / "a")() == 1
 
 
+@pytest.mark.parametrize("other", ["b", None])
+def test_a_folder_without_a_module_does_not_get_that_of_another(
+    tmp_path: Path, other: str | None
+) -> None:
+    """It was found where a scenario of another folder had loaded it before."""
+    write(tmp_path / "a", "task_absent.py", "def f():\n    return 1\n")
+    (tmp_path / "b").mkdir()
+    assert resolve("task_absent:f", base=tmp_path / "a")() == 1
+    with pytest.raises(CharterError, match="names no module"):
+        resolve("task_absent:f", base=None if other is None else tmp_path / other)
+    assert resolve("task_absent:f", base=tmp_path / "a")() == 1
+
+
 def test_the_same_folder_gives_the_same_object(tmp_path: Path) -> None:
     write(tmp_path, "task_same.py", "class Model: ...\n")
     first = resolve("task_same:Model", base=tmp_path)
