@@ -231,6 +231,7 @@ def assert_one_error(outcome: Outcome, code: int, says: str) -> None:
     assert outcome.code == code, outcome.err
     assert outcome.out == ""
     assert all(line.startswith(("error: ", "hint: ")) for line in lines), outcome.err
+    assert all(line.isprintable() for line in lines)
     assert errors[0][len("error: ")] != " "
     assert not errors[0].endswith(".")
 

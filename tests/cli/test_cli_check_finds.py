@@ -42,7 +42,28 @@ def attack(text: str, **keys: str) -> Callable[[Path], list[object]]:
     return scenario(f"[[attacks]]\n{text}\n", **keys)
 
 
+def rows(data: bytes) -> Callable[[Path], list[object]]:
+    """A scenario with rows of its own."""
+    schema = (
+        '{ target = "sick", classes = ["no", "yes"], '
+        'columns = [{ name = "age", minimum = 0, maximum = 120 }] }'
+    )
+    files = f'{{ source = "files", train = ["rows.csv"], test_fraction = 0.5, schema = {schema} }}'
+
+    def make(folder: Path) -> list[object]:
+        (folder / "rows.csv").write_bytes(data)
+        return scenario("", data=files, model='"logistic"')(folder)
+
+    return make
+
+
 EARLY = [
+    Case(
+        "a file with a terminal's commands in it",
+        rows(b"a\x1b[31mge,sick\x00\n1,no\n2,yes\n"),
+        CHARTER,
+        "rows.csv: has no column 'age'",
+    ),
     Case(
         "more rows than there are",
         scenario(data='{ source = "named", name = "digits", rows = 100000 }'),

@@ -12,6 +12,7 @@ import click
 
 from troth.errors import ExitCode, LocalError, reason_of
 from troth.references import users_error
+from troth.report.text import plain
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
@@ -59,9 +60,10 @@ class Failure:
             click.echo(json.dumps(content), err=True)
             return
         coloured = None if not os.environ.get("NO_COLOR") else False
-        click.echo(f"{click.style('error:', fg='red')} {self.message}", err=True, color=coloured)
+        said = f"{click.style('error:', fg='red')} {plain(self.message)}"
+        click.echo(said, err=True, color=coloured)
         if self.hint is not None:
-            click.echo(f"hint: {self.hint}", err=True)
+            click.echo(f"hint: {plain(self.hint)}", err=True)
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -18,7 +18,7 @@ from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from troth.records import RoundRecord, Summary
-from troth.report.text import counted, duration, number, percent
+from troth.report.text import counted, duration, number, percent, plain
 
 REFRESH_S = 0.1
 """Seconds between two redraws of the bar on a terminal, however quick the rounds are."""
@@ -141,13 +141,6 @@ def closing(summary: Summary) -> str:
     if summary.problem is not None:
         text += f": {summary.problem}"
     return plain(text)
-
-
-def plain(text: str) -> str:
-    """`text` without control characters: names and reasons may come from a peer or a file."""
-    return "".join(
-        character if character.isprintable() or character == "\n" else " " for character in text
-    )
 
 
 class LineProgress:

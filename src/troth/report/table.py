@@ -5,10 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from troth.records import PartyPrivacy, ReleasePrivacy, Summary, pretty_json
-from troth.report.progress import plain
 from troth.report.read import Run
 from troth.report.rows import MAX_HEADING, MAX_MEASURES
-from troth.report.text import amount, counted, duration, number, percent, shortened, size
+from troth.report.text import amount, counted, duration, number, percent, plain, shortened, size
 
 
 def summary_table(run: Run) -> str:

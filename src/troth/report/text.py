@@ -81,3 +81,10 @@ def ranges(rounds: Iterable[int], limit: int = 12) -> str:
 def shortened(text: str, limit: int) -> str:
     """`text` cut to `limit` characters, the last one then an ellipsis."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def plain(text: str) -> str:
+    """`text` without control characters: names and reasons may come from a peer or a file."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else " " for character in text
+    )
