@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from troth import streams
 from troth.charter.arguments import overrides_of, path_of, shown
 from troth.charter.digest import charter_digest
 from troth.charter.loading import LoadedScenario, load_scenario, load_text
@@ -51,7 +50,7 @@ from troth.runs.summary import (
 from troth.wire import Float32s
 from troth.worlds.simulated import snapshot
 from troth.worlds.simulated.runtime import Runtime
-from troth.worlds.simulated.stage import Stage, prepare
+from troth.worlds.simulated.stage import Stage, make_world, prepare
 from troth.worlds.simulated.world import SimulatedWorld
 from troth.worlds.states import decode_state
 
@@ -287,20 +286,7 @@ class _Run:
             target=stage.target,
             reporting=len(stage.cast.leading) if stage.cast.own_models else 1,
         )
-        world = SimulatedWorld(
-            stage.cast,
-            engine=stage.engine,
-            parties=stage.parties,
-            stream=streams.world(scenario.seed),
-            learning=streams.learning(scenario.seed),
-            secret=streams.secret(scenario.seed),
-            observer=recorder,
-            network=scenario.network,
-            churn=scenario.churn,
-            faults=scenario.faults,
-            cost=scenario.cost,
-            checkpoint=lambda: self._checkpoint(world, recorder),
-        )
+        world = make_world(stage, recorder, checkpoint=lambda: self._checkpoint(world, recorder))
         summary = partial(_summary, stage, world, recorder)
         with ExitStack() as opened:
             opened.callback(stage.engine.close)

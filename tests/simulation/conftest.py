@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from troth import streams
 from troth.charter.loading import load_scenario
 from troth.ids import NodeId, SimulatedSeconds
 from troth.records import RoundRecord
 from troth.roles.effects import Report
 from troth.runs.recorder import Recorder
-from troth.worlds.simulated.stage import Stage, prepare
+from troth.worlds.simulated.stage import Stage, make_world, prepare
 from troth.worlds.simulated.world import SimulatedWorld
 
 
@@ -71,19 +70,8 @@ def set_up(
         target=stage.target,
         reporting=len(stage.cast.leading) if stage.cast.own_models else 1,
     )
-    world = SimulatedWorld(
-        stage.cast,
-        engine=stage.engine,
-        parties=stage.parties,
-        stream=streams.world(scenario.seed),
-        learning=streams.learning(scenario.seed),
-        secret=streams.secret(scenario.seed),
-        observer=recorder,
-        network=scenario.network,
-        churn=scenario.churn,
-        faults=scenario.faults,
-        cost=scenario.cost,
-        checkpoint=None if checkpoint is None else lambda: checkpoint(run),
+    world = make_world(
+        stage, recorder, checkpoint=None if checkpoint is None else lambda: checkpoint(run)
     )
     run = Run(stage, world, recorder, recorder.reports, records)
     return run

@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from troth import streams
 from troth.attacks.choice import target_of
 from troth.attacks.spec import UpdateAttack
 from troth.charter.loading import LoadedScenario
@@ -25,8 +24,7 @@ from troth.protocols.protocol import Casting
 from troth.records import RoundRecord
 from troth.runs.recorder import Recorder
 from troth.worlds.dealing import agreed_by
-from troth.worlds.simulated.stage import Ground, lay_out, prepare, simulated_by
-from troth.worlds.simulated.world import SimulatedWorld
+from troth.worlds.simulated.stage import Ground, lay_out, make_world, prepare, simulated_by
 
 
 def rehearse(loaded: LoadedScenario, *, root: Path | None) -> str | None:
@@ -96,19 +94,7 @@ def _simulate_round_1(scenario: Scenario, base: Path, root: Path | None) -> None
         target=stage.target,
         reporting=len(stage.cast.leading) if stage.cast.own_models else 1,
     )
-    world = SimulatedWorld(
-        stage.cast,
-        engine=stage.engine,
-        parties=stage.parties,
-        stream=streams.world(scenario.seed),
-        learning=streams.learning(scenario.seed),
-        secret=streams.secret(scenario.seed),
-        observer=recorder,
-        network=scenario.network,
-        churn=scenario.churn,
-        faults=scenario.faults,
-        cost=scenario.cost,
-    )
+    world = make_world(stage, recorder)
     try:
         with repeatable(stage.bench.device), suppress(_Round1IsOver):
             world.start()

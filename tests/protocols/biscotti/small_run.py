@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from troth import streams
 from troth.chain.block import VerifiedBlock
 from troth.charter.digest import canonical_json
 from troth.charter.loading import load_text
@@ -26,8 +25,7 @@ from troth.protocols.biscotti.ledger.building import certify
 from troth.protocols.biscotti.ledger.head import Rules, model_bytes
 from troth.protocols.biscotti.ledger.kind import open_chain
 from troth.wire import Float32s
-from troth.worlds.simulated.stage import prepare
-from troth.worlds.simulated.world import SimulatedWorld
+from troth.worlds.simulated.stage import make_world, prepare
 
 TEXT = """
 name = "small"
@@ -107,19 +105,7 @@ class Nobody:
 def small_run() -> SmallRun:
     scenario = load_text(TEXT, path=Path("small.toml"), base=Path()).scenario
     stage = prepare(scenario, base=Path(), root=None)
-    world = SimulatedWorld(
-        stage.cast,
-        engine=stage.engine,
-        parties=stage.parties,
-        stream=streams.world(scenario.seed),
-        learning=streams.learning(scenario.seed),
-        secret=streams.secret(scenario.seed),
-        observer=Nobody(),  # type: ignore[arg-type]  # nothing of it is looked at
-        network=scenario.network,
-        churn=scenario.churn,
-        faults=scenario.faults,
-        cost=scenario.cost,
-    )
+    world = make_world(stage, Nobody())  # type: ignore[arg-type]  # nothing of it is looked at
     world.start()
     world.run()
     roles = {NodeId(id): role.keywords for id, role in stage.cast.roles.items()}  # type: ignore[attr-defined]  # they are partials

@@ -32,6 +32,7 @@ from troth.roles.node import Cast
 from troth.streams import Stream
 from troth.wire import Float32s, Int64s
 from troth.worlds.dealing import agreed_by, deal_rows, make_bench, tensors
+from troth.worlds.simulated.world import Observer, SimulatedWorld
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +170,31 @@ def prepare(scenario: Scenario, *, base: Path, root: Path | None) -> Stage:
             *bench.model.notes,
             *protocol.notes_of_simulation(agreed, brought, simulated),
         ),
+    )
+
+
+def make_world(
+    stage: Stage, observer: Observer, checkpoint: Callable[[], None] | None = None
+) -> SimulatedWorld:
+    """The world in which the run's nodes live; its `start` begins with the first event.
+
+    Args:
+      observer, checkpoint: as in `SimulatedWorld`.
+    """
+    scenario = stage.scenario
+    return SimulatedWorld(
+        stage.cast,
+        engine=stage.engine,
+        parties=stage.parties,
+        stream=streams.world(scenario.seed),
+        learning=streams.learning(scenario.seed),
+        secret=streams.secret(scenario.seed),
+        observer=observer,
+        network=scenario.network,
+        churn=scenario.churn,
+        faults=scenario.faults,
+        cost=scenario.cost,
+        checkpoint=checkpoint,
     )
 
 
