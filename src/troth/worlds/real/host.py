@@ -93,7 +93,7 @@ class Tally(msgspec.Struct):
 
 
 class Observer(Protocol):
-    """Watches a node. It is called from any thread, one call at a time."""
+    """Watches a node. It is called from another thread than the host's, one call at a time."""
 
     def report(self, report: Report, tally: Tally) -> None:
         """The role says that a round is over."""
@@ -176,8 +176,6 @@ class Host:
         self._observer = observer
         self._took_s: dict[str, float] = {}
         """What the last computation took, by its label."""
-        self._reporting_s = AT_ONCE_S
-        """What the last report took of a processor."""
         self._store = store
         self.lossy = lossy
         self._mailbox = Mailbox()
@@ -456,7 +454,8 @@ class Host:
                 # What it is reported of need not be on the disk: after a crash the round is
                 # reported again, and its new record takes the place of this one.
                 self.tally.rounds = round
-                await self._report(effect)
+                # Who reads what it shows may stand still, so it is told in another thread.
+                await asyncio.to_thread(self._observer.report, effect, self.tally)
             case _:
                 raise AssertionError(f"{effect!r} is not an effect")
         return None
@@ -475,20 +474,6 @@ class Host:
         if request.steady and took_s is not None and took_s < AT_ONCE_S:
             return run()
         return await asyncio.to_thread(run)
-
-    async def _report(self, report: Report) -> None:
-        """Tell the observer of a round; here, if that is over at once, as in `_compute`."""
-
-        def tell() -> None:
-            # Not what it waits for other threads, which would have it be told in another for ever.
-            began_s = time.thread_time()
-            self._observer.report(report, self.tally)
-            self._reporting_s = time.thread_time() - began_s
-
-        if self._reporting_s < AT_ONCE_S:
-            tell()
-        else:
-            await asyncio.to_thread(tell)
 
     def _send(self, to: Sequence[NodeId], message: Message) -> None:
         known: list[NodeId] = []
