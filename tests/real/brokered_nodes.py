@@ -44,7 +44,7 @@ from troth.report.folder import RunFolder
 from troth.roles.effects import Effect, Load, Perform, Received, Save, Send
 from troth.roles.node import Node
 from troth.wire import Message
-from troth.worlds.real import host as host_module
+from troth.worlds.real import guests as guests_module
 from troth.worlds.real.journal import Checkpoint, Journal
 from troth.worlds.states import decode_state, encode_state
 
@@ -360,7 +360,7 @@ def _play(
 
 def _trace_answers(path: Path) -> None:
     """Have it written down what guests are told, when they are: the role has said it before."""
-    release = host_module._set
+    release = guests_module._tell
 
     def traced(answer: asyncio.Future[Message | None], message: Message) -> None:
         if not answer.done():
@@ -368,7 +368,7 @@ def _trace_answers(path: Path) -> None:
                 trace.write("told", message)
         release(answer, message)
 
-    host_module._set = traced
+    guests_module._tell = traced
 
 
 def _prepare(crash: Crash) -> None:
@@ -449,7 +449,7 @@ def _traced(role: Callable[..., Any], path: Path) -> Callable[..., Any]:
                     return stop.value
                 if isinstance(effect, Save):
                     trace.write("saving", effect.state)
-                elif isinstance(effect, Send) and not effect.to[0].startswith(host_module.GUEST):
+                elif isinstance(effect, Send) and not effect.to[0].startswith(guests_module.GUEST):
                     trace.write("told", effect.message)
                 elif isinstance(effect, Perform):
                     trace.write("computing", _named(effect.request))

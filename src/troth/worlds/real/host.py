@@ -3,10 +3,8 @@
 The host knows no network. What arrives is given to `accept`, what is to leave lies in the outboxes
 of its links; `hub` and `spoke` carry it. So a role does the same here as in the simulated world.
 
-A node that serves strangers has guests beside its links: whoever asks something is one until it is
-answered, `ask` waits for that. At the other end is an `Inquiry`, by which a node asks one question
-at a time. Neither is numbered or kept: a protocol between strangers lets every question be asked
-again.
+A node that serves strangers has guests beside its links (`guests`). At the other end is an
+`Inquiry`, by which a node asks one question at a time.
 
 **Restarting.** `Save` writes one checkpoint of state, waiting messages and outboxes, and returns
 when it is on the disk. Only then may the role go on, so nothing that depends on a state leaves
@@ -20,7 +18,6 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -49,6 +46,7 @@ from troth.wire import Codec, Float32s, Message
 from troth.worlds.mailbox import Envelope, Mailbox
 from troth.worlds.real.commits import Commits
 from troth.worlds.real.deadline import AdaptiveDeadline
+from troth.worlds.real.guests import GUEST, GUESTS, OVER, Guests
 from troth.worlds.real.inquiry import Inquiry
 from troth.worlds.real.journal import Checkpoint, Journal
 from troth.worlds.real.limits import Limits
@@ -68,17 +66,7 @@ STEPS_OF_A_QUESTION = 3
 """Of the event loop, from the socket to the mailbox: read, its task begins, it has its body."""
 
 
-GUEST = "guest-"
-"""How the names of guests begin. No party is called so, see `troth.ids.party_id`."""
-
-GUESTS = NodeId("guests")
-"""Under this name the traffic of all guests is counted."""
-
-
 PROCESS_BYTES = 8
-
-OVER = Refusal(410, "the training is over")
-"""What guests are told who come when the role has returned."""
 
 
 class Tally(msgspec.Struct):
@@ -110,16 +98,6 @@ class NumberedEnvelope(Envelope):
     def __init__(self, sender: NodeId, number: int, data: bytes) -> None:
         super().__init__(sender, data)
         self.number = number
-
-
-class GuestEnvelope(Envelope):
-    """What a guest asks; it was decoded before it came here, from whatever form it had."""
-
-    __slots__ = ()
-
-    def __init__(self, guest: NodeId, message: Message) -> None:
-        super().__init__(guest, b"")
-        self._message = message
 
 
 class Host:
@@ -179,9 +157,6 @@ class Host:
         self._store = store
         self.lossy = lossy
         self._mailbox = Mailbox()
-        self._guests: dict[NodeId, asyncio.Future[Message | None]] = {}
-        self._guests_so_far = 0
-        self._guests_bytes = 0
         self._arrived = asyncio.Event()
         self._told = asyncio.Event()
         self._estranged: set[NodeId] = set()
@@ -192,6 +167,9 @@ class Host:
         self._result: bytes | None = None
         # What leaves by a link is part of the checkpoint, so it is there before it leaves.
         self._commits = None if peers or inquiry else Commits(journal, failed=self._arrived.set)
+        self._guests = Guests(
+            self._mailbox, starts=journal.starts, limits=limits, commits=self._commits
+        )
         self._restore()
 
     def _restore(self) -> None:
@@ -234,9 +212,7 @@ class Host:
             self._result = encode_state(result)
             self._mailbox.clear()
             self.finished = True
-            for answer in self._guests.values():
-                if not answer.done():
-                    answer.set_exception(OVER)
+            self._guests.end()
             await self._save()
         for link in self.links.values():
             link.changed.set()
@@ -375,29 +351,12 @@ class Host:
         Raises:
           Refusal: there is no room, or the role has returned.
         """
-        limits = self.limits
         if self.finished:
             raise OVER
-        if (
-            len(self._guests) >= limits.guests
-            or self._guests_bytes + size_bytes > limits.guests_bytes
-        ):
-            raise Refusal(503, f"{len(self._guests)} questions wait here already, try again later")
-        # A guest of before a restart may still be written to: no name is given twice.
-        self._guests_so_far += 1
-        guest = NodeId(f"guest-{self._journal.starts}-{self._guests_so_far}")
-        self._guests[guest] = answer
-        self._guests_bytes += size_bytes
-        question = GuestEnvelope(guest, message)
-        self._mailbox.put(question)
-        _count(self.tally.received, GUESTS, type(message).__name__, size_bytes)
-        self._arrived.set()
-        try:
+        with self._guests.asking(message, size_bytes, answer):
+            _count(self.tally.received, GUESTS, type(message).__name__, size_bytes)
+            self._arrived.set()
             return await answer
-        finally:
-            del self._guests[guest]
-            self._guests_bytes -= size_bytes
-            self._mailbox.discard(question)
 
     def answered(self, data: bytes) -> None:
         """Take in the answer of whoever is asked by `inquiry`.
@@ -478,15 +437,10 @@ class Host:
     def _send(self, to: Sequence[NodeId], message: Message) -> None:
         known: list[NodeId] = []
         for id in to:
-            if not id.startswith(GUEST):
+            if id.startswith(GUEST):
+                self._guests.answer(id, message)
+            else:
                 known.append(id)
-            # One who has gone asks again; for one who is there, the first answer counts.
-            elif (answer := self._guests.get(id)) is not None:
-                answered = partial(_set, answer, message)
-                if self._commits is None:
-                    answered()
-                else:
-                    self._commits.when_safe(answered)
         if known:
             self._send_data(known, self.codec.encode(message), type(message).__name__)
 
@@ -622,11 +576,6 @@ class Host:
             result=self._result,
             beside=None if self._journal.beside is None else self._journal.beside.digest(),
         )
-
-
-def _set(answer: asyncio.Future[Message | None], message: Message) -> None:
-    if not answer.done():
-        answer.set_result(message)
 
 
 def _count(
