@@ -43,7 +43,8 @@ class Node:
         self.process.communicate()
         assert self.process.returncode == -signal.SIGKILL
 
-    def end(self, timeout_s: float = 60) -> None:
+    def end(self, timeout_s: float = 480) -> None:
+        """It has done its part, after at most so long: a busy machine may take minutes."""
         _, errors = self.process.communicate(timeout=timeout_s)
         assert self.process.returncode == 0, errors
 

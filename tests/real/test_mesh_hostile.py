@@ -36,7 +36,7 @@ from troth.worlds.real.tls import client_context, server_context
 
 RUDE, ANN, BOB, LAST = (NodeId(f"party-{number}") for number in range(4))
 HONEST = (ANN, BOB)
-IMPATIENT = Limits(unreachable_s=3.0)
+IMPATIENT = Limits(unreachable_s=6.0)
 
 Answer = Callable[[int, str], Awaitable[bytes]]
 """What the rude peer answers to its n-th request, from 0, of a method."""
@@ -145,7 +145,7 @@ async def no_numbers(_: int, __: str) -> bytes:
 
 
 async def far_too_large(polls: int, _: str) -> bytes:
-    return answer(200, bytes(2**24), **{NUMBER: str(polls + 1)})
+    return answer(200, bytes(2**21), **{NUMBER: str(polls + 1)})
 
 
 async def endless_head(_: int, __: str) -> bytes:
