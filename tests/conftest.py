@@ -20,6 +20,11 @@ settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that wait for minutes begin first, so that at the end nobody waits for them alone."""
+    items.sort(key=lambda item: item.get_closest_marker("waits") is None)
+
+
 @pytest.fixture
 def scenario_file(tmp_path: Path):
     """Writes a small scenario: `write(protocol, extra, **keys)` gives its path."""

@@ -42,13 +42,15 @@ def attack(text: str, **keys: str) -> Callable[[Path], list[object]]:
     return scenario(f"[[attacks]]\n{text}\n", **keys)
 
 
-def rows(data: bytes) -> Callable[[Path], list[object]]:
+def rows(
+    data: bytes, *, train: str = '"rows.csv"', test: str = "test_fraction = 0.5"
+) -> Callable[[Path], list[object]]:
     """A scenario with rows of its own."""
     schema = (
         '{ target = "sick", classes = ["no", "yes"], '
         'columns = [{ name = "age", minimum = 0, maximum = 120 }] }'
     )
-    files = f'{{ source = "files", train = ["rows.csv"], test_fraction = 0.5, schema = {schema} }}'
+    files = f'{{ source = "files", train = [{train}], {test}, schema = {schema} }}'
 
     def make(folder: Path) -> list[object]:
         (folder / "rows.csv").write_bytes(data)
@@ -63,6 +65,18 @@ EARLY = [
         rows(b"a\x1b[31mge,sick\x00\n1,no\n2,yes\n"),
         CHARTER,
         "rows.csv: has no column 'age'",
+    ),
+    Case(
+        "a file that is named twice",
+        rows(b"age,sick\n1,no\n2,yes\n", train='"rows.csv", "./rows.csv"'),
+        CHARTER,
+        'task.data.train = "./rows.csv" is named before',
+    ),
+    Case(
+        "a file to train and to test on",
+        rows(b"age,sick\n1,no\n2,yes\n", test='test = "rows.csv"'),
+        CHARTER,
+        'task.data.test = "rows.csv" is named before',
     ),
     Case(
         "more rows than there are",

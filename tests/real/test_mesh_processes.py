@@ -19,6 +19,8 @@ from troth.ids import NodeId
 from troth.protocols.biscotti.operation.starting import read_peer
 from troth.report.read import load_run
 
+pytestmark = pytest.mark.waits
+
 PARTIES, ROUNDS = 6, 4
 ROUNDS_WITHOUT_ONE = 2
 """Where one is missing all the time, each takes as long as its steps may."""

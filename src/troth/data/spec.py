@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from math import isfinite
 from typing import Annotated, Literal
 
@@ -182,6 +183,19 @@ class FileData(Table, frozen=True, tag_field="source", tag="files", kw_only=True
             raise CharterError(
                 "names no file", key="train", value=self.train, hint='write train = "rows.csv"'
             )
+        trained_on = [self.train] if isinstance(self.train, str) else self.train or []
+        named = [("train", name) for name in trained_on]
+        if self.test is not None:
+            named.append(("test", self.test))
+        places = [posixpath.normpath(name) for _, name in named]
+        for number, (key, name) in enumerate(named):
+            if places[number] in places[:number]:
+                raise CharterError(
+                    "is named before, so that its rows would be trained on and tested on",
+                    key=key,
+                    value=name,
+                    hint="name every file once",
+                )
 
 
 class CallableData(Table, frozen=True, tag_field="source", tag="callable", kw_only=True):
