@@ -18,14 +18,15 @@ import re
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from troth.errors import CharterError
+from troth.errors import CharterError, LocalError
 
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -66,6 +67,27 @@ def resolve(reference: str, *, base: Path | None) -> Callable[..., Any]:
             hint="name a function or a class",
         )
     return found  # type: ignore[no-any-return]  # what it returns is for the caller to check
+
+
+@contextmanager
+def users_code(reference: str, *, key: str, called: str) -> Iterator[None]:
+    """Runs what `reference` names, and says of an error in it where it was raised.
+
+    Args:
+      key: where the scenario names it: `task.data.callable`.
+      called: how Troth calls it, for the hint: `callable(train, parties, generator)`.
+
+    Raises:
+      CharterError: the code inside has raised anything but an error of Troth's own.
+    """
+    try:
+        yield
+    except LocalError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise CharterError(
+            raised(error), key=key, value=reference, hint=f"it is called {called}"
+        ) from error
 
 
 def raised(error: BaseException, *, given: str = "") -> str:

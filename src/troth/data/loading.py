@@ -13,8 +13,8 @@ from troth.data.examples import DataSet, Examples
 from troth.data.published.files import FILES
 from troth.data.sources import missing_file, read_verified
 from troth.data.spec import BUNDLED, CallableData, DataSpec, FileData, NamedData
-from troth.errors import CharterError, DataError, LocalError
-from troth.references import raised, resolve
+from troth.errors import CharterError, DataError
+from troth.references import resolve, users_code
 from troth.streams import Stream
 
 
@@ -98,17 +98,9 @@ def _call(spec: CallableData, base: Path) -> DataSet:
     from troth.data.conformance import check_data_set
 
     function = resolve(spec.callable, base=base)
-    try:
+    called = f"with arguments = {spec.arguments}"
+    with users_code(spec.callable, key="task.data.callable", called=called):
         data_set = function(**spec.arguments)
-    except LocalError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise CharterError(
-            raised(error),
-            key="task.data.callable",
-            value=spec.callable,
-            hint=f"it is called with arguments = {spec.arguments}",
-        ) from error
     try:
         check_data_set(data_set)
     except DataError as error:

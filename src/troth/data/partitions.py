@@ -27,10 +27,10 @@ from troth.data.spec import (
     RandomFraction,
     RandomSizes,
 )
-from troth.errors import CharterError, LocalError
+from troth.errors import CharterError
 from troth.ids import party_id
-from troth.references import raised
 from troth.references import resolve as resolve_reference
+from troth.references import users_code
 from troth.streams import Stream
 
 MAX_DRAWS = 100
@@ -255,17 +255,9 @@ def _call(
     parties: int,
     generator: np.random.Generator,
 ) -> list[Int64s]:
-    try:
+    called = "as callable(train, parties, generator, **arguments)"
+    with users_code(spec.callable, key="partition.callable", called=called):
         result = function(read_only(train), parties, generator, **spec.arguments)
-    except LocalError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise CharterError(
-            raised(error),
-            key="partition.callable",
-            value=spec.callable,
-            hint="it is called as callable(train, parties, generator, **arguments)",
-        ) from error
     return require_shares(result, train, parties, name=spec.callable)
 
 

@@ -15,11 +15,11 @@ from typing import ClassVar
 import msgspec
 
 from troth.compute import Compute
-from troth.errors import CharterError, LocalError
+from troth.errors import CharterError
 from troth.ids import NodeId
 from troth.learning.evaluation import Evaluate, evaluations
 from troth.learning.workbench import Workbench
-from troth.references import raised, resolve
+from troth.references import resolve, users_code
 from troth.wire import Float32s
 
 
@@ -92,17 +92,9 @@ class AskCallable(Compute[Workbench, Opinion]):
         def error(params_D: Float32s) -> float:
             return Evaluate(params_D, self.on).run(bench).error
 
-        try:
+        called = "as callable(params_D, update_D, error, **arguments)"
+        with users_code(self.callable, key="protocol.verifiers", called=called):
             answer = verifier(self.params_D, self.update_D, error, **self.arguments)
-        except LocalError:
-            raise
-        except (Exception, SystemExit) as problem:
-            raise CharterError(
-                raised(problem),
-                key="protocol.verifiers",
-                value=self.callable,
-                hint="it is called as callable(params_D, update_D, error, **arguments)",
-            ) from problem
         if answer is not None and not isinstance(answer, str):
             raise CharterError(
                 f"returned a {type(answer).__name__} instead of None or a reason",
