@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 STOPPED = """
-import os, sys
+import os, signal, sys
 number, folder = int(sys.argv.pop(1)), sys.argv.pop(1)
+if number != signal.SIGKILL:
+    # Whoever runs the tests under nohup, or in the background of a shell, has signals ignored here.
+    signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 count = 0
 
 def watch(event, arguments):

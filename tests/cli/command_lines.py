@@ -63,9 +63,12 @@ count = {count}
 
 
 STOPPING = """
-import os, sys
+import os, signal, sys
 runs = os.path.join(os.getcwd(), "runs")
 stop_at, number = int(sys.argv.pop(1)), int(sys.argv.pop(1))
+if number != signal.SIGKILL:
+    # Whoever runs the tests under nohup, or in the background of a shell, has signals ignored here.
+    signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 count = 0
 at_report = 0
 

@@ -13,6 +13,9 @@ from troth.deployment.bringing import NodeFiles
 from troth.ids import NodeId
 from troth.worlds.real.peers import peers_text
 
+PATIENT_S = "600"
+"""How long a peer waits for others: on a busy machine each of them may take a minute to start."""
+
 
 class LedgerPeers:
     """All peers of a scenario in earnest.
@@ -57,6 +60,7 @@ class LedgerPeers:
             "--listen", self.urls.get(name, "https://127.0.0.1:0").removeprefix("https://"),
             "--secret", str(self.files(name).secret),
             "--genesis", str(self.files(name).genesis),
+            "--give-up-after", PATIENT_S,
             *further,
         )  # fmt: skip
         return node

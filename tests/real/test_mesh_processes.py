@@ -161,7 +161,7 @@ def test_others_train_without_a_peer_that_never_comes(
     there = [name for name in NAMES if name != absent]
     with ended(peers.nodes):
         for name in there:
-            peers.begin(name, "--give-up-after", "20")
+            peers.begin(name, "--give-up-after", "45")
         for node in peers.nodes.values():
             node.end(END_S)
     assert peers.check_agreed(there, capsys)

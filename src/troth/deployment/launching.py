@@ -84,9 +84,11 @@ def star(names: tuple[NodeId, ...]) -> Launching:
 
 async def _start_star(processes: Processes, _: Options) -> None:
     hub, *parties = processes.names
-    url = await processes.listening(hub, "--listen", "127.0.0.1:0")
+    # One after the other, too, and the first waits for the last.
+    patience = ("--give-up-after", str(MEET_S))
+    url = await processes.listening(hub, "--listen", "127.0.0.1:0", *patience)
     for name in parties:
-        await processes.node(name, "--connect", url)
+        await processes.node(name, "--connect", url, *patience)
 
 
 def mesh(
