@@ -165,6 +165,7 @@ def resume(folder: Path | str, *, progress: Display | bool = True) -> Result:
         # Another process may have finished the run before this one got the lock.
         run = _unfinished(path)
         saved = _saved_in(run)
+        saved.origin.check_scenario(run.scenario_text(), path)
         loaded = load_scenario(run.path / SCENARIO, base=Path(os.fsdecode(saved.base)))
         return _Run(loaded, _display(progress), run.path).resume(run, saved)
 

@@ -116,6 +116,30 @@ EARLY = [
         "own_task.py, line 11: spoil raised NameError",
     ),
     Case(
+        "a model that gives something else in training",
+        trained("return scores if rows < 16 else (scores, rows)"),
+        CHARTER,
+        "to tuple, not to (",
+    ),
+    Case(
+        "a model that gives a score too many in training",
+        trained("return scores if rows < 16 else torch.cat([scores, scores[:, :1]], 1)"),
+        CHARTER,
+        ", 11), not to (",
+    ),
+    Case(
+        "a model that leaves in training",
+        trained("return scores if rows < 16 else exit()"),
+        CHARTER,
+        "own_task.py, line 11",
+    ),
+    Case(
+        "a model that raises no Exception in training",
+        trained("if rows >= 16: raise BaseException('odd')\n    return scores"),
+        CHARTER,
+        "own_task.py, line 11: spoil raised BaseException: odd",
+    ),
+    Case(
         "a partition that raises",
         own_module(
             "def share(train, parties, generator):\n    return [][parties]\n",
@@ -198,6 +222,8 @@ EARLY = [
     ),
 ]  # fmt: skip
 
+ONE_WORKER = ("--set", 'engine.name="processes"', "--set", "engine.workers=1")
+
 NO_SCENARIO = {"set that is not here", "damaged data set"}
 """Cases of `troth data`, which takes none."""
 
@@ -233,12 +259,57 @@ def test_data_that_are_not_here_are_said_not_to_be_checked(
     assert "credit" in said
 
 
+IN_WORKERS = {
+    "raises": ("return scores if rows < 16 else scores[:, missing]", "raised NameError"),
+    "leaves": ("return scores if rows < 16 else exit()", "raised SystemExit"),
+    "raises no Exception": (
+        "if rows >= 16: raise BaseException('odd')\n    return scores",
+        "spoil raised BaseException: odd",
+    ),
+}
+
+
 @pytest.mark.slow
-def test_an_error_in_a_worker_names_the_line_as_well(folder: Path, troth: Troth) -> None:
-    make = trained("return scores if rows < 16 else scores[:, missing]")
-    changes = ("--set", 'engine.name="processes"', "--set", "engine.workers=1")
-    simulated = troth(*make(folder), *changes, "--quiet")
+@pytest.mark.parametrize("case", IN_WORKERS)
+def test_an_error_in_a_worker_names_the_line_as_well(case: str, folder: Path, troth: Troth) -> None:
+    body, said = IN_WORKERS[case]
+    simulated = troth(*trained(body)(folder), *ONE_WORKER, "--quiet")
     assert simulated.code == CHARTER
-    assert "own_task.py, line 11: spoil raised NameError" in simulated.err
+    assert said in simulated.err
+    assert "own_task.py, line 11" in simulated.err
     assert simulated.err.count("error: ") == 1
+    assert "Traceback" not in simulated.err
+
+
+OF_A_WORKER = """\
+from multiprocessing import parent_process
+from torch import nn
+
+def make(features, outputs):
+    names = ["first", "second"] if parent_process() is None else {worker}
+    layers = {{name: nn.Linear(64, outputs) for name in names}}
+    return Sum(layers)
+
+class Sum(nn.ModuleDict):
+    def forward(self, x):
+        x = x.flatten(1)
+        return self["first"](x) + 2 * self["second"](x)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("worker", "said"),
+    [
+        ('["second", "first"]', "another module in a worker process"),
+        ("names", "raised UnboundLocalError"),
+    ],
+)
+def test_a_worker_does_not_compute_with_another_module(
+    worker: str, said: str, folder: Path, troth: Troth
+) -> None:
+    make = own_module(OF_A_WORKER.format(worker=worker), model='"own_task:make"')
+    simulated = troth(*make(folder), *ONE_WORKER, "--quiet")
+    assert simulated.code == CHARTER, simulated.err
+    assert said in simulated.err
     assert "Traceback" not in simulated.err

@@ -139,6 +139,65 @@ def test_a_module_has_forgotten_what_it_kept() -> None:
     assert torch.equal(model.scores(params_D, x_BF), before)
 
 
+class Counts(nn.Module):
+    """Changes what it keeps where it is trained, and answers by it where it is measured."""
+
+    def __init__(self, kept: Any, *, above: int = 0) -> None:
+        super().__init__()
+        self.layer, self.kept, self.above = nn.Linear(6, 3), kept, above
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.layer(x)
+        kept = self.kept[0] if isinstance(self.kept, list) else self.kept
+        if scores.requires_grad and len(x) > self.above:
+            kept += 1
+        return scores if scores.requires_grad else scores + float(kept.sum())
+
+
+class CountsInBuffer(Counts):
+    def __init__(self, *, above: int) -> None:
+        super().__init__(None, above=above)
+        del self.kept
+        self.register_buffer("kept", torch.zeros(1))
+
+
+KEPT: dict[str, Callable[[int], nn.Module]] = {
+    "buffer": lambda above: CountsInBuffer(above=above),
+    "tensor": lambda above: Counts(torch.zeros(1), above=above),
+    "tensor in a list": lambda above: Counts([torch.zeros(1)], above=above),
+    "array": lambda above: Counts(np.zeros(1), above=above),
+}
+
+
+@pytest.mark.parametrize("above", [0, 3])
+@pytest.mark.parametrize("case", KEPT)
+def test_what_changes_in_place_what_it_keeps_is_refused(case: str, above: int) -> None:
+    with pytest.raises(CharterError, match=r"changes its kept(\[0\])? in place") as caught:
+        gradient(module_model(lambda: KEPT[case](above)))
+    assert caught.value.hint
+
+
+WHERE = {"of its file": False, "in a list": True}
+
+
+class Seldom(nn.Linear):
+    """Draws from a generator that it does not keep in an attribute, and hardly ever goes by it."""
+
+    def __init__(self, *, in_list: bool) -> None:
+        super().__init__(6, 3)
+        self.generators = [random.Random(1)] if in_list else []
+
+    def forward(self, x: Tensor) -> Tensor:
+        draw = self.generators[0].random() if self.generators else GENERATORS[0].random()
+        return super().forward(x) * (2 if draw > 1 - 1e-9 else 1)
+
+
+@pytest.mark.parametrize("case", WHERE)
+def test_generators_in_its_file_and_in_lists_are_watched(case: str) -> None:
+    with pytest.raises(CharterError, match="draws random numbers from"):
+        module_model(lambda: Seldom(in_list=WHERE[case]))
+
+
 SETTINGS: dict[str, tuple[Callable[[], object], str]] = {
     "gradients": (lambda: torch.set_grad_enabled(False), "grad mode"),
     "numbers": (lambda: torch.set_default_dtype(torch.float64), "default dtype"),

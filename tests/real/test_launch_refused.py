@@ -6,6 +6,8 @@ import errno
 import fcntl
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +109,18 @@ def test_a_launch_is_refused_that_is_not_what_it_was(
         changed.write_text(other)
         refused(folder, 7, f"changed since the run began: {name}")
         changed.write_text(kept)
+    scenario = folder / "scenario.toml"
+    whole = scenario.read_bytes()
+    for rest in (b"", whole[: len(whole) // 2], whole.replace(b"rounds", b"round")):
+        scenario.write_bytes(rest)
+        refused(folder, 7, "changed since the run began: scenario")
+    scenario.write_bytes(whole)
+    identity = folder / "nodes" / "party-0.pem"
+    whole = identity.read_bytes()
+    for rest in (b"", whole[: len(whole) // 2]):
+        identity.write_bytes(rest)
+        refused(folder, 7, "nodes/party-0.pem: is damaged")
+    identity.write_bytes(whole)
     snapshot = folder / "snapshot.bin"
     whole = snapshot.read_bytes()
     snapshot.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -136,6 +150,85 @@ def test_a_launch_is_refused_that_is_not_what_it_was(
     assert load_run(folder).summary.status == "finished"
     capsys.readouterr()
     refused(folder, 2, "its status is finished")
+
+
+LEDGER = """
+name = "ledger"
+seed = 3
+
+[task]
+kind = "classification"
+data = "breast_cancer"
+model = "logistic"
+
+[training]
+rounds = 2
+learning_rate = 0.1
+
+[protocol]
+name = "biscotti"
+verifiers = 1
+faults = "crash"
+quorum = 2
+aggregation = {{ rule = "trimmed_mean", byzantine = 0 }}
+sampled = 0.34
+{privacy}
+
+[parties]
+count = 6
+"""
+PLAIN = '[privacy]\nmask = "none"\n'
+MASKED = "[privacy]\nnoisers = 1\nslots = 3\nmask = { kind = 'gaussian', sigma = 0.01 }\n"
+
+KILLED = """
+import os, signal, sys
+place = sys.argv.pop(1)
+
+def watch(event, arguments):
+    if event == "open" and str(arguments[0]).startswith(place):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+from troth.cli import main
+sys.addaudithook(watch)
+main()
+"""
+"""The command line, which is killed when it is about to write a file of this name."""
+
+
+def killed_before_nodes_start(file: Path, folder: Path) -> None:
+    """A launch that has made all that its nodes need, and started none of them."""
+    place = folder / "nodes" / ".peers.toml"
+    command = [sys.executable, "-c", KILLED, str(place), "launch", str(file), "--into", str(folder)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("privacy", [PLAIN, MASKED], ids=["plain", "masked"])
+def test_a_launch_of_peers_is_refused_whose_secrets_are_not_what_they_were(
+    privacy: str, tmp_path: Path, refused: Refused
+) -> None:
+    file, folder = tmp_path / "ledger.toml", tmp_path / "launched"
+    file.write_text(LEDGER.format(privacy=privacy))
+    killed_before_nodes_start(file, folder)
+    secret = folder / "nodes" / "party-2.secret"
+    whole = secret.read_bytes()
+    for other in (b"", whole[:16], whole + b"\n", bytes([whole[0] ^ 1]) + whole[1:]):
+        secret.write_bytes(other)
+        refused(folder, 7, "nodes/party-2.secret: is damaged")
+    secret.unlink()
+    refused(folder, 7, "nodes/party-2.secret: was lost, and the genesis names party-2 by it")
+    noise = secret.with_name("party-2.secret.noise")
+    assert noise.exists() == (privacy == MASKED)
+    if privacy == PLAIN:
+        return
+    made = noise.read_bytes()
+    noise.unlink()
+    refused(folder, 7, "nodes/party-2.secret: was lost, and the genesis names party-2 by it")
+    secret.touch(mode=0o600)
+    secret.write_bytes(whole)
+    noise.write_bytes(made[:-1] + bytes([made[-1] ^ 1]))
+    refused(folder, 7, "nodes/party-2.secret.noise: is damaged")
 
 
 def test_a_simulated_run_is_no_launch(small_file: Path, tmp_path: Path, refused: Refused) -> None:

@@ -27,7 +27,8 @@ class Verb(click.Command):
         except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
             # The first two are how click ends a command; a closed pipe it handles itself.
             raise
-        except (Exception, KeyboardInterrupt) as error:
+        except BaseException as error:
+            # An interrupt, or what code of the user's own raises to leave: nothing else says why.
             failure = failure_of(error)
             if failure.unexpected and os.environ.get("TROTH_TRACEBACK"):
                 raise

@@ -59,6 +59,16 @@ class Identity:
         write_secret(path, pem_of(self.key))
 
 
+def holds_identity(path: Path) -> bool:
+    """Whether there is a whole identity in a file.
+
+    Raises:
+      UsageError: it cannot be read, or others may read it.
+    """
+    key = read_private_key(path, hint="restore it from a copy")
+    return isinstance(key, Ed25519PrivateKey)
+
+
 def public_id(key: Ed25519PublicKey) -> PublicId:
     """The name of a public key."""
     return PublicId(key.public_bytes_raw().hex())

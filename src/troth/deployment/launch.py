@@ -25,8 +25,9 @@ import msgspec
 
 from troth.charter.loading import LoadedScenario, load_scenario
 from troth.charter.model import model_of
+from troth.crypto.identity import holds_identity
 from troth.data.root import data_root
-from troth.deployment.launching import Launching, ThroughTor, mesh, star
+from troth.deployment.launching import RESTORE, Launching, ThroughTor, mesh, star
 from troth.deployment.play import JOURNAL
 from troth.deployment.processes import Processes, identity_file
 from troth.errors import UnreachableError, UsageError, VerificationError, charter_errors_in
@@ -50,8 +51,6 @@ MAX_LAUNCHED = 64
 """Most nodes on one machine: each one is a process with PyTorch in it."""
 
 NODES = "nodes"
-
-RESTORE = "restore the launch's whole folder from a copy, or launch its scenario.toml again"
 
 LEASH_S = 10.0
 """How long the nodes of a launch that was killed may still hold their folders."""
@@ -124,6 +123,11 @@ class Launch:
                 raise VerificationError(
                     f"{identity}: was lost, and others know {name} by it", hint=RESTORE
                 )
+            if identity.exists() and not holds_identity(identity):
+                raise VerificationError(
+                    f"{identity}: is damaged, and others know {name} by it", hint=RESTORE
+                )
+        launching.check(folder.path / NODES)
         left = folder.path / NODES / launching.names[0]
         if (left / SUMMARY).exists():
             _take_unheard(folder, RunFolder.open(left))
@@ -232,6 +236,7 @@ def resume(path: Path, progress: Display) -> Path:
         except msgspec.MsgspecError as error:
             raise VerificationError(f"{path}: the snapshot cannot be read: {error}") from None
         config = None if saved.tor_config is None else Path(os.fsdecode(saved.tor_config))
+        saved.origin.check_scenario(folder.scenario_text(), path)
         loaded = load_scenario(path / SCENARIO, base=Path(os.fsdecode(saved.base)))
         launch = Launch(loaded, progress, ThroughTor(config) if saved.tor else None)
         return launch.go_on(folder, saved.origin)

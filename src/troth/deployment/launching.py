@@ -26,6 +26,10 @@ MEET_S = 600
 other, and none is waited for that has ended, as the launch ends then."""
 
 
+RESTORE = "restore the launch's whole folder from a copy, or launch its scenario.toml again"
+"""What to do where files that a launch has made are gone or damaged."""
+
+
 @dataclass(frozen=True)
 class ThroughTor:
     """By Tor and no other way.
@@ -51,6 +55,8 @@ class Launching:
       together: what the summaries say together, given the nodes' folders and the run's rounds.
       bring: makes what the nodes need for this one run, or finds what an earlier start of it has
         made, and removes it once all have come to their ends.
+      check: looks, before a launch goes on, whether what `bring` has made is still there, writing
+        nothing. Given where each node has a folder of its name; raises a VerificationError.
       leaves: files of the first node's folder that are the run's, too.
       deciding: the nodes that have to come to their ends; the others may miss hearing of it when a
         launch is stopped at that moment. None: all.
@@ -61,6 +67,7 @@ class Launching:
     start: Callable[[Processes, Any], Awaitable[None]]
     together: Callable[[Mapping[NodeId, RunFolder], Sequence[RoundRecord]], Summary]
     bring: Callable[[Processes], AbstractAsyncContextManager[Any]]
+    check: Callable[[Path], None] = lambda _: None
     leaves: tuple[str, ...] = ()
     deciding: tuple[NodeId, ...] | None = None
 
@@ -94,10 +101,13 @@ async def _start_star(processes: Processes, _: Options) -> None:
 def mesh(
     names: tuple[NodeId, ...],
     bring: Callable[[Processes], AbstractAsyncContextManager[Options]] = bring_nothing,
+    check: Callable[[Path], None] = lambda _: None,
     leaves: tuple[str, ...] = (),
 ) -> Launching:
     """Peers, each of which speaks to every other."""
-    return Launching(names, names[0], _start_mesh, _peers_together, bring, leaves=leaves)
+    return Launching(
+        names, names[0], _start_mesh, _peers_together, bring, check=check, leaves=leaves
+    )
 
 
 async def _start_mesh(processes: Processes, options: Options) -> None:

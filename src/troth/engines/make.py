@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from troth.engines.engine import Engine
 from troth.engines.local import BatchedEngine, InlineEngine
 from troth.engines.spec import EngineSpec
 from troth.errors import CharterError
+from troth.learning.models import Beginning
 from troth.learning.workbench import Workbench
 
 
@@ -39,4 +41,11 @@ def _made(spec: EngineSpec, bench: Workbench, make_bench: Callable[[], Workbench
                 )
             from troth.engines.processes import ProcessesEngine
 
-            return ProcessesEngine(make_bench, workers=spec.workers)
+            begins = bench.model.begins()
+            return ProcessesEngine(partial(_same, make_bench, begins), workers=spec.workers)
+
+
+def _same(make_bench: Callable[[], Workbench], begins: Beginning | None) -> Workbench:
+    bench = make_bench()
+    bench.model.check_begins(begins)
+    return bench

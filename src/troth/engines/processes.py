@@ -25,16 +25,22 @@ from troth.references import users_error
 _bench: Workbench | None = None
 """The worker's own bench; set once, when the worker starts."""
 
+_unmade: LocalError | None = None
+"""Why the worker has none. The pool would not tell what its start has raised."""
+
 
 def _start_worker(make_bench: Callable[[], Workbench]) -> None:
-    global _bench
+    global _bench, _unmade
     # Ctrl-C, and the end of a terminal or a container, reach every process; only the one that leads
     # says something, and it may need the workers until it has saved.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     use_cores(1)  # the other cores belong to the other workers
-    _bench = make_bench()
+    try:
+        _bench = make_bench()
+    except LocalError as error:
+        _unmade = error
 
 
 def _leave_with_parent() -> None:
@@ -46,13 +52,15 @@ def _leave_with_parent() -> None:
 
 
 def _run_chunk(requests: Sequence[Compute[Any, Any]]) -> list[Any]:
+    if _unmade is not None:
+        raise _unmade
     assert _bench is not None
     with repeatable(torch.device("cpu")):
         try:
             return run_grouped(requests, _bench)
         except (LocalError, PeerError):
             raise
-        except Exception as error:
+        except BaseException as error:
             # The way back to the leading process takes an error without its lines of code.
             theirs = users_error(error)
             if theirs is None:

@@ -7,8 +7,10 @@ and Python, and from generators that it keeps: here they are seeded for it, and 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -16,6 +18,10 @@ from torch import nn
 
 TORCH = "torch's generator"
 """What the global generator of torch is called in messages."""
+
+
+Generator: TypeAlias = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
+"""One that code of others may keep."""
 
 
 def torch_state() -> bytes:
@@ -52,15 +58,45 @@ def states(module: nn.Module) -> dict[str, object]:
         "Python's random": random.getstate(),
         "numpy.random": str(np.random.get_state(legacy=False)["state"]),
     }
+    return found | states_of(kept_generators(module))
+
+
+def kept_generators(module: nn.Module) -> dict[str, Generator]:
+    """The generators that `module` keeps in its attributes, or in the file that its class is from,
+    also in a list, tuple or dictionary there."""
+    found: dict[str, Generator] = {}
+    files = set()
     for name, part in module.named_modules():
-        for attribute, value in vars(part).items():
-            place = f"its own {f'{name}.' if name else ''}{attribute}"
-            if isinstance(value, torch.Generator):
-                found[place] = value.get_state().cpu().numpy().tobytes()
-            elif isinstance(value, np.random.Generator):
-                found[place] = str(value.bit_generator.state)
-            elif isinstance(value, np.random.RandomState):
-                found[place] = str(value.get_state(legacy=False))
-            elif isinstance(value, random.Random):
-                found[place] = value.getstate()
+        file = type(part).__module__
+        if file.partition(".")[0] != "torch":
+            files.add(file)
+        _add_generators(found, f"its own {f'{name}.' if name else ''}", vars(part))
+    for file in sorted(files):
+        _add_generators(found, f"{file}.", vars(sys.modules.get(file, object)))
     return found
+
+
+def states_of(generators: Mapping[str, Generator]) -> dict[str, object]:
+    """Where these generators stand."""
+    return {place: _state(generator) for place, generator in generators.items()}
+
+
+def _add_generators(found: dict[str, Generator], owner: str, values: Mapping[str, object]) -> None:
+    for name, value in tuple(values.items()):
+        if isinstance(value, Generator):
+            found[owner + name] = value
+        elif isinstance(value, dict | list | tuple):
+            for place, inner in enumerate(value.values() if isinstance(value, dict) else value):
+                if isinstance(inner, Generator):
+                    found[f"{owner}{name}[{place}]"] = inner
+
+
+def _state(generator: Generator) -> object:
+    if isinstance(generator, torch.Generator):
+        return generator.get_state().cpu().numpy().tobytes()
+    if isinstance(generator, np.random.Generator):
+        return str(generator.bit_generator.state)
+    if isinstance(generator, np.random.RandomState):
+        return str(generator.get_state(legacy=False))
+    # Where the operating system draws, nothing stands anywhere.
+    return None if isinstance(generator, random.SystemRandom) else generator.getstate()

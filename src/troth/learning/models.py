@@ -64,6 +64,17 @@ class Purpose:
         return prod(self.features)
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """What a model of the user's own is when it has just been built, to be compared with the same
+    model in another process."""
+
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+    """Names and shapes of its parameters, in the order of the flat vector."""
+    scores: Float32s
+    """What it makes of the examples that it was checked with."""
+
+
 class Model(ABC):
     """A model and its loss, without parameters of its own.
 
@@ -108,6 +119,17 @@ class Model(ABC):
     def scores(self, params_D: Tensor, x_BF: Tensor) -> Tensor:
         """What `predict` gives, (B, K), where no gradient is asked for; not under torch.func."""
         return self.predict(params_D, x_BF)
+
+    def begins(self) -> Beginning | None:
+        """How the model begins; None: by its table alone."""
+        return None
+
+    def check_begins(self, elsewhere: Beginning | None) -> None:  # noqa: B027  # as `begins`
+        """Compare this model with the same one in the process that leads.
+
+        Raises:
+          CharterError: it is another one.
+        """
 
     def move(self, device: torch.device) -> None:  # noqa: B027  # most models have nothing to move
         """Take whatever constants `predict` needs to `device`."""

@@ -6,7 +6,7 @@ import copy
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -14,10 +14,19 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from troth.errors import CharterError
-from troth.learning.chance import TORCH, other_states, seeded, states, torch_state
+from troth.learning.chance import (
+    TORCH,
+    Generator,
+    kept_generators,
+    other_states,
+    seeded,
+    states,
+    states_of,
+    torch_state,
+)
 from troth.learning.device import repeatable
 from troth.learning.memories import Memories
-from troth.learning.models import Model, Purpose
+from troth.learning.models import Beginning, Model, Purpose
 from troth.references import raised
 from troth.streams import Stream
 from troth.wire import Float32s
@@ -35,6 +44,15 @@ time."""
 
 _TRIALS = 32
 """How many computations, of different sizes, are done twice in a run."""
+
+
+class _Own(NamedTuple):
+    """What a thread has of a module for itself."""
+
+    module: nn.Module
+    memories: Memories
+    generators: dict[str, Generator]
+    """Those that it keeps, and those of its file, which it shares with others."""
 
 
 class ModuleModel(Model):
@@ -60,8 +78,9 @@ class ModuleModel(Model):
         of batch normalisation) or lets the examples of a batch influence one another; scores that
         are not finite, or of which no gradient can be taken. A module that draws only for some data
         is refused when it does so. The first computations of a run are done twice, as are those
-        in which a global generator has moved: a module that gives something else the second
-        time is refused.
+        in which a generator has moved: a module that gives something else the second time is
+        refused, as is one that gives something other than scores for some data, leaves, or changes
+        a tensor that it keeps in place.
     """
 
     def __init__(
@@ -85,7 +104,10 @@ class ModuleModel(Model):
         self._check_begins_alike(module, again)
         self._shapes = {name: p.shape for name, p in trained.items()}
         self._lengths = [p.numel() for p in trained.values()]
-        activations = self._check_forward(module, purpose, again)
+        activations, scores = self._check_forward(module, purpose, again)
+        self._begins = Beginning(
+            tuple((name, tuple(shape)) for name, shape in self._shapes.items()), scores.numpy()
+        )
         for parameter in module.parameters():
             parameter.requires_grad_(False)
         self._check_copied(module)
@@ -116,14 +138,25 @@ class ModuleModel(Model):
         }
         x = torch.unflatten(x_BF, -1, self.features)
         settings = _settings()
-        module, memories = self._of_this_thread()
+        module, memories, _ = self._of_this_thread()
         try:
-            scores: Tensor = torch.func.functional_call(module, parameters, (x,))
+            scores: object = torch.func.functional_call(module, parameters, (x,))
+        except SystemExit as error:
+            raise self._problem(
+                "returned a module that " + raised(error), "let forward raise an Exception"
+            ) from error
         finally:
             # What it has kept would change its next answer, and no other process knows it.
             memories.put_back()
         self._check_settings(settings)
-        return scores
+        changed = memories.changed_in_place()
+        if changed is not None:
+            raise self._problem(
+                f"returned a module that changes its {changed} in place",
+                "what a module keeps is not shared and must not change its answers: leave it out, "
+                "or assign a new tensor, which is forgotten after the call",
+            )
+        return self._answer(scores, x, self.outputs, params_D.dtype)
 
     def scores(self, params_D: Tensor, x_BF: Tensor) -> Tensor:
         (scores_BK,) = self._repeated(_plain(super().scores), params_D, x_BF)
@@ -162,14 +195,15 @@ class ModuleModel(Model):
         """
         if self._trusted:
             return compute(*given)
-        before = other_states()
+        kept = self._of_this_thread().generators
+        before = other_states(), states_of(kept)
         with self.watched():
             results = compute(*given)
         size = tuple(tensor.shape for tensor in given)
         first = size not in self._tried and len(self._tried) < _TRIALS
         if first:
             self._tried.add(size)
-        if first or other_states() != before:
+        if first or (other_states(), states_of(kept)) != before:
             # Draws need no other seed to differ; and one would show in other threads as theirs.
             again = compute(*given)
             for one, other in zip(results, again, strict=True):
@@ -181,13 +215,28 @@ class ModuleModel(Model):
         self._module.to(device)
         self._own = threading.local()
 
-    def _of_this_thread(self) -> tuple[nn.Module, Memories]:
+    def begins(self) -> Beginning:
+        return self._begins
+
+    def check_begins(self, elsewhere: Beginning | None) -> None:
+        assert elsewhere is not None
+        here = self._begins
+        if here.shapes != elsewhere.shapes or not np.allclose(
+            here.scores, elsewhere.scores, rtol=1e-3, atol=1e-4
+        ):
+            raise self._problem(
+                "returned another module in a worker process of the engine",
+                "let it depend on its arguments only: not on hash, on the order of a set, on the "
+                "process or on its environment",
+            )
+
+    def _of_this_thread(self) -> _Own:
         """`functional_call` puts parameters into the module while it runs, so two threads cannot
         share one."""
-        own: tuple[nn.Module, Memories] | None = getattr(self._own, "module", None)
+        own: _Own | None = getattr(self._own, "module", None)
         if own is None:
             module = copy.deepcopy(self._module)
-            own = self._own.module = module, Memories(module)
+            own = self._own.module = _Own(module, Memories(module), kept_generators(module))
         return own
 
     def _build(self, seed: int) -> nn.Module:
@@ -330,9 +379,11 @@ class ModuleModel(Model):
                 )
 
     @torch.no_grad()
-    def _check_forward(self, module: nn.Module, purpose: Purpose, twin: nn.Module) -> int:
-        """Check a forward pass; return how many floats the layers give out for one example. `twin`
-        was built in the same way."""
+    def _check_forward(
+        self, module: nn.Module, purpose: Purpose, twin: nn.Module
+    ) -> tuple[int, Tensor]:
+        """Check a forward pass; return how many floats the layers give out for one example, and the
+        scores. `twin` was built in the same way."""
         generator = torch.Generator().manual_seed(0)
         x = torch.rand(_PROBES, *purpose.features, generator=generator, dtype=torch.float32)
         buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
@@ -344,22 +395,9 @@ class ModuleModel(Model):
                 activations += output.numel() // _PROBES
 
         hooks = [layer.register_forward_hook(count) for layer in module.modules()]
-        scores = self._forward(module, x, 1)
+        scores = self._answer(self._forward(module, x, 1), x, purpose.outputs)
         for hook in hooks:
             hook.remove()
-        expected = (_PROBES, purpose.outputs)
-        if not isinstance(scores, Tensor) or scores.shape != expected:
-            found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-            raise self._problem(
-                f"returned a module that maps {tuple(x.shape)} to {found}, not to {expected}",
-                "give one score per class and example, or one value per example for regression",
-            )
-        if scores.dtype != torch.float32:
-            raise self._problem(
-                f"returned a module whose scores are {scores.dtype}, not torch.float32, "
-                "or have no gradient",
-                "models are float32 everywhere; convert the scores at the end of forward",
-            )
         if not bool(scores.isfinite().all()):
             raise self._problem(
                 "returned a module that gives scores that are not finite",
@@ -382,16 +420,15 @@ class ModuleModel(Model):
                 "returned a module that begins with another answer each time",
                 "draw what it begins with from torch's global generator, which is seeded for it",
             )
-        fewer = self._forward(module, x[:-1], 1)
-        assert isinstance(fewer, Tensor)
+        fewer = self._answer(self._forward(module, x[:-1], 1), x[:-1], purpose.outputs)
         if not torch.allclose(scores[:-1], fewer, rtol=1e-3, atol=1e-4):
             raise self._problem(
                 "returned a module whose answer to an example depends on the rest of its batch",
                 "use torch.nn.GroupNorm or LayerNorm instead of batch normalisation",
             )
         # A party's last batch may be a single example.
-        self._forward(module, x[:1], 1)
-        return activations
+        self._answer(self._forward(module, x[:1], 1), x[:1], purpose.outputs)
+        return activations, scores
 
     def _forward(self, module: nn.Module, x: Tensor, seed: int) -> object:
         with seeded(seed), repeatable(torch.device("cpu")):
@@ -408,6 +445,25 @@ class ModuleModel(Model):
             self._check_settings(settings)
         if moved:
             raise self._draws(moved[0])
+        return scores
+
+    def _answer(
+        self, scores: object, x: Tensor, outputs: int, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        """What the module has made of `x`, if that is scores."""
+        expected = (len(x), outputs)
+        if not isinstance(scores, Tensor) or scores.shape != expected:
+            found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+            raise self._problem(
+                f"returned a module that maps {tuple(x.shape)} to {found}, not to {expected}",
+                "give one score per class and example, or one value per example for regression",
+            )
+        if scores.dtype != dtype:
+            raise self._problem(
+                f"returned a module whose scores are {scores.dtype}, not {dtype}, "
+                "or have no gradient",
+                "models are float32 everywhere; convert the scores at the end of forward",
+            )
         return scores
 
     def _check_settings(self, before: dict[str, object]) -> None:

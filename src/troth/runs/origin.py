@@ -36,6 +36,16 @@ class Origin(msgspec.Struct, frozen=True):
         """Of all of it."""
         return sha256(msgspec.json.encode(self)).hexdigest()
 
+    def check_scenario(self, text: str, place: Path) -> None:
+        """Check, before it is read, that the scenario in folder `place` is still the one that the
+        run came from.
+
+        Raises:
+          VerificationError: it was changed meanwhile.
+        """
+        if sha256(text.encode()).hexdigest() != self.scenario:
+            raise _changed(place, ["scenario"])
+
     def check(self, before: Origin, place: Path) -> None:
         """Check that the run in folder `place` goes on with what it began with.
 
@@ -49,10 +59,14 @@ class Origin(msgspec.Struct, frozen=True):
         both = self.code.keys() & before.code.keys()
         changed += [f"{name}.py" for name in sorted(both) if self.code[name] != before.code[name]]
         if changed:
-            raise VerificationError(
-                f"{place}: changed since the run began: {', '.join(changed)}",
-                hint="put back what it began with, or run its scenario.toml as a new run",
-            )
+            raise _changed(place, changed)
+
+
+def _changed(place: Path, names: Sequence[str]) -> VerificationError:
+    return VerificationError(
+        f"{place}: changed since the run began: {', '.join(names)}",
+        hint="put back what it began with, or run its scenario.toml as a new run",
+    )
 
 
 def origin_of(text: str, bench: Workbench, base: Path) -> Origin:
