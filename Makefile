@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BENCH_VENV ?= .venv-bench
+SIMULATORS_VENV ?= .venv-bench-simulation
+SIMULATORS_PYTHON ?= $(PYTHON)
 CONSTRAINTS ?= constraints.txt
 FUZZ_S ?= 60
 MINUTES ?= 10
@@ -75,7 +77,7 @@ nightly: $(VENV)/.dev  ## what `make test` has no time for, over an hour: fuzz, 
 	$(MAKE) chaos MINUTES=20
 	$(MAKE) claims
 
-bench: install $(BENCH_VENV)/.installed  ## measure beside other libraries; wants TROTH_DATA
+bench: install $(BENCH_VENV)/.installed $(SIMULATORS_VENV)/.installed  ## measure beside other libraries; wants TROTH_DATA
 	$(BIN)/python benchmarks/robust.py
 	$(BIN)/python benchmarks/simulation.py
 	$(BIN)/python benchmarks/broker.py
@@ -83,7 +85,7 @@ bench: install $(BENCH_VENV)/.installed  ## measure beside other libraries; want
 	$(BIN)/python benchmarks/biscotti.py --part roles --part large  # whole runs: half an hour
 
 clean:  ## remove environments, runs and caches
-	rm -rf $(VENV) $(BENCH_VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) $(SIMULATORS_VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is newer than what it was made from, so a second `make install` does nothing.
@@ -108,4 +110,10 @@ $(BENCH_VENV)/.installed: benchmarks/requirements.txt benchmarks/requirements-no
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip install --quiet -r benchmarks/requirements.txt
 	$(BENCH_VENV)/bin/python -m pip install --quiet --no-deps -r benchmarks/requirements-no-deps.txt
+	@touch $@
+
+# pfl-research takes Python 3.12 at most: SIMULATORS_PYTHON chooses another one for it and FedJAX.
+$(SIMULATORS_VENV)/.installed: benchmarks/requirements-simulation.txt
+	$(SIMULATORS_PYTHON) -m venv $(SIMULATORS_VENV)
+	$(SIMULATORS_VENV)/bin/python -m pip install --quiet -r benchmarks/requirements-simulation.txt
 	@touch $@

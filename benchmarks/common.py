@@ -15,6 +15,8 @@ HERE = Path(__file__).resolve().parent
 PEERS_PYTHON = HERE.parent / ".venv-bench" / "bin" / "python"
 """Python of the environment that the peers are installed in: requirements.txt, then
 requirements-no-deps.txt with --no-deps."""
+SIMULATORS_PYTHON = HERE.parent / ".venv-bench-simulation" / "bin" / "python"
+"""Python of the environment of pfl-research and FedJAX: requirements-simulation.txt."""
 
 Value = str | float | None
 Row = dict[str, Value]

@@ -1,22 +1,16 @@
-"""FedAvg of MNIST softmax in Flower's simulation: the peer that `benchmarks/simulation.py` runs.
+"""FedAvg of MNIST in Flower's simulation: a peer that `benchmarks/simulation.py` runs.
 
 Each of P parties holds 60,000 / P rows and takes a few SGD steps a round, on batches drawn without
 replacement. Written the way Flower's own PyTorch quickstart is (`ClientApp`, `ServerApp`, `FedAvg`,
-`run_simulation` on Ray); nothing is evaluated while rounds are timed. Prints one JSON object:
-
-- `startup_s`: from `--started` to the start of round 1
-- `first_round_s`: round 1, in which Ray still starts its workers
-- `rounds_per_s`: over the rounds after it
-- `accuracy`: of the final model on MNIST's 10,000 test rows
+`run_simulation` on Ray); nothing is evaluated while rounds are timed. Prints what `side.py` says;
+in round 1 Ray still starts its workers.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
 import os
-import time
+from importlib.metadata import version
 
 # Both must be set before the packages are imported; a benchmark has no business on the network.
 os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
@@ -29,16 +23,13 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
+from side import Rounds, parser
 from torch.utils.data import DataLoader, TensorDataset
-
-
-def softmax_model() -> torch.nn.Module:
-    """784 x 10 weights and 10 biases; D = 7,850."""
-    return torch.nn.Linear(784, 10)
+from torch_models import NETWORKS, accuracy
 
 
 def make_client_app(
-    parties: int, local_steps: int, batch_size: int, learning_rate: float
+    name: str, parties: int, local_steps: int, batch_size: int, learning_rate: float
 ) -> ClientApp:
     app = ClientApp()
 
@@ -49,7 +40,7 @@ def make_client_app(
         mnist = mnist_idx.load("train")
         own = slice(partition, None, parties)  # MNIST's training rows are in random order already
         rows = TensorDataset(torch.from_numpy(mnist.x_NF[own]), torch.from_numpy(mnist.y_N[own]))
-        model = softmax_model()
+        model = NETWORKS[name]()
         model.load_state_dict(message.content["arrays"].to_torch_state_dict())
         optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
         loader = DataLoader(rows, batch_size=batch_size, shuffle=True)
@@ -69,9 +60,9 @@ def make_client_app(
 
 
 class TimedFedAvg(FedAvg):
-    """Flower's FedAvg, noting when each round begins."""
+    """Flower's FedAvg, noting when each round begins, which ends the one before."""
 
-    def __init__(self, parties: int) -> None:
+    def __init__(self, parties: int, rounds: Rounds) -> None:
         super().__init__(
             fraction_train=1.0,
             fraction_evaluate=0.0,
@@ -79,61 +70,44 @@ class TimedFedAvg(FedAvg):
             min_evaluate_nodes=0,
             min_available_nodes=parties,
         )
-        self.round_starts: list[float] = []
+        self._rounds = rounds
 
     def configure_train(self, server_round, arrays, config, grid):  # type: ignore[no-untyped-def]  # Flower's signature, whose types are not public
-        self.round_starts.append(time.time())
+        if server_round == 1:
+            self._rounds.begin()
+        else:
+            self._rounds.end()
         return super().configure_train(server_round, arrays, config, grid)
 
 
-def accuracy(model: torch.nn.Module) -> float:
-    test = mnist_idx.load("t10k")
-    with torch.no_grad():
-        predicted_T = model(torch.from_numpy(test.x_NF)).argmax(dim=1)
-    return float((predicted_T == torch.from_numpy(test.y_N)).float().mean())
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description="FedAvg of MNIST softmax in Flower's simulation")
-    parser.add_argument("--started", type=float, required=True, help="time.time() before the start")
-    parser.add_argument("--parties", type=int, required=True)
-    parser.add_argument("--rounds", type=int, required=True, help="at least 2: round 1 is start-up")
-    parser.add_argument("--local-steps", type=int, required=True)
-    parser.add_argument("--batch-size", type=int, required=True)
-    parser.add_argument("--learning-rate", type=float, required=True)
-    options = parser.parse_args()
-    if options.rounds < 2:
-        parser.error(f"--rounds {options.rounds} is below 2: round 1 is start-up")
-
+    options = parser("FedAvg of MNIST in Flower's simulation").parse_args()
     torch.manual_seed(0)
-    strategy = TimedFedAvg(options.parties)
-    outcome: dict[str, float] = {}
+    rounds = Rounds()
+    strategy = TimedFedAvg(options.parties, rounds)
+    final = NETWORKS[options.model]()
     server_app = ServerApp()
 
     @server_app.main()
     def serve(grid: Grid, context: Context) -> None:  # noqa: ARG001  # Flower calls it so
-        model = softmax_model()
-        for parameter in model.parameters():  # where Troth's convex models start
-            torch.nn.init.zeros_(parameter)
-        initial = ArrayRecord(model.state_dict())
+        initial = ArrayRecord(final.state_dict())
         result = strategy.start(grid=grid, initial_arrays=initial, num_rounds=options.rounds)
-        finished = time.time()
-        first, second = strategy.round_starts[:2]
-        model.load_state_dict(result.arrays.to_torch_state_dict())
-        outcome["startup_s"] = first - options.started
-        outcome["first_round_s"] = second - first
-        outcome["rounds_per_s"] = (options.rounds - 1) / (finished - second)
-        outcome["accuracy"] = accuracy(model)
+        rounds.end()
+        final.load_state_dict(result.arrays.to_torch_state_dict())
 
     run_simulation(
         server_app=server_app,
         client_app=make_client_app(
-            options.parties, options.local_steps, options.batch_size, options.learning_rate
+            options.model,
+            options.parties,
+            options.local_steps,
+            options.batch_size,
+            options.learning_rate,
         ),
         num_supernodes=options.parties,
         backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0}},
     )
-    print(json.dumps(outcome))
+    rounds.print_outcome(f"Flower {version('flwr')}", options.started, accuracy(final))
 
 
 if __name__ == "__main__":
