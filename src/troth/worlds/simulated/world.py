@@ -1,8 +1,10 @@
 """The simulated world: steps role coroutines in virtual time from one seeded scheduler.
 
-**Order.** Events are taken by time; events of one instant in an order shuffled by the seed, so no
-protocol can lean on a lucky one. Everything random is named by its node and a count, never by
-global order.
+**Order.** Events are taken by time; events of one instant in the order in which they came about.
+What comes about together, the starts of all roles, the receivers of a broadcast and the
+computations of a batch, is put into an order shuffled by the seed, so no protocol can lean on a
+lucky one. Everything random is named by its node and a count, never by global order. Messages of
+one instant on one link keep the order they were sent in.
 
 **Batching.** A node that computes is set aside. Other nodes go on while nothing they see could
 depend on it: until its computation is over in simulated time, plus the least delay of the network
@@ -10,24 +12,28 @@ depend on it: until its computation is over in simulated time, plus the least de
 Then all computations set aside go to the engine together. A node itself only ever moves forward in
 time.
 
+**Messages.** A large message is handed on as the sender's own object, if nobody can tell: see
+`troth.pieces`. So the update of a party, the message that carries it, the state that the party
+keeps and what the server aggregates are one array in memory.
+
 **Trace.** Each node chains a digest over what it sent, received, changed in its store and reported,
 when it went down and up, and the time of each; the trace digest covers all chains in order of node.
-Same scenario and seed give the same digest.
+Same scenario and seed give the same digest. It guards against accident, not against malice.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from enum import IntEnum
-from hashlib import blake2b
-from heapq import heappop, heappush
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+from xxhash import xxh3_128
 
 from troth.charter.world import Churn, CostSpec, Faults, Network
 from troth.engines.engine import Engine
 from troth.errors import PeerError, RoundFailedError
 from troth.ids import NodeId, PartyId, SimulatedSeconds
+from troth.pieces import PieceWriter
 from troth.roles.effects import (
     Access,
     Collect,
@@ -37,7 +43,6 @@ from troth.roles.effects import (
     Now,
     Perform,
     Receive,
-    Received,
     Report,
     Save,
     Send,
@@ -47,34 +52,26 @@ from troth.roles.effects import (
 from troth.roles.node import Cast, Node
 from troth.streams import Stream
 from troth.wire import Codec
-from troth.worlds.mailbox import Envelope, fits_collect, fits_receive
+from troth.worlds.mailbox import fits_collect, fits_receive
 from troth.worlds.simulated.cost import known_cost_s, run_at_cost
+from troth.worlds.simulated.envelope import EnvelopeOfPieces, SimulatedEnvelope
 from troth.worlds.simulated.faults import Outage, RandomChurn, scheduled
 from troth.worlds.simulated.network import SimulatedNetwork
+from troth.worlds.simulated.queue import Event, EventQueue, Kind
 from troth.worlds.simulated.runtime import Runtime
-from troth.worlds.states import decode_state, encode_state
+from troth.worlds.states import KeptState, decode_state
+
+TRACE_VERSION = 2
+"""Raised when the same run gives another trace digest: 2 since fingerprints are XXH3-128."""
 
 IDLE_OUTAGES = 100_000
 """Outages in a row without any message or timer after which a run counts as stuck."""
 
 
+T = TypeVar("T")
+
 EVENTS_BETWEEN_CHECKPOINTS = 64
 """How often `checkpoint` is offered; the clock is not asked before every event."""
-
-
-class Kind(IntEnum):
-    """What an event does to its node."""
-
-    ARRIVE = 1
-    DELIVER = 2
-    TIMER = 3
-    RESUME = 4
-    DOWN = 5
-    UP = 6
-
-
-Event = tuple[float, int, int, Kind, NodeId, Any]
-"""(time, tie, number, kind, node, payload)."""
 
 
 class Observer(Protocol):
@@ -129,7 +126,8 @@ class SimulatedWorld:
             )
             for id, role in sorted(cast.roles.items())
         }
-        self.events: list[Event] = []
+        self.events = EventQueue()
+        self._pieces = PieceWriter(self.codec)
         self.traffic: Counter[str] = Counter()
         self.traffic_bytes: Counter[str] = Counter()
         self._engine = engine
@@ -139,7 +137,7 @@ class SimulatedWorld:
         self._churn = RandomChurn(churn, parties, stream)
         # A party that was not admitted is not in the cast.
         self._outages = [o for o in scheduled(faults, churn) if o.node in self.nodes]
-        self._tie_key = stream.child("ties").key().to_bytes(16)
+        self._order = stream.child("order")
         self._lookahead_s = self.network.lookahead_s
         self._pending: list[tuple[Runtime, Perform[Any]]] = []
         self._safe_until_s = float("inf")
@@ -155,8 +153,8 @@ class SimulatedWorld:
             self._schedule(self.nodes[outage.node], outage.from_s, Kind.DOWN, outage)
         for party in self._churn.parties:
             self._next_churn(self.nodes[party], 0.0)
-        for runtime in self.nodes.values():
-            self._schedule(runtime, 0.0, Kind.UP, None)
+        starts: list[Event] = [(Kind.UP, runtime, None) for runtime in self.nodes.values()]
+        self.events.add_all(0.0, self._shuffled(starts, "start"))
 
     def run(self) -> SimulatedSeconds:
         """Go on until every leading role has returned; how long that took in simulated time.
@@ -165,7 +163,7 @@ class SimulatedWorld:
           RoundFailedError: a deadlock (it says who waits for what), or a role that gave up.
         """
         while self._leading_left:
-            if self._pending and (not self.events or self.events[0][0] > self._safe_until_s):
+            if self._pending and self.events.next_s > self._safe_until_s:
                 self._flush()
             if not self.events or (self._idle_outages > IDLE_OUTAGES and self._only_outages()):
                 raise self._deadlock()
@@ -174,11 +172,10 @@ class SimulatedWorld:
                 if self._steps_to_checkpoint <= 0:
                     self._steps_to_checkpoint = EVENTS_BETWEEN_CHECKPOINTS
                     self._checkpoint()
-            event = heappop(self.events)
-            time_s, _, _, kind, id, payload = event
-            runtime = self.nodes[id]
+            time_s, event = self.events.take()
+            kind, runtime, payload = event
             if runtime.set_aside and self._must_wait(runtime, time_s):
-                heappush(self.events, event)
+                self.events.add_first(time_s, event)
                 self._flush()
                 continue
             self._handle(runtime, time_s, kind, payload)
@@ -189,11 +186,11 @@ class SimulatedWorld:
         self._leading_left.discard(id)
 
     def trace_digest(self) -> str:
-        """Digest of all nodes' traces so far."""
-        digest = blake2b(digest_size=32)
+        """Digest of all nodes' traces so far, with the version of the way it is made."""
+        digest = xxh3_128()
         for id, runtime in self.nodes.items():
             digest.update(id.encode() + b"\0" + runtime.chain)
-        return "blake2b:" + digest.hexdigest()
+        return f"trace-{TRACE_VERSION}:{digest.hexdigest()}"
 
     def _must_wait(self, runtime: Runtime, time_s: float) -> bool:
         """Whether the node's computation must be carried out before this event touches the node."""
@@ -213,9 +210,7 @@ class SimulatedWorld:
         if kind is Kind.DELIVER:
             self._deliver(runtime, time_s, payload)
         elif kind is Kind.ARRIVE:
-            done_s = self.network.received_s(
-                runtime.id, size_bytes=len(payload.data), arrival_s=time_s
-            )
+            done_s = self.network.received_s(runtime.id, size_bytes=payload.size, arrival_s=time_s)
             self._schedule(runtime, done_s, Kind.DELIVER, payload)
         elif payload != runtime.wait_number:
             return
@@ -260,51 +255,56 @@ class SimulatedWorld:
         runtime.churned += 1
         self._schedule(runtime, outage.from_s, Kind.DOWN, outage)
 
-    def _schedule(self, maker: Runtime, time_s: float, kind: Kind, payload: Any) -> None:
-        """An event at `maker` itself."""
-        self._schedule_at(maker, maker.id, time_s, kind, payload)
+    def _schedule(self, runtime: Runtime, time_s: float, kind: Kind, payload: Any) -> None:
+        self.events.add(time_s, (kind, runtime, payload))
 
-    def _schedule_at(
-        self, maker: Runtime, id: NodeId, time_s: float, kind: Kind, payload: Any
-    ) -> None:
-        """An event at `id`. Messages of one instant on one link share a tie, so they keep the order
-        they were sent in; everything else of one instant is shuffled."""
-        number = maker.events_made
-        maker.events_made += 1
-        name = f"{maker.id}/{id}/{time_s.hex()}" if maker.id != id else f"{id}/{number}"
-        tie = int.from_bytes(blake2b(name.encode(), digest_size=8, key=self._tie_key).digest())
-        heappush(self.events, (time_s, tie, number, kind, id, payload))
+    def _shuffled(self, items: Sequence[T], *names: str | int) -> list[T]:
+        """The items in an order that follows from the seed and the names."""
+        if len(items) < 2:
+            return list(items)
+        order = self._order.child(*names).generator().permutation(len(items))
+        return [items[place] for place in order.tolist()]
 
     # ---------------------------------------------------------------- messages
 
-    def _send(self, runtime: Runtime, to: Sequence[NodeId], envelope: Envelope, name: str) -> None:
-        size = len(envelope.data)
-        runtime.note(b"send", envelope.digest, *(id.encode() for id in to))
+    def _send(
+        self, runtime: Runtime, to: Sequence[NodeId], envelope: SimulatedEnvelope, name: str
+    ) -> None:
+        size, count = envelope.size, len(to)
+        runtime.note(b"send", envelope.mark, *(id.encode() for id in to))
         kind = Kind.ARRIVE if self.network.limits_download else Kind.DELIVER
-        for id in to:
-            assert id in self.nodes, f"{runtime.id} sends to {id}, which is not in the cast"
-            number = runtime.messages_sent
-            runtime.messages_sent += 1
-            for time_s in self.network.arrivals_s(
-                runtime.id, id, number=number, size_bytes=size, now_s=runtime.clock_s
-            ):
-                self._schedule_at(runtime, id, time_s, kind, envelope)
-        runtime.bytes_sent += size * len(to)
+        first = runtime.messages_sent
+        runtime.messages_sent += count
+        receivers = [(self.nodes[id], first + place) for place, id in enumerate(to)]
+        if count > 1:
+            receivers = self._shuffled(receivers, runtime.id, first)
+        delay_s = self.network.steady_delay_s
+        if delay_s is not None:
+            events: list[Event] = [(kind, receiver, envelope) for receiver, _ in receivers]
+            if events:
+                self.events.add_all(runtime.clock_s + delay_s, events)
+        else:
+            for receiver, number in receivers:
+                for time_s in self.network.arrivals_s(
+                    runtime.id, receiver.id, number=number, size_bytes=size, now_s=runtime.clock_s
+                ):
+                    self._schedule(receiver, time_s, kind, envelope)
+        runtime.bytes_sent += size * count
         messages, sent = runtime.sent.get(name, (0, 0))
-        runtime.sent[name] = (messages + len(to), sent + size * len(to))
-        self.traffic[name] += len(to)
-        self.traffic_bytes[name] += size * len(to)
+        runtime.sent[name] = (messages + count, sent + size * count)
+        self.traffic[name] += count
+        self.traffic_bytes[name] += size * count
 
-    def _deliver(self, runtime: Runtime, time_s: float, envelope: Envelope) -> None:
-        runtime.bytes_received += len(envelope.data)
-        if not isinstance(runtime.waiting, Perform):
-            runtime.clock_s = max(runtime.clock_s, time_s)
-        runtime.note(b"receive", envelope.sender.encode(), envelope.digest)
+    def _deliver(self, runtime: Runtime, time_s: float, envelope: SimulatedEnvelope) -> None:
+        runtime.bytes_received += envelope.size
         waiting = runtime.waiting
+        if time_s > runtime.clock_s and not isinstance(waiting, Perform):
+            runtime.clock_s = time_s
+        runtime.note(b"receive", envelope.mark)
         try:
             envelope.open(self.codec)
             if isinstance(waiting, Receive) and fits_receive(waiting, envelope):
-                self._wake(runtime, time_s, Received(envelope.sender, envelope.message))
+                self._wake(runtime, time_s, envelope.received)
             elif isinstance(waiting, Collect) and fits_collect(waiting, envelope):
                 runtime.gathered.setdefault(envelope.sender, envelope)
                 if len(runtime.gathered) >= waiting.enough:
@@ -362,18 +362,23 @@ class SimulatedWorld:
         match effect:
             case Send(to=to, message=message):
                 runtime.performed += 1
-                data = self.codec.encode(message)
-                name = type(message).__name__
-                self._send(runtime, to, Envelope(runtime.id, data), name)
+                pieces = self._pieces.write(message)
+                envelope: SimulatedEnvelope
+                if pieces is None:
+                    envelope = SimulatedEnvelope(runtime.id, self.codec.encode(message))
+                else:
+                    envelope = EnvelopeOfPieces(runtime.id, message, pieces)
+                self._send(runtime, to, envelope, type(message).__name__)
             case SendBytes(to=to, data=data):
                 runtime.performed += 1
-                self._send(runtime, to, Envelope(runtime.id, data), "(raw bytes)")
+                self._send(runtime, to, SimulatedEnvelope(runtime.id, data), "(raw bytes)")
             case Save(state=state):
-                runtime.durable = encode_state(state)
+                runtime.kept = KeptState(state)
                 runtime.log.clear()
                 runtime.performed = 0
             case Load(type=type_):
-                return None if runtime.durable is None else decode_state(type_, runtime.durable)
+                durable = runtime.durable
+                return None if durable is None else decode_state(type_, durable)
             case Access(request=request):
                 assert runtime.store is not None, f"{runtime.id} has no store"
                 change = request.change()
@@ -439,19 +444,24 @@ class SimulatedWorld:
         self._steps_to_checkpoint = 0
         requests = [effect.request for _, effect in pending]
         values, costs_s = run_at_cost(self._engine, requests, self._cost)
+        done: list[tuple[float, Event]] = []
         for (runtime, effect), value, cost_s in zip(pending, values, costs_s, strict=True):
             label = effect.request.label
             runtime.work[label] = runtime.work.get(label, 0.0) + effect.request.units()
             runtime.work_s[label] = runtime.work_s.get(label, 0.0) + cost_s
             runtime.ready = value
             runtime.set_aside = False
-            self._schedule(runtime, runtime.clock_s + cost_s, Kind.RESUME, runtime.wait_number)
+            resume: Event = (Kind.RESUME, runtime, runtime.wait_number)
+            done.append((runtime.clock_s + cost_s, resume))
+        first = pending[0][0]
+        for time_s, event in self._shuffled(done, "computed", first.id, first.wait_number):
+            self.events.add(time_s, event)
 
     def _only_outages(self) -> bool:
         """Whether nothing but further outages will ever happen; if not, counting begins again."""
         self._idle_outages = 0
         return not self._pending and all(
-            kind in (Kind.DOWN, Kind.UP) for _, _, _, kind, _, _ in self.events
+            kind in (Kind.DOWN, Kind.UP) for _, (kind, _, _) in self.events
         )
 
     def _deadlock(self) -> RoundFailedError:
