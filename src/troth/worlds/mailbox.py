@@ -89,6 +89,8 @@ class Mailbox:
 
     def take(self, effect: Receive[Message]) -> Received[Message] | None:
         """The first message that `effect` waits for, if it is here."""
+        if not self.waiting:
+            return None
         for index, envelope in enumerate(self.waiting):
             if fits_receive(effect, envelope):
                 del self.waiting[index]

@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from troth.wire import decode_array, decode_extension, encode_array
+from troth.wire import code_of, decode_array, decode_extension, encode_array
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=encode_array)
 
@@ -29,38 +28,35 @@ def decode_state(type_: Any, data: bytes) -> Any:
     return _decoder(type_).decode(data)
 
 
-_ELSEWHERE = 127
-"""Extension type of an array that lies beside a kept state's bytes."""
+_UNCHANGING = frozenset({int, float, bool, str, bytes, type(None)})
 
 
 class KeptState:
-    """A state as a simulated node keeps it: `encode_state` of it, but for read-only arrays.
+    """A state as a simulated node keeps it.
 
-    Those stay where they are, as nobody can change them, and are shared with the messages and
-    results that hold them too. Anything else is copied when the state is kept.
+    A struct that nobody can change, of plain values and read-only arrays, is kept as it is, and
+    shares its arrays with the messages and results that hold them too. Of anything else the bytes
+    are made at once.
     """
 
-    __slots__ = ("_arrays", "_rest")
+    __slots__ = ("_state",)
 
-    def __init__(self, state: object) -> None:
-        self._arrays: list[npt.NDArray[Any]] = []
-        self._rest = msgspec.msgpack.encode(state, enc_hook=self._put_aside)
+    def __init__(self, state: msgspec.Struct) -> None:
+        self._state: msgspec.Struct | bytes = state if _unchanging(state) else encode_state(state)
 
-    def _put_aside(self, value: object) -> msgspec.msgpack.Ext:
-        if not isinstance(value, np.ndarray) or value.flags.writeable:
-            return encode_array(value)
-        encode_array(value[:0])
-        self._arrays.append(value)
-        return msgspec.msgpack.Ext(_ELSEWHERE, (len(self._arrays) - 1).to_bytes(4))
+    def whole(self) -> bytes:
+        """What `encode_state` gives of the state as it was when it was kept."""
+        return self._state if isinstance(self._state, bytes) else encode_state(self._state)
 
-    def bytes(self) -> bytes:
-        """What `encode_state` gives."""
-        if not self._arrays:
-            return self._rest
 
-        def array(code: int, data: memoryview) -> object:
-            if code == _ELSEWHERE:
-                return self._arrays[int.from_bytes(data)]
-            return msgspec.msgpack.Ext(code, bytes(data))
-
-        return _encoder.encode(msgspec.msgpack.decode(self._rest, ext_hook=array))
+def _unchanging(state: msgspec.Struct) -> bool:
+    if not state.__struct_config__.frozen:
+        return False
+    for name in state.__struct_fields__:
+        value = getattr(state, name)
+        if type(value) is np.ndarray:
+            if value.flags.writeable or value.ndim != 1 or code_of(value) is None:
+                return False
+        elif type(value) not in _UNCHANGING:
+            return False
+    return True

@@ -17,14 +17,16 @@ class Kind(IntEnum):
 
     ARRIVE = 1
     DELIVER = 2
-    TIMER = 3
-    RESUME = 4
-    DOWN = 5
-    UP = 6
+    BROADCAST = 3
+    TIMER = 4
+    RESUME = 5
+    DOWN = 6
+    UP = 7
 
 
 Event = tuple[Kind, Runtime, Any]
-"""(kind, node, payload)."""
+"""(kind, node, payload). A broadcast that reaches all receivers at one instant is one event of its
+sender; its payload is who they are, in order, and the envelope."""
 
 
 class EventQueue:

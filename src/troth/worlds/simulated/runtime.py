@@ -54,6 +54,7 @@ class Runtime:
     node: Node
     role: Role
     store: Any = None
+    id: NodeId = field(init=False)
     coroutine: RoleCoroutine | None = None
     clock_s: float = 0.0
     waiting: Blocking | None = None
@@ -84,18 +85,18 @@ class Runtime:
     """Simulated seconds that they took, by label."""
     chain: bytes = b""
 
-    @property
-    def id(self) -> NodeId:
-        return self.node.id
+    def __post_init__(self) -> None:
+        self.id = self.node.id
 
     def note(self, kind: bytes, *parts: bytes) -> None:
         """Add an event to this node's trace, with the time it happened at."""
-        self.chain = xxh3_128_digest(b"".join((self.chain, kind, _pack_time(self.clock_s), *parts)))
+        event = b"".join((kind, _pack_time(self.clock_s), *parts))
+        self.chain = xxh3_128_digest(self.chain + event)
 
     @property
     def durable(self) -> bytes | None:
         """The bytes of what was last saved."""
-        return self.kept.bytes() if isinstance(self.kept, KeptState) else self.kept
+        return self.kept.whole() if isinstance(self.kept, KeptState) else self.kept
 
     def stop(self) -> None:
         """Lose everything that was not saved."""

@@ -40,6 +40,7 @@ class _Event(msgspec.Struct, array_like=True):
     wait_number: int | None
     letter: _Letter | None
     outage: Outage | None
+    receivers: list[NodeId] | None
 
 
 class _Entry(msgspec.Struct, array_like=True):
@@ -136,6 +137,10 @@ def take(world: SimulatedWorld, *, scenario_digest: str, observer: bytes) -> byt
 
     def event(time_s: float, item: Event) -> _Event:
         kind, runtime, payload = item
+        receivers = None
+        if kind is Kind.BROADCAST:
+            everybody, payload = payload
+            receivers = [receiver.id for receiver in everybody]
         return _Event(
             time_s,
             kind,
@@ -143,6 +148,7 @@ def take(world: SimulatedWorld, *, scenario_digest: str, observer: bytes) -> byt
             payload if isinstance(payload, int) else None,
             letter(payload) if isinstance(payload, Envelope) else None,
             payload if isinstance(payload, Outage) else None,
+            receivers,
         )
 
     nodes = {}
@@ -218,6 +224,8 @@ def restore(world: SimulatedWorld, data: bytes, *, scenario_digest: str) -> byte
         payload: Any = event.outage if event.wait_number is None else event.wait_number
         if event.letter is not None:
             payload = envelope(event.letter)
+        if event.receivers is not None:
+            payload = ([world.nodes[id] for id in event.receivers], payload)
         world.events.add(event.time_s, (Kind(event.kind), world.nodes[event.node], payload))
     if world.stores is not None:
         world.stores.restore(snapshot.stores)

@@ -29,7 +29,7 @@ from typing import Any, Protocol, TypeVar
 
 from xxhash import xxh3_128
 
-from troth.charter.world import Churn, CostSpec, Faults, Network
+from troth.charter.world import Churn, CostSpec, Faults, Network, ZeroCost
 from troth.engines.engine import Engine
 from troth.errors import PeerError, RoundFailedError
 from troth.ids import NodeId, PartyId, SimulatedSeconds
@@ -69,6 +69,8 @@ IDLE_OUTAGES = 100_000
 
 
 T = TypeVar("T")
+
+_BLOCKING = frozenset({Receive, Collect, Sleep, Now})
 
 EVENTS_BETWEEN_CHECKPOINTS = 64
 """How often `checkpoint` is offered; the clock is not asked before every event."""
@@ -132,6 +134,7 @@ class SimulatedWorld:
         self.traffic_bytes: Counter[str] = Counter()
         self._engine = engine
         self._cost = cost
+        self._costs_nothing = isinstance(cost, ZeroCost)
         self._observer = observer
         self._checkpoint = checkpoint
         self._churn = RandomChurn(churn, parties, stream)
@@ -144,6 +147,14 @@ class SimulatedWorld:
         self._idle_outages = 0
         self._steps_to_checkpoint = EVENTS_BETWEEN_CHECKPOINTS
         self._leading_left = set(cast.leading)
+        self._carriers: dict[type[Effect[Any]], Callable[[Runtime, Any], Any]] = {
+            Send: self._send_message,
+            SendBytes: self._send_bytes,
+            Save: self._save,
+            Load: self._load,
+            Access: self._access,
+            Report: self._report,
+        }
 
     # ---------------------------------------------------------------- running
 
@@ -174,6 +185,9 @@ class SimulatedWorld:
                     self._checkpoint()
             time_s, event = self.events.take()
             kind, runtime, payload = event
+            if kind is Kind.BROADCAST:
+                self._deliver_all(runtime, time_s, *payload)
+                continue
             if runtime.set_aside and self._must_wait(runtime, time_s):
                 self.events.add_first(time_s, event)
                 self._flush()
@@ -195,8 +209,7 @@ class SimulatedWorld:
     def _must_wait(self, runtime: Runtime, time_s: float) -> bool:
         """Whether the node's computation must be carried out before this event touches the node."""
         assert isinstance(runtime.waiting, Perform)
-        cost_s = known_cost_s(self._cost, runtime.waiting.request)
-        return time_s > runtime.clock_s + (cost_s or 0.0)
+        return time_s > runtime.clock_s + self._cost_s(runtime.waiting)
 
     def _handle(self, runtime: Runtime, time_s: float, kind: Kind, payload: Any) -> None:
         if kind in (Kind.DOWN, Kind.UP):
@@ -271,43 +284,83 @@ class SimulatedWorld:
         self, runtime: Runtime, to: Sequence[NodeId], envelope: SimulatedEnvelope, name: str
     ) -> None:
         size, count = envelope.size, len(to)
-        runtime.note(b"send", envelope.mark, *(id.encode() for id in to))
-        kind = Kind.ARRIVE if self.network.limits_download else Kind.DELIVER
+        runtime.performed += 1
+        runtime.note(b"send", envelope.mark, *map(str.encode, to))
         first = runtime.messages_sent
-        runtime.messages_sent += count
-        receivers = [(self.nodes[id], first + place) for place, id in enumerate(to)]
-        if count > 1:
+        runtime.messages_sent = first + count
+        if count == 1:
+            self._dispatch(runtime, self.nodes[to[0]], envelope, first)
+        elif count:
+            receivers = [(self.nodes[id], first + place) for place, id in enumerate(to)]
             receivers = self._shuffled(receivers, runtime.id, first)
+            delay_s = self.network.steady_delay_s
+            if delay_s is None or self.network.limits_download:
+                for receiver, number in receivers:
+                    self._dispatch(runtime, receiver, envelope, number)
+            else:
+                everybody = [receiver for receiver, _ in receivers]
+                event: Event = (Kind.BROADCAST, runtime, (everybody, envelope))
+                self.events.add(runtime.clock_s + delay_s, event)
+        size *= count
+        runtime.bytes_sent += size
+        messages, sent = runtime.sent.get(name, (0, 0))
+        runtime.sent[name] = (messages + count, sent + size)
+        self.traffic[name] += count
+        self.traffic_bytes[name] += size
+
+    def _dispatch(
+        self, runtime: Runtime, receiver: Runtime, envelope: SimulatedEnvelope, number: int
+    ) -> None:
+        """Put a message on its way: the sender's message `number`, to one receiver."""
+        kind = Kind.ARRIVE if self.network.limits_download else Kind.DELIVER
         delay_s = self.network.steady_delay_s
         if delay_s is not None:
-            events: list[Event] = [(kind, receiver, envelope) for receiver, _ in receivers]
-            if events:
-                self.events.add_all(runtime.clock_s + delay_s, events)
-        else:
-            for receiver, number in receivers:
-                for time_s in self.network.arrivals_s(
-                    runtime.id, receiver.id, number=number, size_bytes=size, now_s=runtime.clock_s
-                ):
-                    self._schedule(receiver, time_s, kind, envelope)
-        runtime.bytes_sent += size * count
-        messages, sent = runtime.sent.get(name, (0, 0))
-        runtime.sent[name] = (messages + count, sent + size * count)
-        self.traffic[name] += count
-        self.traffic_bytes[name] += size * count
+            self.events.add(runtime.clock_s + delay_s, (kind, receiver, envelope))
+            return
+        for time_s in self.network.arrivals_s(
+            runtime.id,
+            receiver.id,
+            number=number,
+            size_bytes=envelope.size,
+            now_s=runtime.clock_s,
+        ):
+            self.events.add(time_s, (kind, receiver, envelope))
+
+    def _deliver_all(
+        self,
+        sender: Runtime,
+        time_s: float,
+        receivers: Sequence[Runtime],
+        envelope: SimulatedEnvelope,
+    ) -> None:
+        """Deliver one message to all that it reaches at this instant."""
+        self._idle_outages = 0
+        for place, receiver in enumerate(receivers):
+            if not self._leading_left:
+                return
+            if not receiver.up or receiver.finished:
+                continue
+            if receiver.set_aside and self._must_wait(receiver, time_s):
+                rest: Event = (Kind.BROADCAST, sender, (receivers[place:], envelope))
+                self.events.add_first(time_s, rest)
+                self._flush()
+                return
+            self._deliver(receiver, time_s, envelope)
 
     def _deliver(self, runtime: Runtime, time_s: float, envelope: SimulatedEnvelope) -> None:
         runtime.bytes_received += envelope.size
         waiting = runtime.waiting
-        if time_s > runtime.clock_s and not isinstance(waiting, Perform):
+        kind = type(waiting)
+        if time_s > runtime.clock_s and kind is not Perform:
             runtime.clock_s = time_s
         runtime.note(b"receive", envelope.mark)
         try:
             envelope.open(self.codec)
-            if isinstance(waiting, Receive) and fits_receive(waiting, envelope):
+            if kind is Receive and fits_receive(waiting, envelope):  # type: ignore[arg-type]
                 self._wake(runtime, time_s, envelope.received)
-            elif isinstance(waiting, Collect) and fits_collect(waiting, envelope):
+            elif kind is Collect and fits_collect(waiting, envelope):  # type: ignore[arg-type]
                 runtime.gathered.setdefault(envelope.sender, envelope)
-                if len(runtime.gathered) >= waiting.enough:
+                if len(runtime.gathered) >= waiting.enough:  # type: ignore[union-attr]
                     self._wake(runtime, time_s, self._collected(runtime))
             else:
                 runtime.mailbox.put(envelope)
@@ -324,7 +377,8 @@ class SimulatedWorld:
     def _wake(self, runtime: Runtime, time_s: float, value: Any) -> None:
         """Give a waiting role what it waited for."""
         assert runtime.waiting is not None
-        runtime.clock_s = max(runtime.clock_s, time_s)
+        if time_s > runtime.clock_s:
+            runtime.clock_s = time_s
         runtime.log.append((type(runtime.waiting).__name__, value))
         runtime.waiting = None
         runtime.ready = None
@@ -334,19 +388,21 @@ class SimulatedWorld:
     def _advance(self, runtime: Runtime, value: Any) -> None:
         """Step a role until it waits or returns."""
         assert runtime.coroutine is not None
+        step = runtime.coroutine.send
         try:
             while True:
-                effect = runtime.coroutine.send(value)
-                if isinstance(effect, Perform):
-                    self._set_aside(runtime, effect)
+                effect = step(value)
+                kind = type(effect)
+                if kind is Perform:
+                    self._set_aside(runtime, effect)  # type: ignore[arg-type]
                     return
-                if isinstance(effect, Receive | Collect | Sleep | Now):
-                    done, value = self._try_now(runtime, effect)
+                if kind in _BLOCKING:
+                    done, value = self._try_now(runtime, effect)  # type: ignore[arg-type]
                     if not done:
                         return
-                    runtime.log.append((type(effect).__name__, value))
+                    runtime.log.append((kind.__name__, value))
                 else:
-                    value = self._carry_out(runtime, effect)
+                    value = self._carriers[kind](runtime, effect)
         except StopIteration as stop:
             runtime.finished = True
             self.leave(runtime.id)
@@ -357,42 +413,43 @@ class SimulatedWorld:
                 f"{runtime.id} could not go on: {', '.join(error.culprits)} {error.message}"
             ) from error
 
-    def _carry_out(self, runtime: Runtime, effect: Effect[Any]) -> Any:
-        """An effect that does not block."""
-        match effect:
-            case Send(to=to, message=message):
-                runtime.performed += 1
-                pieces = self._pieces.write(message)
-                envelope: SimulatedEnvelope
-                if pieces is None:
-                    envelope = SimulatedEnvelope(runtime.id, self.codec.encode(message))
-                else:
-                    envelope = EnvelopeOfPieces(runtime.id, message, pieces)
-                self._send(runtime, to, envelope, type(message).__name__)
-            case SendBytes(to=to, data=data):
-                runtime.performed += 1
-                self._send(runtime, to, SimulatedEnvelope(runtime.id, data), "(raw bytes)")
-            case Save(state=state):
-                runtime.kept = KeptState(state)
-                runtime.log.clear()
-                runtime.performed = 0
-            case Load(type=type_):
-                durable = runtime.durable
-                return None if durable is None else decode_state(type_, durable)
-            case Access(request=request):
-                assert runtime.store is not None, f"{runtime.id} has no store"
-                change = request.change()
-                if change is not None:
-                    runtime.performed += 1
-                    runtime.note(*change)
-                return request.run(runtime.store)
-            case Report():
-                runtime.performed += 1
-                runtime.note(b"report", effect.round.to_bytes(8), effect.params_D.tobytes())
-                self._observer.report(runtime.id, effect, SimulatedSeconds(runtime.clock_s))
-            case _:
-                raise AssertionError(f"{effect!r} is not an effect")
-        return None
+    # What is done for effects that do not block.
+
+    def _send_message(self, runtime: Runtime, effect: Send) -> None:
+        message = effect.message
+        pieces = self._pieces.write(message)
+        envelope: SimulatedEnvelope
+        if pieces is None:
+            envelope = SimulatedEnvelope(runtime.id, self.codec.encode(message))
+        else:
+            envelope = EnvelopeOfPieces(runtime.id, message, pieces)
+        self._send(runtime, effect.to, envelope, type(message).__name__)
+
+    def _send_bytes(self, runtime: Runtime, effect: SendBytes) -> None:
+        envelope = SimulatedEnvelope(runtime.id, effect.data)
+        self._send(runtime, effect.to, envelope, "(raw bytes)")
+
+    def _save(self, runtime: Runtime, effect: Save) -> None:
+        runtime.kept = KeptState(effect.state)
+        runtime.log.clear()
+        runtime.performed = 0
+
+    def _load(self, runtime: Runtime, effect: Load[Any]) -> Any:
+        durable = runtime.durable
+        return None if durable is None else decode_state(effect.type, durable)
+
+    def _access(self, runtime: Runtime, effect: Access[Any]) -> Any:
+        assert runtime.store is not None, f"{runtime.id} has no store"
+        change = effect.request.change()
+        if change is not None:
+            runtime.performed += 1
+            runtime.note(*change)
+        return effect.request.run(runtime.store)
+
+    def _report(self, runtime: Runtime, effect: Report) -> None:
+        runtime.performed += 1
+        runtime.note(b"report", effect.round.to_bytes(8), effect.params_D.tobytes())
+        self._observer.report(runtime.id, effect, SimulatedSeconds(runtime.clock_s))
 
     def _try_now(
         self, runtime: Runtime, effect: Receive[Any] | Collect[Any] | Sleep | Now
@@ -424,12 +481,19 @@ class SimulatedWorld:
         runtime.waiting = effect
         runtime.set_aside = True
         self._pending.append((runtime, effect))
-        self._safe_until_s = min(self._safe_until_s, self._safe_after(runtime, effect))
+        safe_s = self._safe_after(runtime, effect)
+        if safe_s < self._safe_until_s:
+            self._safe_until_s = safe_s
 
     def _safe_after(self, runtime: Runtime, effect: Perform[Any]) -> float:
         """Until when other nodes cannot notice that this computation is not carried out yet."""
-        cost_s = known_cost_s(self._cost, effect.request) or 0.0
-        return runtime.clock_s + cost_s + self._lookahead_s
+        return runtime.clock_s + self._cost_s(effect) + self._lookahead_s
+
+    def _cost_s(self, effect: Perform[Any]) -> float:
+        """Seconds that a computation takes at least: all of them, where they are known."""
+        if self._costs_nothing:
+            return 0.0
+        return known_cost_s(self._cost, effect.request) or 0.0
 
     def checkpoint_soon(self) -> None:
         """Offer a checkpoint at the next moment at which one may be."""
@@ -446,9 +510,10 @@ class SimulatedWorld:
         values, costs_s = run_at_cost(self._engine, requests, self._cost)
         done: list[tuple[float, Event]] = []
         for (runtime, effect), value, cost_s in zip(pending, values, costs_s, strict=True):
-            label = effect.request.label
-            runtime.work[label] = runtime.work.get(label, 0.0) + effect.request.units()
-            runtime.work_s[label] = runtime.work_s.get(label, 0.0) + cost_s
+            label, units = effect.request.label, effect.request.units()
+            work, work_s = runtime.work, runtime.work_s
+            work[label] = work.get(label, 0.0) + units
+            work_s[label] = work_s.get(label, 0.0) + cost_s
             runtime.ready = value
             runtime.set_aside = False
             resume: Event = (Kind.RESUME, runtime, runtime.wait_number)
