@@ -138,8 +138,12 @@ class PieceWriter:
                 full = b""
                 bare += encode(msgspec.msgpack.Ext(code, b""))
             else:
-                full += encode(value)
-                bare += encode(value)
+                try:
+                    written = encode(value)
+                except OverflowError:
+                    return None
+                full += written
+                bare += written
         between.append(full)
         size = sum(map(len, between)) + sum(array_N.nbytes for array_N in arrays)
         if size > self._codec.max_bytes:
