@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from troth.ids import NodeId
 from troth.learning.batches import Batches
@@ -42,6 +41,10 @@ class Chunk:
     def steps(self) -> int:
         """Steps of the party that has most."""
         return self.batches[0].steps
+
+    @cached_property
+    def steps_P(self) -> Int64s:
+        return np.array([batches.steps for batches in self.batches])
 
     @cached_property
     def batch_size(self) -> int:
@@ -79,6 +82,24 @@ class Chunk:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """How the update of a party, and of others like it, is computed.
+
+    If anything here depended on more than the request and the model, results would depend on the
+    machine.
+    """
+
+    kind: Hashable
+    """Parties of one kind may share a chunk."""
+    bytes_per_party: int
+    """Temporary arrays of one party."""
+    chunk_bytes: int
+    """Temporary arrays of a chunk, which has at least one party."""
+    update: Callable[[Chunk], list[LocalResult]]
+    """Gives the result of every party of a chunk."""
+
+
+@dataclass(frozen=True)
 class Step:
     """One step's batches of the first `active` parties of a chunk, each filled up to the largest.
 
@@ -96,31 +117,37 @@ class Feeder:
 
     def __init__(self, batches: Sequence[Batches]) -> None:
         self._batches = batches
-        self._steps_P = _numbers([b.steps for b in batches])
-        self._steps_per_pass_P = _numbers([b.steps_per_pass for b in batches])
-        self._size_P = _numbers([b.size for b in batches])
-        self._length_P = _numbers([b.length for b in batches])
-        self._offset_P = np.concatenate(([0], np.cumsum(self._length_P)[:-1]))
-        self._rows = np.empty(self._length_P.sum(), dtype=np.int64)
-        size = self._size_P[0]
-        alike = (self._size_P == size).all()
-        self._alike = min((self._length_P // size).min(), self._steps_P[-1]) if alike else 0
+        lengths = [b.length for b in batches]
+        ends_P = np.cumsum(lengths)
+        self._offset_P = ends_P - lengths
+        self._rows = np.empty(ends_P[-1], dtype=np.int64)
+        self._size = size = batches[0].size
+        alike = all(b.size == size for b in batches)
+        self._alike = min(min(lengths) // size, batches[-1].steps) if alike else 0
         """Steps, from the first, in which every party has a full batch of one size."""
         self._even_PB = np.full((len(batches), size), 1.0 / size, dtype=np.float32)
+
+    @cached_property
+    def _numbers(self) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+        """Steps, steps of a pass, size and length of each party's batches."""
+        numbers = [(b.steps, b.steps_per_pass, b.size, b.length) for b in self._batches]
+        steps_P, per_pass_P, size_P, length_P = np.array(numbers).T
+        return steps_P, per_pass_P, size_P, length_P
 
     def step(self, step: int) -> Step:
         """The batches of `step`, asked for in order, from 0."""
         if step < self._alike:
             if step == 0:
                 self._next_passes(range(len(self._batches)))
-            size = self._even_PB.shape[1]
-            place_P1 = (self._offset_P + step * size)[:, np.newaxis]
-            return Step(len(place_P1), self._rows[place_P1 + np.arange(size)], self._even_PB)
-        active = int(np.searchsorted(-self._steps_P, -step, side="left"))
-        place_P = step % self._steps_per_pass_P[:active]
+            place_P1 = (self._offset_P + step * self._size)[:, np.newaxis]
+            row_PB = self._rows[place_P1 + np.arange(self._size)]
+            return Step(len(row_PB), row_PB, self._even_PB)
+        steps_P, per_pass_P, size_P, length_P = self._numbers
+        active = int(np.searchsorted(-steps_P, -step, side="left"))
+        place_P = step % per_pass_P[:active]
         self._next_passes(np.flatnonzero(place_P == 0).tolist())
-        start_P = place_P * self._size_P[:active]
-        count_P = np.minimum(self._size_P[:active], self._length_P[:active] - start_P)
+        start_P = place_P * size_P[:active]
+        count_P = np.minimum(size_P[:active], length_P[:active] - start_P)
         column_B = np.arange(count_P.max())
         inside_PB = column_B < count_P[:, None]
         first_P = self._offset_P[:active] + start_P
@@ -133,8 +160,5 @@ class Feeder:
     def _next_passes(self, parties: Sequence[int]) -> None:
         for p in parties:
             begin = self._offset_P[p]
-            self._rows[begin : begin + self._length_P[p]] = self._batches[p].next_pass()
-
-
-def _numbers(values: Sequence[int]) -> npt.NDArray[np.int64]:
-    return np.array(values, dtype=np.int64)
+            rows = self._batches[p].next_pass()
+            self._rows[begin : begin + len(rows)] = rows

@@ -11,11 +11,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from troth.learning.chunk import Chunk, Feeder
+from troth.learning.batches import Batches
+from troth.learning.chunk import Chunk, Feeder, Plan
+from troth.learning.models import Model
 from troth.learning.results import LocalResult
 
-VECTORS_PER_PARTY = 4
+_VECTORS_PER_PARTY = 4
 """Parameters, gradient, velocity and update of a party live at the same time."""
+
+
+def plan(batches: Batches, model: Model, workspace_bytes: int) -> Plan:
+    """How to compute the update of a party with these batches."""
+    examples = batches.size * model.floats_per_example
+    return Plan(
+        kind="general",
+        bytes_per_party=4 * (examples + _VECTORS_PER_PARTY * model.dimension),
+        chunk_bytes=workspace_bytes,
+        update=update_chunk,
+    )
 
 
 def update_chunk(chunk: Chunk) -> list[LocalResult]:

@@ -17,7 +17,7 @@ How many parties are made one (P parties, B rows of a batch, F features, D param
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -27,10 +27,9 @@ from troth.compute import Compute
 from troth.ids import NodeId
 from troth.learning.batches import Batches
 from troth.learning.chunk import Chunk
-from troth.learning.general import VECTORS_PER_PARTY, update_chunk
-from troth.learning.models import workspace_bytes
 from troth.learning.parallel import map_pieces
-from troth.learning.results import LocalResult, hand_out
+from troth.learning.plans import Piece, pieces
+from troth.learning.results import LocalResult, hand_out, quiet
 from troth.learning.training import Training
 from troth.learning.workbench import Workbench
 from troth.wire import Float32s
@@ -58,6 +57,7 @@ class LocalUpdate(Compute[Workbench, LocalResult]):
     def group(self) -> Hashable:
         return type(self), self.training, self.velocity_D is None
 
+    @quiet()
     def run(self, bench: Workbench) -> LocalResult:
         training, model = self.training, bench.model
         start_D = bench.tensor(self.params_D)
@@ -87,17 +87,16 @@ class LocalUpdate(Compute[Workbench, LocalResult]):
     @classmethod
     def run_many(cls, requests: Sequence[Self], bench: Workbench) -> Sequence[LocalResult]:
         batches = [_batches(request, bench) for request in requests]
-        order = sorted(range(len(requests)), key=lambda i: (-batches[i].steps, -batches[i].size, i))
-        chunks = list(_chunks(order, batches, bench))
+        first = requests[0]
+        chunks = pieces(batches, first.training, bench, moving=first.velocity_D is not None)
 
-        def update(chunk: Sequence[int]) -> list[LocalResult]:
-            return update_chunk(
-                _chunk([requests[i] for i in chunk], [batches[i] for i in chunk], bench)
-            )
+        def update(piece: Piece) -> list[LocalResult]:
+            with quiet():
+                return piece.plan.update(_chunk(piece.parties, requests, batches, bench))
 
         results: dict[int, LocalResult] = {}
-        for chunk, found in zip(chunks, map_pieces(update, chunks, bench.device), strict=True):
-            results.update(zip(chunk, found, strict=True))
+        for piece, found in zip(chunks, map_pieces(update, chunks, bench.device), strict=True):
+            results.update(zip(piece.parties, found, strict=True))
         return [results[i] for i in range(len(requests))]
 
 
@@ -106,36 +105,22 @@ def _batches(request: LocalUpdate, bench: Workbench) -> Batches:
     return Batches(bench.rows(request.node), request.training, bench.stream, path)
 
 
-def _chunk(requests: Sequence[LocalUpdate], batches: Sequence[Batches], bench: Workbench) -> Chunk:
-    velocities = [request.velocity_D for request in requests if request.velocity_D is not None]
+def _chunk(
+    parties: Sequence[int],
+    requests: Sequence[LocalUpdate],
+    batches: Sequence[Batches],
+    bench: Workbench,
+) -> Chunk:
+    own = [requests[i] for i in parties]
+    velocities = [request.velocity_D for request in own if request.velocity_D is not None]
     # `group` keeps requests with and without a velocity apart.
-    assert len(velocities) in (0, len(requests))
+    assert len(velocities) in (0, len(own))
     return Chunk(
         bench=bench,
-        training=requests[0].training,
-        nodes=[request.node for request in requests],
-        rounds=[request.round for request in requests],
-        starts=[request.params_D for request in requests],
+        training=own[0].training,
+        nodes=[request.node for request in own],
+        rounds=[request.round for request in own],
+        starts=[request.params_D for request in own],
         velocities=velocities or None,
-        batches=batches,
+        batches=[batches[i] for i in parties],
     )
-
-
-def _chunks(
-    order: Sequence[int], batches: Sequence[Batches], bench: Workbench
-) -> Iterator[list[int]]:
-    """Cut `order` where the next party would not fit into the workspace; at least one in each."""
-    model = bench.model
-    floats = workspace_bytes(bench.device) // 4
-    chunk: list[int] = []
-    largest = 0
-    for i in order:
-        grown = max(largest, batches[i].size)
-        party = grown * model.floats_per_example + VECTORS_PER_PARTY * model.dimension
-        if chunk and (len(chunk) + 1) * party > floats:
-            yield chunk
-            chunk, grown = [], batches[i].size
-        chunk.append(i)
-        largest = grown
-    if chunk:
-        yield chunk

@@ -18,6 +18,7 @@ from troth.learning.chance import TORCH, other_states, seeded, states, torch_sta
 from troth.learning.device import repeatable
 from troth.learning.memories import Memories
 from troth.learning.models import Model, Purpose
+from troth.learning.recognition import recognise
 from troth.references import raised
 from troth.streams import Stream
 from troth.wire import Float32s
@@ -85,6 +86,7 @@ class ModuleModel(Model):
         self._check_begins_alike(module, again)
         self._shapes = {name: p.shape for name, p in trained.items()}
         self._lengths = [p.numel() for p in trained.values()]
+        form = recognise(module, purpose.features)
         activations = self._check_forward(module, purpose, again)
         for parameter in module.parameters():
             parameter.requires_grad_(False)
@@ -96,6 +98,7 @@ class ModuleModel(Model):
             dimension=sum(self._lengths),
             floats_per_example=purpose.inputs + 3 * activations,
         )
+        self.form = form
         self._check_gradient(np.concatenate([p.detach().reshape(-1) for p in trained.values()]))
 
     def init(self, stream: Stream) -> Float32s:

@@ -41,7 +41,8 @@ def hand_out(
     loss: float,
     velocity_D: Float32s | None = None,
 ) -> LocalResult:
-    """The result of `node`; the arrays must be its own, and can no longer be written to.
+    """The result of `node`; the arrays must be its own, and can no longer be written to. Called
+    within `quiet`.
 
     Raises:
       RoundFailedError: the update is not finite.
@@ -59,12 +60,17 @@ def hand_out(
     return LocalResult(update_D, examples, loss, velocity_D)
 
 
+def quiet() -> np.errstate:
+    """Within it numpy does not warn of numbers that are not finite: `hand_out` refuses them."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+
 def finite(vector_D: Float32s) -> bool:
     """Whether every number of `vector_D` is finite.
 
     Zero times a number is 0 unless that is infinite or no number, and so is the sum of such
     products: one pass in the matrix library, where `isfinite` takes two and an array for the
-    answers.
+    answers. Numpy warns of what it finds, but within `quiet`.
     """
     return bool(np.dot(vector_D, _zeros(len(vector_D))) == 0)
 
