@@ -44,6 +44,7 @@ def plan(form: ConvolutionalStack, batches: Batches, training: Training, model: 
         kind="convolutional",
         bytes_per_party=size,
         chunk_bytes=_PARTIES * size,
+        even=True,
         update=partial(_update_chunk, form, rule),
     )
 

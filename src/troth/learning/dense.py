@@ -26,9 +26,9 @@ from troth.learning.training import Training
 from troth.learning.workspace import WORKSPACE
 from troth.wire import Float32s, Int64s
 
-CHUNK_BYTES = 3 * 2**19
-"""Arrays that a step of a chunk goes through: three quarters of the second-level cache of a core of
-today's servers. Larger chunks wait for memory, smaller ones for the start of each operation."""
+CHUNK_BYTES = 3 * 2**20
+"""Arrays that a step of a chunk goes through: about the second-level cache of a core of today's
+servers. Larger chunks wait for memory, smaller ones for the start of each operation."""
 
 LARGE_BYTES = 2**17
 """Updates from here on are written where they stay: to copy them would take longer than to begin
@@ -76,6 +76,7 @@ def plan(form: DenseStack, batches: Batches, training: Training, *, moving: bool
         kind=("dense", gram, whole),
         bytes_per_party=4 * floats,
         chunk_bytes=CHUNK_BYTES,
+        even=True,
         update=partial(_update_chunk, form, rule, gram=gram, whole=whole),
     )
 
