@@ -95,6 +95,8 @@ class Plan:
     """Temporary arrays of one party."""
     chunk_bytes: int
     """Temporary arrays of a chunk, which has at least one party."""
+    even: bool
+    """Whether to make chunks of one size; those of many small operations are best left large."""
     update: Callable[[Chunk], list[LocalResult]]
     """Gives the result of every party of a chunk."""
 

@@ -19,16 +19,16 @@ from torch import Tensor
 from troth.learning.batches import Batches
 from troth.learning.chunk import Chunk, Feeder, Plan, Step
 from troth.learning.descent import Rule, rule_of
-from troth.learning.forms import Activation, DenseStack, Frame
+from troth.learning.forms import Activation, DenseStack, Frame, Place
 from troth.learning.layers import DirectLayer, GramLayer, Layer, Outputs, Task
 from troth.learning.results import LocalResult
 from troth.learning.training import Training
 from troth.learning.workspace import WORKSPACE
 from troth.wire import Float32s, Int64s
 
-CHUNK_BYTES = 3 * 2**19
-"""Arrays that a step of a chunk goes through: three quarters of the second-level cache of a core of
-today's servers. Larger chunks wait for memory, smaller ones for the start of each operation."""
+CHUNK_BYTES = 3 * 2**20
+"""Arrays that a step of a chunk goes through: about the second-level cache of a core of today's
+servers. Larger chunks wait for memory, smaller ones for the start of each operation."""
 
 LARGE_BYTES = 2**17
 """Updates from here on are written where they stay: to copy them would take longer than to begin
@@ -52,36 +52,43 @@ DERIVE: dict[Activation, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def plan(form: DenseStack, batches: Batches, training: Training, *, moving: bool) -> Plan:
-    """How to compute the update of a party; whether its first layer keeps coefficients or weights
-    goes by what each would cost.
+    """How to compute the update of a party.
 
     Args:
       moving: whether it starts with a velocity.
     """
     rule = rule_of(training)
     first, *others = form.places
-    inputs, outputs = first.inputs, first.outputs
     size, steps = batches.size, batches.steps
     whole = size == batches.examples
     rows = size if whole else size * steps
-    past = rows if steps > 1 else 0
-    weights = inputs * outputs
-    by_weights = steps * weights * (2 * size + 3 * _TOUCH)
-    by_rows = rows * inputs * (past + 2 * outputs) + weights * _TOUCH
-    gram = rule.linear and not (moving and steps > 1) and by_rows < by_weights
-    copies = 2 + rule.states
+    looks_back = steps > 1
+    may = rule.linear and not (moving and looks_back)
+    gram = may and coefficients_pay(first, size, steps, rows)
+    copies = 1 if rule.plain else 2 + rule.states
     floats = copies * sum(place.end - place.begin for place in others)
     floats += 3 * size * sum(form.sizes[1:])
     if gram:
-        floats += rows * (inputs + past + (2 + copies) * outputs)
+        floats += rows * (first.inputs + looks_back * rows + (3 + rule.states) * first.outputs)
     else:
-        floats += size * inputs + (1 if rule.plain else copies) * weights
+        floats += size * first.inputs + copies * first.inputs * first.outputs
     return Plan(
         kind=("dense", gram, whole),
         bytes_per_party=4 * floats,
         chunk_bytes=CHUNK_BYTES,
+        even=True,
         update=partial(_update_chunk, form, rule, gram=gram, whole=whole),
     )
+
+
+def coefficients_pay(first: Place, size: int, steps: int, rows: int) -> bool:
+    """Whether the first layer is sooner done by coefficients of its `rows` than by its weights,
+    with `steps` batches of `size`: counted in multiplications."""
+    weights = first.inputs * first.outputs
+    by_weights = steps * weights * (2 * size + 3 * _TOUCH)
+    past = rows if steps > 1 else 0
+    by_rows = rows * first.inputs * (past + 2 * first.outputs) + weights * _TOUCH
+    return by_rows < by_weights
 
 
 def _update_chunk(

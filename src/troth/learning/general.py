@@ -27,6 +27,7 @@ def plan(batches: Batches, model: Model, workspace_bytes: int) -> Plan:
         kind="general",
         bytes_per_party=4 * (examples + _VECTORS_PER_PARTY * model.dimension),
         chunk_bytes=workspace_bytes,
+        even=False,
         update=update_chunk,
     )
 

@@ -91,7 +91,7 @@ class Bias:
 
     def descend(self, residual_AHB: Tensor) -> None:
         """Make a step; the derivatives by what the layer gives out are already scaled."""
-        task, active = self._task, len(residual_AHB)
+        task, active = self._task, residual_AHB.shape[0]
         here_AH = self.values_PH[:active]
         grad_AH = residual_AHB.sum(2)
         if task.plain:
@@ -153,7 +153,7 @@ class DirectLayer(Layer):
         return torch.bmm(self._weights_PHF[:active].transpose(1, 2), residual_AHB, out=out)
 
     def descend(self, step: int, residual_AHB: Tensor, input_AFB: Tensor) -> None:  # noqa: ARG002  # as above
-        task, active = self._task, len(residual_AHB)
+        task, active = self._task, residual_AHB.shape[0]
         here_AHF = self._weights_PHF[:active]
         input_ABF = input_AFB.transpose(1, 2)
         self.bias.descend(residual_AHB)

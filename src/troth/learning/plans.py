@@ -13,6 +13,9 @@ from troth.learning.models import workspace_bytes
 from troth.learning.training import Training
 from troth.learning.workbench import Workbench
 
+_WORTH_SHARING = 16
+"""Parties that are cut into two chunks even if one could hold them."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -28,8 +31,9 @@ def pieces(
     """All parties, cut into chunks, the same on every machine.
 
     Parties are sorted by kind of plan, steps and batch size, largest first, and cut where the next
-    would not fit into a chunk. Chunks of one kind are as even as can be, so that no core waits long
-    for the last one.
+    would not fit into a chunk. Where a plan says so, the chunks of its kind are of even size and in
+    even number: many machines have two cores or a multiple of it, and none of them should wait long
+    for the last chunk.
 
     Args:
       moving: whether the parties start with a velocity.
@@ -47,7 +51,11 @@ def pieces(
     found = []
     for group in groups.values():
         group.sort(key=lambda i: (-batches[i].steps, -batches[i].size, i))
-        found += [Piece(chosen[chunk[0]], chunk) for chunk in _chunks(group, chosen)]
+        chunks = list(_chunks(group, chosen, len(group)))
+        if chosen[group[0]].even and len(group) >= _WORTH_SHARING:
+            count = 2 * -(-len(chunks) // 2)
+            chunks = list(_chunks(group, chosen, -(-len(group) // count)))
+        found += [Piece(chosen[chunk[0]], chunk) for chunk in chunks]
     return found
 
 
@@ -65,13 +73,14 @@ def _plan(batch: Batches, training: Training, bench: Workbench, *, moving: bool)
     return general.plan(batch, model, workspace)
 
 
-def _chunks(order: Sequence[int], plans: Sequence[Plan]) -> Iterator[Sequence[int]]:
-    """Cut `order` where the next party would not fit into its chunk; at least one in each."""
+def _chunks(order: Sequence[int], plans: Sequence[Plan], most: int) -> Iterator[Sequence[int]]:
+    """Cut `order` where the next party would not fit into its chunk; at least one in each, and at
+    most `most`."""
     chunk: list[int] = []
     largest = 0
     for i in order:
         grown = max(largest, plans[i].bytes_per_party)
-        if chunk and (len(chunk) + 1) * grown > plans[i].chunk_bytes:
+        if chunk and (len(chunk) == most or (len(chunk) + 1) * grown > plans[i].chunk_bytes):
             yield chunk
             chunk, grown = [], plans[i].bytes_per_party
         chunk.append(i)
