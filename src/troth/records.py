@@ -9,7 +9,8 @@ from msgspec import UNSET, UnsetType
 
 from troth.ids import Bytes, MeasuredSeconds, NodeId, Round, SimulatedSeconds
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of the files of a run's folder. Version 1 had its parties in `summary.json`."""
 
 Status = Literal["running", "finished", "failed", "interrupted"]
 
@@ -169,7 +170,8 @@ class PrivacyRecord(Record, frozen=True, kw_only=True):
 
 
 class Summary(Record, frozen=True, kw_only=True):
-    """How a run began, what it came to and how it ended: the file `summary.json` of its folder."""
+    """How a run began, what it came to and how it ended: the file `summary.json` of its folder, and
+    `parties.jsonl`, which holds `parties`."""
 
     schema_version: int = SCHEMA_VERSION
     status: Status

@@ -35,6 +35,7 @@ from troth.report.folder import PARAMS, SNAPSHOT, RunFolder, digest_of_rounds
 from troth.report.privacy import simulated_privacy_record
 from troth.report.progress import Display, QuietProgress, live_progress
 from troth.report.read import SCENARIO
+from troth.runs.collecting import collecting_rarely
 from troth.runs.life import Life, Models, write_outcome
 from troth.runs.nothing import check_trained
 from troth.runs.origin import Origin, origin_of
@@ -303,7 +304,7 @@ class _Run:
                 opened.enter_context(locked(self._folder.path))
             life = Life(summary, self._progress, self._folder)
             with life.running(), repeatable(stage.bench.device):
-                with self._interrupts(world):
+                with self._interrupts(world), collecting_rarely():
                     world.run()
                 recorder.close()
                 result = self._result(stage, world, recorder, summary("finished"))

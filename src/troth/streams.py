@@ -12,12 +12,17 @@ the file knows every secret; a real run seeds it from the operating system and f
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from hashlib import blake2b, shake_256
+from struct import Struct
 from typing import Any
 
 import numpy as np
 from numpy.random.bit_generator import ISeedSequence
+
+_WORDS = Struct(">QQ")
+"""A key of 128 bits as two words, the upper one first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +34,18 @@ class Stream:
 
     def child(self, *names: str | int) -> Stream:
         """The stream below this one called `names`."""
-        plain = tuple(name if isinstance(name, str) else int(name) for name in names)
-        return Stream(self.seed, self.path + plain)
+        path = self.path
+        for name in names:
+            path += (name if isinstance(name, str) else int(name),)
+        return Stream(self.seed, path)
 
     def key(self) -> int:
         """128 bits that depend on the seed and on every name of the path, and on nothing else."""
+        return int.from_bytes(self._key_bytes())
+
+    def _key_bytes(self) -> bytes:
         text = repr((self.seed, *self.path))
-        return int.from_bytes(
-            blake2b(text.encode(), digest_size=16, person=b"troth-stream").digest()
-        )
+        return blake2b(text.encode(), digest_size=16, person=b"troth-stream").digest()
 
     def digest(self, size: int) -> bytes:
         """`size` bytes for keys and nonces: as hard to guess as the seed, two calls give the same.
@@ -49,15 +57,24 @@ class Stream:
     def generator(self) -> np.random.Generator:
         """A generator at the start of this stream; two calls give equal generators."""
         # The stubs name numpy's own `SeedSequence` only; any `ISeedSequence` will do.
-        return np.random.Generator(np.random.Philox(_Key(self.key())))  # type: ignore[arg-type]  # see above
+        return np.random.Generator(np.random.Philox(_Key(self._key_bytes())))  # type: ignore[arg-type]  # see above
+
+    def lent_generator(self) -> np.random.Generator:
+        """What `generator` gives, at a fifth of its cost, for draws that are made at once.
+
+        Each thread has one such generator, which the next call in that thread sets to the start of
+        another stream. Whoever keeps it draws from that other stream: then take `generator`.
+        """
+        high, low = _WORDS.unpack(self._key_bytes())
+        return _lent.start((low, high))
 
 
 class _Key(ISeedSequence):
     """Gives numpy a generator's key. `Philox(key=...)` makes the same generator, and asks the
     operating system for entropy that it does not use, which takes longer than all the rest."""
 
-    def __init__(self, key: int) -> None:
-        self._words = np.frombuffer(key.to_bytes(16, "little"), "<u8")
+    def __init__(self, key: bytes) -> None:
+        self._words = np.frombuffer(key[::-1], "<u8")
 
     # The type of the base wants every type of integer, of which Philox asks for this one.
     def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
@@ -65,6 +82,32 @@ class _Key(ISeedSequence):
         assert n_words == 2, "Philox has a key of two words"
         assert dtype == np.uint64, "Philox has a key of two words of 64 bits"
         return self._words
+
+
+class _Lent(threading.local):
+    """The generator of a thread. Making one takes longer than most of what is drawn from it."""
+
+    def __init__(self) -> None:
+        self._philox = np.random.Philox(0)
+        self._generator = np.random.Generator(self._philox)
+        # Numbers of Python, which numpy takes in a third of the time that arrays need.
+        self._start: Any = {
+            "bit_generator": "Philox",
+            "state": {"counter": (0, 0, 0, 0), "key": (0, 0)},
+            "buffer": (0, 0, 0, 0),
+            "buffer_pos": 4,
+            "has_uint32": 0,
+            "uinteger": 0,
+        }
+
+    def start(self, key: tuple[int, int]) -> np.random.Generator:
+        """The generator, at the start of the stream with this `key`, its lower word first."""
+        self._start["state"]["key"] = key
+        self._philox.state = self._start
+        return self._generator
+
+
+_lent = _Lent()
 
 
 def world(seed: int) -> Stream:

@@ -142,6 +142,12 @@ def shown(error: Exception) -> str:
     )
 
 
+def code_of(array: npt.NDArray[Any]) -> int | None:
+    """The extension type that arrays of this element type travel as; None where there is none, or
+    where the elements do not lie in memory as they travel."""
+    return _CODES.get(array.dtype)
+
+
 def encode_array(value: object) -> msgspec.msgpack.Ext:
     """`enc_hook` of msgspec: a one-dimensional array as an extension value."""
     if not isinstance(value, np.ndarray):
@@ -226,6 +232,10 @@ class Codec:
         if len(buffer) > self.max_bytes:
             raise LocalError(f"{name} is {len(buffer)} bytes, above max_bytes = {self.max_bytes}")
         return buffer
+
+    def knows(self, type: type[Message]) -> bool:
+        """Whether messages of this class may be sent."""
+        return type in self._types
 
     def writes(self, message: Message, data: bytes) -> bool:
         """Whether `data`, which `message` was decoded from, is what `encode` makes of it."""

@@ -15,7 +15,7 @@ from same import NEEDS_DATA, Result, Verdict, compare
 
 ROOT = Path(__file__).parents[2]
 HEAD = {"id": "1a", "height": 3, "hash": "7f"}
-RESULT = Result("blake2b:01", {"model.safetensors:w": "aa"}, {"chain.sqlite": HEAD}, 1.0)
+RESULT = Result("trace-2:01", {"model.safetensors:w": "aa"}, {"chain.sqlite": HEAD}, 1.0)
 
 SCENARIO = """
 name = "tiny"
@@ -45,7 +45,7 @@ def test_equal_runs_are_equal_however_long_they_took() -> None:
 @pytest.mark.parametrize(
     ("other", "what"),
     [
-        (replace(RESULT, trace="blake2b:02"), "trace digest"),
+        (replace(RESULT, trace="trace-2:02"), "trace digest"),
         (replace(RESULT, models={"model.safetensors:w": "ab"}), "model model.safetensors:w"),
         (replace(RESULT, models={}), "model model.safetensors:w"),
         (

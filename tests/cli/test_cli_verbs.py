@@ -24,6 +24,7 @@ def test_simulate_keeps_a_run_with_a_report(troth: Troth, scenario: Path, folder
         ".base",
         ".lock",
         "scenario.toml",
+        "parties.jsonl",
         "summary.json",
         "rounds.jsonl",
         "privacy.json",
@@ -49,7 +50,7 @@ def test_simulate_quietly_in_json(troth: Troth, scenario: Path) -> None:
     summary = json.loads(outcome.out)
     assert summary["seed"] == 7
     assert summary["status"] == "finished"
-    assert summary["schema_version"] == 1
+    assert summary["schema_version"] == 2
     assert summary["folder"] == "runs/small"
     assert 0 <= summary["final"]["error"] <= 1
 

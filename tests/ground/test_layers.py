@@ -29,6 +29,7 @@ LAYERS = (
         "specification",
         "references",
         "lazy",
+        "pieces",
     ),
     ("roles", "learning", "privacy", "robustness", "crypto", "chain", "data"),
     ("protocols",),

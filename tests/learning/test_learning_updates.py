@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from troth.ids import NodeId
 from troth.learning import spec
 from troth.learning.batches import Batches
 from troth.learning.requests import LocalResult, LocalUpdate
+from troth.learning.results import finite, quiet
 from troth.learning.training import Training
 from troth.learning.workbench import Workbench, build_workbench
 from troth.streams import Stream, learning
@@ -388,3 +390,43 @@ def test_a_training_table_that_contradicts_itself_is_refused(training: Training,
     with pytest.raises(CharterError) as raised:
         training.check()
     assert raised.value.key == key
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_results_are_arrays_of_their_own_that_nobody_changes(name: str) -> None:
+    """A result that were a row of a larger array would keep the updates of others."""
+    model = MODELS[name]
+    bench = make_bench(model, [12, 7, 7])
+    start_D = model.init(learning(1))
+    for update in ("gradient", "step", "delta"):
+        training = Training(rounds=1, update=update, batch_size=3, learning_rate=0.1, momentum=0.5)
+        requests = [LocalUpdate(node, 1, start_D, training) for node in bench.rows_of]
+        arrays = [
+            array
+            for result in (requests[0].run(bench), *LocalUpdate.run_many(requests, bench))
+            for array in (result.update_D, result.velocity_D)
+            if array is not None
+        ]
+        assert len(arrays) == (8 if update == "step" else 4)
+        for array in arrays:
+            assert not array.flags.writeable
+            held = array if array.base is None else array.base
+            assert held.nbytes == array.nbytes
+        for one, other in itertools.combinations(arrays, 2):
+            assert not np.shares_memory(one, other)
+
+
+@given(
+    st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=300),
+    st.sampled_from([None, np.nan, np.inf, -np.inf]),
+    st.integers(0, 299),
+)
+def test_finite_finds_the_one_number_that_is_not(
+    numbers: list[float], wrong: float | None, place: int
+) -> None:
+    vector_D = np.array(numbers, dtype=np.float32)
+    if wrong is not None:
+        vector_D[place % len(vector_D)] = wrong
+    with quiet():
+        found = finite(vector_D)
+    assert found == np.isfinite(vector_D).all() == (wrong is None)

@@ -9,7 +9,7 @@ from privacy_cases import MODELS, make_bench
 
 from troth.errors import CharterError
 from troth.ids import NodeId, PartyId
-from troth.learning.local import LocalResult, LocalUpdate
+from troth.learning.requests import LocalResult, LocalUpdate
 from troth.learning.training import Training
 from troth.privacy.accounting import spent
 from troth.privacy.dp_sgd import PrivateUpdate

@@ -119,7 +119,7 @@ def test_what_the_first_node_leaves_of_the_run_is_copied(run_folder: RunFolder, 
     assert (run_folder.path / "accounts").read_text() == PARTIES[0]
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", "summary.json", JOURNAL])
+@pytest.mark.parametrize("file", ["model.safetensors", "summary.json", "parties.jsonl", JOURNAL])
 @pytest.mark.parametrize("what", ["altered", "deleted"])
 def test_what_a_node_has_left_is_taken_as_it_left_it(
     file: str, what: str, run_folder: RunFolder, left: Left
@@ -135,7 +135,8 @@ def test_what_a_node_has_left_is_taken_as_it_left_it(
         data, sealed = place.read_bytes(), folders[1].outcome_digest()
         altered = {
             "model.safetensors": data[:-1] + bytes([data[-1] ^ 1]),
-            "summary.json": data.replace(b'"error": 0.1', b'"error": 0.2'),
+            "summary.json": data.replace(b'"seed": 1', b'"seed": 2'),
+            "parties.jsonl": data.replace(b'"error":0.1', b'"error":0.2'),
             JOURNAL: data.replace(sealed, sealed[::-1]),
         }[file]
         assert altered != data

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from troth.errors import ExitCode, LocalError, UsageError, VerificationError
 from troth.ids import Bytes, MeasuredSeconds, NodeId, Round, SimulatedSeconds
-from troth.records import Metrics, PrivacyRecord, Rejection, RoundRecord, Summary
+from troth.records import Metrics, PartyRecord, PrivacyRecord, Rejection, RoundRecord, Summary
 from troth.report.atomic import append_line, numbered, replace_file
 from troth.report.folder import SNAPSHOT, RunFolder
 from troth.report.read import Run, load_run
@@ -302,7 +302,7 @@ def damage(file: str, content: bytes | None) -> Callable[[Path], None]:
     return apply
 
 
-NEWER = b'{"schema_version": 2, "status": "levitating"}'
+NEWER = b'{"schema_version": 3, "status": "levitating"}'
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,8 @@ NEWER = b'{"schema_version": 2, "status": "levitating"}'
             damage("summary.json", b'{"status": "finished"}'),
             r"is damaged: .*`schema_version`",
         ),
-        (damage("summary.json", NEWER), r"schema_version = 2 is above 1"),
+        (damage("summary.json", NEWER), r"schema_version = 3 is above 2"),
+        (damage("parties.jsonl", b"{}\n"), r"parties\.jsonl: line 1: is damaged"),
         (damage("rounds.jsonl", b'{"round": 1}\n{}\n'), r"rounds\.jsonl: line 1: is damaged"),
         (damage("rounds.jsonl", b"\n"), r"rounds\.jsonl: line 1: is damaged"),
     ],
@@ -336,7 +337,7 @@ def test_a_bad_folder_is_one_clear_error(
     assert caught.value.hint is not None
 
 
-@pytest.mark.parametrize("name", ["scenario.toml", "summary.json", "rounds.jsonl"])
+@pytest.mark.parametrize("name", ["scenario.toml", "summary.json", "parties.jsonl", "rounds.jsonl"])
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(folder: RunFolder, name: str) -> None:
     (folder.path / name).unlink(missing_ok=True)
     os.mkfifo(folder.path / name)
@@ -388,6 +389,48 @@ def test_keys_of_a_later_minor_version_are_passed_over(folder: RunFolder, summar
     content = json.loads((folder.path / "summary.json").read_text())
     (folder.path / "summary.json").write_text(json.dumps({**content, "colour": "blue"}))
     assert load_run(folder.path).summary == summary
+
+
+PARTY = NodeId("party-late")
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_a_list_of_parties_that_is_too_short_is_damaged(
+    folder: RunFolder, summary: Summary, content: bytes | None
+) -> None:
+    party = PartyRecord(party=PARTY, examples=3)
+    folder.write_summary(msgspec.structs.replace(summary, parties=[party]))
+    damage("parties.jsonl", content)(folder.path)
+    with pytest.raises(VerificationError, match=r"parties\.jsonl: .* lists 0 parties, and .* 1"):
+        load_run(folder.path)
+
+
+def test_a_folder_of_version_1_has_its_parties_in_the_summary(
+    folder: RunFolder, summary: Summary
+) -> None:
+    summary = msgspec.structs.replace(summary, parties=[PartyRecord(party=PARTY, examples=3)])
+    folder.write_summary(summary)
+    content = json.loads((folder.path / "summary.json").read_text())
+    del content["parties_listed"]
+    parties = [
+        json.loads(line) for line in (folder.path / "parties.jsonl").read_text().splitlines()
+    ]
+    assert parties
+    old = {**content, "schema_version": 1, "parties": parties}
+    (folder.path / "summary.json").write_text(json.dumps(old))
+    (folder.path / "parties.jsonl").unlink()
+    read = load_run(folder.path).summary
+    assert read == msgspec.structs.replace(summary, schema_version=1)
+
+
+def test_a_longer_list_of_parties_than_the_summary_knows_is_newer(
+    folder: RunFolder, summary: Summary
+) -> None:
+    """A kill between the writes of the two files leaves that."""
+    more = [*summary.parties, PartyRecord(party=PARTY, examples=3)]
+    lines = (msgspec.json.encode(party) + b"\n" for party in more)
+    (folder.path / "parties.jsonl").write_bytes(b"".join(lines))
+    assert load_run(folder.path).summary.parties == more
 
 
 names = st.text(max_size=20).map(NodeId)

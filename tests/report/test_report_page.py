@@ -334,7 +334,7 @@ def test_measures_of_any_number_and_name_leave_the_page_readable(make_measured: 
     head, _ = table(parse(html), "Every party")
     assert len(head) == 2 + MAX_MEASURES
     assert max(map(len, head)) == MAX_HEADING
-    assert f"The first {MAX_MEASURES} of 15 measures, by name. All are in summary.json." in html
+    assert f"The first {MAX_MEASURES} of 15 measures, by name. All are in parties.jsonl." in html
 
 
 def test_traffic_is_sorted_by_bytes_with_its_share(pages: dict[str, str]) -> None:
@@ -563,7 +563,7 @@ def test_a_page_stays_below_5_mb_and_says_what_it_left_out(make_run: MakeRun, ru
     assert len(html.encode()) < 5_000_000
     page = parse(html)
     assert "attackers first" in page.text()
-    assert "All are in summary.json" in page.text()
+    assert "All are in parties.jsonl" in page.text()
     assert "All are in rounds.jsonl" in page.text()
     assert "more characters in scenario.toml" in page.text()
     if runs == 1:

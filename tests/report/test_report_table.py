@@ -168,7 +168,7 @@ def test_measures_of_any_number_and_name_leave_the_table_readable(make_measured:
     lines = summary_table(make_measured(dict.fromkeys(names, 1.0))).splitlines()
     assert "\x1b" not in "".join(lines)
     assert max(map(len, lines)) < 200
-    assert any(line.strip() == "and 3 more measures in summary.json" for line in lines)
+    assert any(line.strip() == "and 3 more measures in parties.jsonl" for line in lines)
 
 
 def test_json_has_measures_only_of_parties_that_have_some(make_measured: MakeRun) -> None:

@@ -181,7 +181,7 @@ def test_other_processes_and_hash_seeds_give_the_same_run(
     runs = elsewhere[case.name, name]
     assert len(runs) == 1, "processes with other hash seeds run otherwise"
     trace, _ = json.loads(next(iter(runs)))
-    assert trace.startswith("blake2b:")
+    assert trace.startswith("trace-2:")
 
 
 @pytest.mark.parametrize("engine", ["inline", pytest.param("processes", marks=pytest.mark.slow)])

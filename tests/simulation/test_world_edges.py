@@ -122,7 +122,7 @@ def test_a_role_that_returns_when_it_is_replayed_is_named(scenario_file, simulat
 
     run.world.nodes["server"].role = gone
     with pytest.raises(LocalError, match=r"server cannot be resumed.*return"):
-        snapshot.restore(run.world, taken[5], scenario_digest="s")
+        snapshot.restore(run.world, taken[len(taken) // 2], scenario_digest="s")
 
 
 def test_a_batch_does_not_depend_on_which_parameters_are_one_object(scenario_file, simulated):

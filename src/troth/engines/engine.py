@@ -33,20 +33,23 @@ class Engine(ABC):
     def run(self, requests: Sequence[Compute[Any, Any]]) -> list[Any]:
         """The requests' values, in order. One whose memo key has been seen in this call, or among
         the last `MAX_KNOWN` different ones whose values are kept, is not computed again."""
+        keys = [request.memo_key() for request in requests] if self.share_checks else []
+        if all(key is None for key in keys):
+            values = self._run(requests)
+            assert len(values) == len(requests)
+            return values
         found: dict[Hashable, Any] = {}
         places: dict[Hashable, int] = {}
         todo: list[Compute[Any, Any]] = []
-        keys: list[Hashable] = []
-        for request in requests:
-            key = request.memo_key() if self.share_checks else None
+        for place, request in enumerate(requests):
+            key = keys[place]
             if key is None:
-                key = _Alone(len(todo))
+                key = keys[place] = _Alone(place)
             if key in self._known:
                 found[key] = self._known[key]
             elif key not in places:
                 places[key] = len(todo)
                 todo.append(request)
-            keys.append(key)
         values = self._run(todo)
         assert len(values) == len(todo)
         found |= {key: values[place] for key, place in places.items()}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from troth.learning.forms import DenseStack
 from troth.learning.models import Model, Purpose
 from troth.streams import Stream
 from troth.wire import Float32s
@@ -30,6 +31,7 @@ class Affine(Model):
             floats_per_example=purpose.inputs + 4 * columns,
         )
         self.columns = columns
+        self.form = DenseStack((purpose.inputs, columns), ())
 
     def init(self, stream: Stream) -> Float32s:  # noqa: ARG002  # part of the interface
         """Zeros: the objective is convex, so where it starts needs no chance."""

@@ -26,19 +26,39 @@ from troth.wire import Int64s
 class Batches:
     """The batches of one party in one round.
 
+    Args:
+      path: names below `stream` of the stream that is drawn from; it is sought when something is.
+
     Attributes:
+      examples: all rows of the party.
       size: rows of a full batch.
       length: rows of one pass.
       steps_per_pass: batches of one pass.
       steps: batches of the whole update.
     """
 
-    __slots__ = ("_generator", "_rows", "_stream", "length", "size", "steps", "steps_per_pass")
+    __slots__ = (
+        "_generator",
+        "_path",
+        "_rows",
+        "_stream",
+        "examples",
+        "length",
+        "size",
+        "steps",
+        "steps_per_pass",
+    )
 
-    def __init__(self, rows_N: Int64s, training: Training, stream: Stream) -> None:
-        n = len(rows_N)
+    def __init__(
+        self,
+        rows_N: Int64s,
+        training: Training,
+        stream: Stream,
+        path: tuple[str | int, ...] = (),
+    ) -> None:
+        n = self.examples = len(rows_N)
         self._rows = rows_N
-        self._stream = stream
+        self._stream, self._path = stream, path
         self._generator: np.random.Generator | None = None
         self.size = n if training.batch_size == "all" else min(n, training.batch_size)
         if training.update == "delta":
@@ -54,11 +74,17 @@ class Batches:
         """Rows (length,) of the next pass, in order."""
         if self.size == len(self._rows):
             return self._rows
-        if self._generator is None:
-            self._generator = self._stream.generator()
+        generator = self._generator
+        if generator is None:
+            stream = self._stream.child(*self._path)
+            if self.steps <= self.steps_per_pass:
+                # There is no other pass to draw.
+                generator = stream.lent_generator()
+            else:
+                generator = self._generator = stream.generator()
         if self.length == len(self._rows):
-            return self._generator.permutation(self._rows)
-        drawn: Int64s = self._generator.choice(self._rows, self.size, replace=False, shuffle=False)
+            return generator.permutation(self._rows)
+        drawn: Int64s = generator.choice(self._rows, self.size, replace=False, shuffle=False)
         return drawn
 
     def __iter__(self) -> Iterator[Int64s]:

@@ -15,12 +15,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from troth.learning.checks import check_loss
 from troth.learning.spec import LossName, TaskKind
+from troth.wire import Float32s
+
+Targets = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 
 
 class Loss(ABC):
@@ -37,6 +42,20 @@ class Loss(ABC):
         Must be exactly that: a wrong sign or scale trains, and trains to the wrong model.
         """
 
+    def values_and_residuals(self, scores_KN: Float32s, y_N: Targets) -> Float32s:
+        """Losses (N,) of N examples, classes first; `scores_KN`, which lies in one piece,
+        becomes their derivatives.
+
+        Classes first, each operation runs along the examples; and numpy starts it sooner than torch
+        does.
+        """
+        scores = torch.from_numpy(scores_KN).T
+        y = torch.from_numpy(y_N)
+        values_N = self.values(scores, y)
+        scores.copy_(self.residuals(scores, y))
+        found: Float32s = values_N.numpy()
+        return found
+
 
 class CrossEntropy(Loss):
     """-log softmax(z)_y for K >= 2 scores z."""
@@ -46,6 +65,20 @@ class CrossEntropy(Loss):
 
     def residuals(self, scores: Tensor, y: Tensor) -> Tensor:
         return scores.softmax(-1).sub_(_one_hot(y, scores))
+
+    def values_and_residuals(self, scores_KN: Float32s, y_N: Targets) -> Float32s:
+        place_N = y_N * len(y_N)
+        place_N += np.arange(len(y_N))
+        flat = scores_KN.reshape(-1)
+        scores_KN -= np.maximum.reduce(scores_KN)
+        own_N = flat[place_N]
+        np.exp(scores_KN, out=scores_KN)
+        total_N = np.add.reduce(scores_KN)
+        scores_KN /= total_N
+        flat[place_N] -= 1
+        values_N: Float32s = np.log(total_N, out=total_N)
+        values_N -= own_N
+        return values_N
 
 
 class BinaryCrossEntropy(Loss):

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from troth.learning.forms import Activation, DenseStack, Frame
 from troth.learning.models import Model, Purpose
 from troth.streams import Stream
 from troth.wire import Float32s
-
-Activation = Literal["relu", "tanh", "sigmoid"]
 
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
@@ -32,7 +30,7 @@ class Perceptron(Model):
     Args:
       purpose: its outputs are K, the units of the last layer.
       hidden: units of the hidden layers.
-      layer_inputs: inputs of the first layer; absent: the number of features.
+      frame: what `predict` puts its examples into before the first layer; None: nothing.
     """
 
     def __init__(
@@ -41,15 +39,18 @@ class Perceptron(Model):
         *,
         hidden: Sequence[int],
         activation: Activation,
-        layer_inputs: int | None = None,
+        frame: Frame | None = None,
     ) -> None:
-        self.sizes = (layer_inputs or purpose.inputs, *hidden, purpose.outputs)
+        inputs = frame.channels * frame.padded**2 if frame else purpose.inputs
+        self.sizes = (inputs, *hidden, purpose.outputs)
         self.activation: Activation = activation
         super().__init__(
             purpose,
             dimension=sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(self.sizes)),
             floats_per_example=purpose.inputs + 2 * self.sizes[0] + 4 * sum(self.sizes[1:]),
         )
+
+        self.form = DenseStack(self.sizes, (activation,) * len(hidden), frame)
 
     def init(self, stream: Stream) -> Float32s:
         """Uniform in +-1/sqrt(fan in), weights and biases, as `torch.nn.Linear` starts."""

@@ -19,6 +19,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from troth.learning.forms import Form
 from troth.learning.losses import Loss
 from troth.learning.spec import TaskKind
 from troth.streams import Stream
@@ -102,6 +103,9 @@ class Model(ABC):
         self.loss, self.l2 = purpose.loss, purpose.l2
         self.dimension = dimension
         self.floats_per_example = floats_per_example
+        self.form: Form | None = None
+        """The fast form that the model has; `predict` says the same, and gradients of other forms
+        than it says would train to another model."""
         self.vectorised = True
         """Whether `torch.func.vmap` has a rule for all that `predict` does; where it has not,
         parties are gone over one by one."""

@@ -27,6 +27,7 @@ from troth.learning.chance import (
 from troth.learning.device import repeatable
 from troth.learning.memories import Memories
 from troth.learning.models import Beginning, Model, Purpose
+from troth.learning.recognition import recognise
 from troth.references import raised
 from troth.streams import Stream
 from troth.wire import Float32s
@@ -104,6 +105,7 @@ class ModuleModel(Model):
         self._check_begins_alike(module, again)
         self._shapes = {name: p.shape for name, p in trained.items()}
         self._lengths = [p.numel() for p in trained.values()]
+        form = recognise(module, purpose.features)
         activations, scores = self._check_forward(module, purpose, again)
         self._begins = Beginning(
             tuple((name, tuple(shape)) for name, shape in self._shapes.items()), scores.numpy()
@@ -118,6 +120,7 @@ class ModuleModel(Model):
             dimension=sum(self._lengths),
             floats_per_example=purpose.inputs + 3 * activations,
         )
+        self.form = form
         self._check_gradient(np.concatenate([p.detach().reshape(-1) for p in trained.values()]))
 
     def init(self, stream: Stream) -> Float32s:

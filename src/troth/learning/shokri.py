@@ -26,6 +26,7 @@ from torch.nn.functional import pad
 
 from troth.errors import CharterError
 from troth.learning.checks import check_images
+from troth.learning.forms import Frame
 from troth.learning.mlp import Perceptron
 from troth.learning.models import Purpose
 
@@ -45,11 +46,12 @@ class ShokriPerceptron(Perceptron):
     def __init__(self, purpose: Purpose) -> None:
         *channels, height, width = (1, *purpose.features)
         self._padded = height == width == _MNIST_SIDE
+        frame = Frame(prod(channels), _MNIST_SIDE, _PADDED_SIDE) if self._padded else None
         super().__init__(
             purpose,
             hidden=HIDDEN,
             activation="relu",
-            layer_inputs=prod(channels) * _PADDED_SIDE**2 if self._padded else None,
+            frame=frame,
         )
 
     def predict(self, params_D: Tensor, x_BF: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from troth.errors import CharterError
 from troth.specification import Count, NonNegative, Positive, Table
 
 
-class Training(Table, frozen=True, kw_only=True):
+class Training(Table, frozen=True, kw_only=True, cache_hash=True):
     """The `[training]` table.
 
     `update` says what a party sends:

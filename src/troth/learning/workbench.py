@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +13,10 @@ from torch import Tensor
 
 from troth.errors import DataError, RoundFailedError
 from troth.ids import NodeId
+from troth.learning.losses import Targets as Targets
 from troth.learning.models import Model
 from troth.streams import Stream
 from troth.wire import Float32s, Int64s
-
-Targets = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,12 @@ class Workbench:
     """The run's `learning` stream, from which batches are drawn."""
     target_floor: float = 1.0
     """Smallest |y| that a relative error is divided by, in units of the target (regression)."""
+
+    @cached_property
+    def targets_N(self) -> Targets:
+        """`y_N` for numpy, on a CPU."""
+        found: Targets = self.y_N.numpy()
+        return found
 
     @property
     def device(self) -> torch.device:

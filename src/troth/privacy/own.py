@@ -12,7 +12,7 @@ import msgspec
 
 from troth.compute import Compute
 from troth.ids import NodeId, PartyId
-from troth.learning.local import LocalResult, LocalUpdate
+from troth.learning.requests import LocalResult, LocalUpdate
 from troth.learning.training import Training
 from troth.learning.workbench import Workbench
 from troth.privacy.dp_sgd import PrivateResult, PrivateUpdate

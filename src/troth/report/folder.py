@@ -38,6 +38,7 @@ from troth.report.atomic import (
     sync_folder,
 )
 from troth.report.read import (
+    PARTIES,
     ROUNDS,
     RUN_AGAIN,
     SCENARIO,
@@ -47,6 +48,7 @@ from troth.report.read import (
     read_scenario,
     read_summary,
     regular,
+    summary_files,
 )
 from troth.wire import Float32s
 
@@ -97,7 +99,7 @@ class RunFolder:
         Raises:
           UsageError: the folder cannot be made there.
         """
-        files = {SCENARIO: scenario_text.encode(), SUMMARY: _json(summary)}
+        files = {SCENARIO: scenario_text.encode(), **summary_files(summary)}
         if snapshot is not None:
             files[SNAPSHOT] = snapshot_bytes(snapshot)
         if base is not None:
@@ -174,12 +176,13 @@ class RunFolder:
         replace_file(self.path / ROUNDS, lines, private=self.private)
 
     def write_summary(self, summary: Summary) -> None:
-        """Replaces the file `summary.json` of the folder as a whole."""
-        replace_file(self.path / SUMMARY, _json(summary), private=self.private)
+        """Replaces the files `parties.jsonl` and `summary.json` of the folder as a whole."""
+        for name, data in summary_files(summary).items():
+            replace_file(self.path / name, data, private=self.private)
 
     def write_privacy(self, privacy: PrivacyRecord) -> None:
         """Replaces the file `privacy.json` of the folder as a whole."""
-        replace_file(self.path / PRIVACY, _json(privacy), private=self.private)
+        replace_file(self.path / PRIVACY, pretty_json(privacy) + b"\n", private=self.private)
 
     def write_model(
         self, params: Mapping[str, Float32s] | Mapping[NodeId, Float32s], charter_digest: str
@@ -237,11 +240,17 @@ class RunFolder:
         try:
             if (self.path / MODEL).exists():
                 digest.update(sha256(regular(self.path / MODEL).read_bytes()).digest())
-            said = regular(self.path / SUMMARY).read_bytes() if summary is None else _json(summary)
+            said = self._kept() if summary is None else summary_files(summary)
         except OSError as error:
             raise cannot_read(self.path, error) from None
-        digest.update(said)
+        for data in said.values():
+            digest.update(data)
         return digest.digest()
+
+    def _kept(self) -> dict[str, bytes]:
+        """What stands in the files of the summary. Folders of older releases list no parties."""
+        names = [PARTIES, SUMMARY] if (self.path / PARTIES).exists() else [SUMMARY]
+        return {name: regular(self.path / name).read_bytes() for name in names}
 
     def write_snapshot(self, data: bytes) -> None:
         """Replace `snapshot.bin`, the state from which the run can go on, behind its checksum."""
@@ -290,8 +299,8 @@ def snapshot_bytes(data: bytes) -> bytes:
 def is_empty(path: Path) -> bool:
     """Whether `path` is a folder with nothing in it but what a file system of its own begins with,
     or what is left of a run that was killed before it had begun."""
-    left = {LOCK, SUMMARY, SNAPSHOT, BASE, "lost+found"}
-    left |= {f".{name}.partial" for name in (SCENARIO, SUMMARY, SNAPSHOT, BASE)}
+    left = {LOCK, PARTIES, SUMMARY, SNAPSHOT, BASE, "lost+found"}
+    left |= {f".{name}.partial" for name in (SCENARIO, PARTIES, SUMMARY, SNAPSHOT, BASE)}
     try:
         return path.is_dir() and all(inner.name in left for inner in path.iterdir())
     except OSError as error:
@@ -302,10 +311,6 @@ def _stays(path: Path) -> bool:
     """Whether the folder at `path`, which is empty, cannot be exchanged for another one."""
     elsewhere = path.is_mount() or path.is_symlink() or path.resolve() == Path.cwd()
     return elsewhere or any(path.iterdir())
-
-
-def _json(record: Summary | PrivacyRecord) -> bytes:
-    return pretty_json(record) + b"\n"
 
 
 def _hidden_folder(path: Path) -> Path:

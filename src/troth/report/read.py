@@ -11,10 +11,18 @@ from typing import TypeVar
 import msgspec
 
 from troth.errors import UsageError, VerificationError, reason_of
-from troth.records import SCHEMA_VERSION, Record, RoundRecord, Summary
+from troth.records import (
+    SCHEMA_VERSION,
+    PartyRecord,
+    Record,
+    RoundRecord,
+    Summary,
+    pretty_json,
+)
 
 SCENARIO = "scenario.toml"
 SUMMARY = "summary.json"
+PARTIES = "parties.jsonl"
 ROUNDS = "rounds.jsonl"
 CHAIN = "chain.sqlite"
 
@@ -64,7 +72,43 @@ def read_summary(path: Path) -> Summary:
             "the newest this troth reads",
             hint="read it with the troth that wrote it, or a newer one",
         )
-    return _decode(data, Summary, str(file))
+    summary = _decode(data, Summary, str(file))
+    if version == 1:
+        return summary
+    listed = _decode(data, _Listing, str(file)).parties_listed
+    return msgspec.structs.replace(summary, parties=_read_parties(path, listed))
+
+
+def summary_files(summary: Summary) -> dict[str, bytes]:
+    """The files of a folder that hold this summary, in the order in which they are written.
+
+    A run may have very many parties, so they stand in a file of their own, one in a line, and
+    `summary.json` says how many there are. A kill between the two leaves a newer list beside an
+    older summary, never one with too few.
+    """
+    parties = b"".join(msgspec.json.encode(party) + b"\n" for party in summary.parties)
+    said = msgspec.structs.asdict(summary)
+    listed = len(said.pop("parties"))
+    return {PARTIES: parties, SUMMARY: pretty_json({**said, "parties_listed": listed}) + b"\n"}
+
+
+def _read_parties(path: Path, listed: int) -> list[PartyRecord]:
+    file = path / PARTIES
+    try:
+        lines = regular(file).read_bytes().splitlines()
+    except FileNotFoundError:
+        lines = []
+    except OSError as error:
+        raise cannot_read(file, error) from None
+    if len(lines) < listed:
+        raise VerificationError(
+            f"{file}: is damaged: it lists {len(lines)} parties, and {SUMMARY} {listed}",
+            hint=RUN_AGAIN,
+        )
+    return [
+        _decode(line, PartyRecord, f"{file}: line {number}")
+        for number, line in enumerate(lines, start=1)
+    ]
 
 
 def read_rounds(path: Path) -> list[RoundRecord]:
@@ -86,6 +130,10 @@ def read_rounds(path: Path) -> list[RoundRecord]:
 
 class _Versioned(Record, frozen=True):
     schema_version: int
+
+
+class _Listing(Record, frozen=True):
+    parties_listed: int
 
 
 def _read(path: Path, name: str) -> bytes:

@@ -106,13 +106,13 @@ def party_rows(summary: Summary, limit: int) -> Listed[PartyRow]:
         )[:limit]
         rules.append(
             f"{limit:,} of {len(summary.parties):,} parties: attackers first, then those rejected "
-            "most often, then by name. All are in summary.json."
+            "most often, then by name. All are in parties.jsonl."
         )
     measures = summary.measure_names()
     if len(measures) > MAX_MEASURES:
         rules.append(
             f"The first {MAX_MEASURES} of {len(measures):,} measures, by name. All are in "
-            "summary.json."
+            "parties.jsonl."
         )
         measures = measures[:MAX_MEASURES]
     columns = [column for column in _COLUMNS if any(_value(party, column) for party in shown)]
@@ -191,7 +191,7 @@ def told_rows(summary: Summary, limit: int) -> Listed[ToldRow]:
         for party in summary.parties
         if party.told is not None or party.stopped is not None
     ]
-    rule = f"The first {limit:,} of {len(rows):,}. All are in summary.json."
+    rule = f"The first {limit:,} of {len(rows):,}. All are in parties.jsonl."
     return Listed(rows[:limit], rule if len(rows) > limit else "")
 
 

@@ -44,7 +44,7 @@ def _measure_rows(summary: Summary) -> list[tuple[str, str]]:
             spread = f"{amount(min(held))} to {amount(max(held))}, mean {mean}"
         rows.append((shortened(plain(name), MAX_HEADING), spread))
     if len(names) > MAX_MEASURES:
-        rows.append(("", f"and {len(names) - MAX_MEASURES:,} more measures in summary.json"))
+        rows.append(("", f"and {len(names) - MAX_MEASURES:,} more measures in parties.jsonl"))
     return rows
 
 

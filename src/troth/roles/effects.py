@@ -25,7 +25,6 @@ nothing else; a world may check this, and a role that breaks it cannot be resume
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -44,41 +43,35 @@ R = TypeVar("R", bound=RoundMessage)
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-class Effect(Generic[T]):
+class Effect(msgspec.Struct, Generic[T], frozen=True):
     """Something a role awaits; `T` is what it gets back."""
-
-    __slots__ = ()
 
     def __await__(self) -> Generator[Effect[T], T, T]:
         return (yield self)
 
 
-@dataclass(frozen=True, slots=True)
-class Send(Effect[None]):
+class Send(Effect[None], frozen=True):
     """Send one message to each of `to`. Delivery is not promised."""
 
     to: tuple[NodeId, ...]
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class SendBytes(Effect[None]):
+class SendBytes(Effect[None], frozen=True):
     """Send bytes that no codec has seen. Only attackers have a use for it."""
 
     to: tuple[NodeId, ...]
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Received(Generic[M_co]):
+class Received(msgspec.Struct, Generic[M_co], frozen=True):
     """A message and who sent it. It is decoded, not verified."""
 
     sender: NodeId
     message: M_co
 
 
-@dataclass(frozen=True, slots=True)
-class Receive(Effect[Received[M] | None]):
+class Receive(Effect[Received[M] | None], frozen=True):
     """The next message of one of these types in order of arrival; None when `deadline_s` has
     passed."""
 
@@ -87,15 +80,13 @@ class Receive(Effect[Received[M] | None]):
     deadline_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Collected(Generic[R]):
+class Collected(msgspec.Struct, Generic[R], frozen=True):
     """What a `Collect` gathered: the first message of each sender, in ascending sender order."""
 
     messages: Mapping[NodeId, R]
 
 
-@dataclass(frozen=True, slots=True)
-class Collect(Effect[Collected[R]]):
+class Collect(Effect[Collected[R]], frozen=True):
     """Messages of one type and round from `expected` senders.
 
     Returns when `enough` of them have arrived or `deadline_s` has passed, whichever is first.
@@ -109,51 +100,44 @@ class Collect(Effect[Collected[R]]):
     deadline_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep(Effect[None]):
+class Sleep(Effect[None], frozen=True):
     """The node does nothing for `seconds`."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Now(Effect[float]):
+class Now(Effect[float], frozen=True):
     """Seconds on this node's own clock, for a role that serves many at once and owes each of them
     another deadline. Only differences mean something; a restart does not turn it back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Perform(Effect[T]):
+class Perform(Effect[T], frozen=True):
     """A pure computation, for the engine."""
 
     request: Compute[Any, T]
 
 
-@dataclass(frozen=True, slots=True)
-class Save(Effect[None]):
+class Save(Effect[None], frozen=True):
     """Make `state` the state that survives, in place of the last one. Nothing that is sent or
     reported afterwards leaves before it is safe."""
 
     state: msgspec.Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Load(Effect[S | None]):
+class Load(Effect[S | None], frozen=True):
     """The state that survived, or None."""
 
     type: type[S]
 
 
-@dataclass(frozen=True, slots=True)
-class Access(Effect[T]):
+class Access(Effect[T], frozen=True):
     """A change or a reading of this node's store. A reading that is asked for again gives the same,
     so nobody logs it."""
 
     request: StoreRequest[Any, T]
 
 
-@dataclass(frozen=True, slots=True)
-class Report(Effect[None]):
+class Report(Effect[None], frozen=True):
     """A round is over: what became of it, and the model as it is now.
 
     `missing` are the nodes that were asked and did not answer in time.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from hashlib import sha256
 
 from troth.errors import PeerError
 from troth.ids import NodeId
@@ -16,16 +15,20 @@ MAX_WAITING_PER_SENDER = 64
 
 
 class Envelope:
-    """A message as it travels. A broadcast shares one envelope, so it is decoded and hashed once;
-    messages are frozen and their arrays read-only, so sharing cannot be noticed."""
+    """A message as it travels. A broadcast shares one envelope, so it is decoded once; messages are
+    frozen and their arrays read-only, so sharing cannot be noticed."""
 
-    __slots__ = ("_digest", "_message", "data", "sender")
+    __slots__ = ("_message", "data", "sender", "size")
 
     def __init__(self, sender: NodeId, data: bytes) -> None:
         self.sender = sender
         self.data = data
+        self.size = len(data)
         self._message: Message | None = None
-        self._digest: bytes | None = None
+
+    def whole(self) -> bytes:
+        """The message's bytes."""
+        return self.data
 
     def open(self, codec: Codec) -> None:
         """Decode the message.
@@ -40,13 +43,6 @@ class Envelope:
     def message(self) -> Message:
         assert self._message is not None, "an envelope is opened before it is read"
         return self._message
-
-    @property
-    def digest(self) -> bytes:
-        """Of the message's bytes, for the trace."""
-        if self._digest is None:
-            self._digest = sha256(self.data).digest()
-        return self._digest
 
 
 def fits_receive(effect: Receive[Message], envelope: Envelope) -> bool:
@@ -88,11 +84,13 @@ class Mailbox:
                 culprits=(envelope.sender,),
             )
         self._by_sender[envelope.sender] += 1
-        self._bytes_by_sender[envelope.sender] += len(envelope.data)
+        self._bytes_by_sender[envelope.sender] += envelope.size
         self.waiting.append(envelope)
 
     def take(self, effect: Receive[Message]) -> Received[Message] | None:
         """The first message that `effect` waits for, if it is here."""
+        if not self.waiting:
+            return None
         for index, envelope in enumerate(self.waiting):
             if fits_receive(effect, envelope):
                 del self.waiting[index]
@@ -126,7 +124,7 @@ class Mailbox:
 
     def _gone(self, envelope: Envelope) -> None:
         self._by_sender[envelope.sender] -= 1
-        self._bytes_by_sender[envelope.sender] -= len(envelope.data)
+        self._bytes_by_sender[envelope.sender] -= envelope.size
         if not self._by_sender[envelope.sender]:
             # Strangers come under ever new names.
             del self._by_sender[envelope.sender], self._bytes_by_sender[envelope.sender]

@@ -111,7 +111,7 @@ async def server(node: Node, plan: Plan) -> Float32s:
                 base=plan.base,
             )
         )
-        accepted = list(usable)
+        accepted, missing = list(usable), [p for p in asked if p not in collected.messages]
         if aggregate.share_P is not None:
             shares = dict(zip(usable, aggregate.share_P.tolist(), strict=True))
             accepted = [party for party in usable if shares[party] > 0]
@@ -121,7 +121,8 @@ async def server(node: Node, plan: Plan) -> Float32s:
                 if shares[party] <= 0
             ]
         state = steps.apply(state, aggregate.update_D, training, parameters)
-        missing = [party for party in asked if party not in collected.messages]
+        # Until the next round is over, nobody needs this one's updates in memory.
+        del collected, usable
         await node.report(
             round, state.params_D, accepted=accepted, rejected=rejected, missing=missing
         )

@@ -14,6 +14,7 @@ import numpy as np
 from troth.errors import PeerError
 from troth.ids import NodeId, Round
 from troth.learning.apply import apply_update
+from troth.learning.results import finite, quiet
 from troth.learning.training import Training
 from troth.protocols.federated.messages import Update
 from troth.protocols.federated.parameters import Federated, asked_per_round
@@ -88,7 +89,7 @@ def verify_update(update: Update, *, sender: NodeId, dimension: int) -> Verified
             f"sent an update of {update.update_D.size} values instead of {dimension}",
             culprits=(sender,),
         )
-    if not np.isfinite(update.update_D).all():
+    if not finite(update.update_D):
         raise PeerError("sent an update that is not finite", culprits=(sender,))
     if not 1 <= update.examples <= MAX_EXAMPLES:
         raise PeerError(
@@ -103,11 +104,12 @@ def sort_updates(
     """The updates that can be used, in ascending order of party, and why the others cannot."""
     usable: dict[NodeId, VerifiedUpdate] = {}
     rejected: list[Rejection] = []
-    for party in sorted(messages):
-        try:
-            usable[party] = verify_update(messages[party], sender=party, dimension=dimension)
-        except PeerError as error:
-            rejected.append(Rejection(node=party, reason=error.message))
+    with quiet():
+        for party in sorted(messages):
+            try:
+                usable[party] = verify_update(messages[party], sender=party, dimension=dimension)
+            except PeerError as error:
+                rejected.append(Rejection(node=party, reason=error.message))
     return usable, rejected
 
 

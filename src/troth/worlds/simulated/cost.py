@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from troth.charter.world import CostSpec, FixedCost, MeasuredCost
+from troth.charter.world import CostSpec, FixedCost, MeasuredCost, ZeroCost
 from troth.compute import Compute
 from troth.engines.engine import Engine
 
@@ -29,7 +29,10 @@ def run_at_cost(
     """Carry out computations: their values, and the simulated seconds that each takes. Those that
     are measured together share the time alike."""
     if not isinstance(spec, MeasuredCost):
-        return engine.run(requests), [known_cost_s(spec, request) or 0.0 for request in requests]
+        values = engine.run(requests)
+        if isinstance(spec, ZeroCost):
+            return values, [0.0] * len(requests)
+        return values, [known_cost_s(spec, request) or 0.0 for request in requests]
     # As at a node, which computes in a thread: there is no table of multiples there
     # (`troth.crypto.multiples`), which pays for what all peers compute and not for what one does.
     with ThreadPoolExecutor(1) as thread:

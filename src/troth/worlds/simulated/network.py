@@ -49,6 +49,16 @@ def _cut(partition: NetworkPartition, a: NodeId, b: NodeId) -> bool:
     return group(a) != group(b)
 
 
+def _steady_delay_s(spec: Network) -> float | None:
+    if not isinstance(spec.latency, ConstantLatency) or spec.latency_of:
+        return None
+    if spec.upload_bytes_per_s is not None:
+        return None
+    if spec.loss or spec.duplication or spec.reordering or spec.partitions:
+        return None
+    return spec.latency.seconds
+
+
 class SimulatedNetwork:
     """Decides delays and losses.
 
@@ -60,12 +70,8 @@ class SimulatedNetwork:
         self._spec = spec
         self._stream = stream
         self._blocks: dict[tuple[NodeId, int], np.ndarray] = {}
-        self._steady = (
-            isinstance(spec.latency, ConstantLatency)
-            and not spec.latency_of
-            and spec.upload_bytes_per_s is None
-            and not (spec.loss or spec.duplication or spec.reordering or spec.partitions)
-        )
+        self.steady_delay_s = _steady_delay_s(spec)
+        """What every message takes, whatever becomes of others; None where they differ."""
         self.uplink_free_s: dict[NodeId, float] = {}
         self.downlink_free_s: dict[NodeId, float] = {}
         self.last_arrival_s: dict[tuple[NodeId, NodeId], float] = {}
@@ -102,9 +108,8 @@ class SimulatedNetwork:
         With a limited uplink the sender's messages leave one after another.
         """
         spec = self._spec
-        if self._steady:
-            assert isinstance(spec.latency, ConstantLatency)
-            return [now_s + spec.latency.seconds]
+        if self.steady_delay_s is not None:
+            return [now_s + self.steady_delay_s]
         if spec.upload_bytes_per_s is not None:
             start_s = max(now_s, self.uplink_free_s.get(sender, 0.0))
             now_s = start_s + size_bytes / spec.upload_bytes_per_s

@@ -7,8 +7,9 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from hashlib import blake2b
 from typing import Any, get_type_hints
+
+from xxhash import xxh3_128_digest
 
 from troth.compute import Compute
 from troth.errors import LocalError
@@ -27,7 +28,9 @@ from troth.roles.effects import (
 from troth.roles.node import Node, Role, RoleCoroutine
 from troth.wire import Float32s
 from troth.worlds.mailbox import Envelope, Mailbox
-from troth.worlds.states import decode_state
+from troth.worlds.states import KeptState, decode_state
+
+_pack_time = struct.Struct("<d").pack
 
 Blocking = Receive[Any] | Collect[Any] | Sleep | Perform[Any] | Now
 """What gives a role something it could not work out itself, and is therefore logged."""
@@ -44,13 +47,14 @@ class Runtime:
     """A node's volatile and durable state.
 
     `log` holds what blocking effects gave since the last `Save` (or the start), and `performed`
-    counts the other effects since then. Together with `durable` they bring a fresh coroutine to
-    the same place.
+    counts the other effects since then. Together with `kept` they bring a fresh coroutine to the
+    same place.
     """
 
     node: Node
     role: Role
     store: Any = None
+    id: NodeId = field(init=False)
     coroutine: RoleCoroutine | None = None
     clock_s: float = 0.0
     waiting: Blocking | None = None
@@ -61,14 +65,14 @@ class Runtime:
     """It computes, and the engine has not been asked yet."""
     ready: Any = None
     """The value of a finished computation whose simulated time is not over yet."""
-    durable: bytes | None = None
+    kept: KeptState | bytes | None = None
+    """What was last saved; bytes where they come from a snapshot."""
     log: list[tuple[str, Any]] = field(default_factory=list)
     performed: int = 0
     up: bool = True
     finished: bool = False
     result: Float32s | None = None
     messages_sent: int = 0
-    events_made: int = 0
     outages: int = 0
     churned: int = 0
     bytes_sent: int = 0
@@ -81,18 +85,18 @@ class Runtime:
     """Simulated seconds that they took, by label."""
     chain: bytes = b""
 
-    @property
-    def id(self) -> NodeId:
-        return self.node.id
+    def __post_init__(self) -> None:
+        self.id = self.node.id
 
     def note(self, kind: bytes, *parts: bytes) -> None:
         """Add an event to this node's trace, with the time it happened at."""
-        digest = blake2b(self.chain, digest_size=32)
-        digest.update(kind)
-        digest.update(struct.pack("<d", self.clock_s))
-        for part in parts:
-            digest.update(part)
-        self.chain = digest.digest()
+        event = b"".join((kind, _pack_time(self.clock_s), *parts))
+        self.chain = xxh3_128_digest(self.chain + event)
+
+    @property
+    def durable(self) -> bytes | None:
+        """The bytes of what was last saved."""
+        return self.kept.whole() if isinstance(self.kept, KeptState) else self.kept
 
     def stop(self) -> None:
         """Lose everything that was not saved."""

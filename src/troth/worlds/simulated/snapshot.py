@@ -16,12 +16,14 @@ from troth.ids import NodeId
 from troth.roles.effects import Collected, Now, Perform, Received
 from troth.wire import Float32s, decode_array, decode_extension
 from troth.worlds.mailbox import Envelope
+from troth.worlds.simulated.envelope import SimulatedEnvelope
 from troth.worlds.simulated.faults import Outage
+from troth.worlds.simulated.queue import Event, Kind
 from troth.worlds.simulated.runtime import Blocking, value_type
-from troth.worlds.simulated.world import Event, Kind, SimulatedWorld
+from troth.worlds.simulated.world import SimulatedWorld
 from troth.worlds.states import decode_state, encode_state
 
-SNAPSHOT_VERSION = 5
+SNAPSHOT_VERSION = 6
 
 
 class _Letter(msgspec.Struct, array_like=True):
@@ -33,13 +35,12 @@ class _Letter(msgspec.Struct, array_like=True):
 
 class _Event(msgspec.Struct, array_like=True):
     time_s: float
-    tie: int
-    number: int
     kind: int
     node: NodeId
     wait_number: int | None
     letter: _Letter | None
     outage: Outage | None
+    receivers: list[NodeId] | None
 
 
 class _Entry(msgspec.Struct, array_like=True):
@@ -64,7 +65,6 @@ class _NodeState(msgspec.Struct):
     finished: bool
     result: Float32s | None
     messages_sent: int
-    events_made: int
     outages: int
     churned: int
     bytes_sent: int
@@ -75,7 +75,7 @@ class _NodeState(msgspec.Struct):
     chain: bytes
 
 
-_OTHERWISE = {"gathered", "mailbox", "ready", "log", "started"}
+_OTHERWISE = {"durable", "gathered", "mailbox", "ready", "log", "started"}
 _AS_IT_IS = tuple(name for name in _NodeState.__struct_fields__ if name not in _OTHERWISE)
 """What stands in a node's state as it stands in its `Runtime`, by the same name."""
 
@@ -132,21 +132,32 @@ def take(world: SimulatedWorld, *, scenario_digest: str, observer: bytes) -> byt
             )
         return _Entry(kind, value=encode_state(value))
 
-    def event(item: Event) -> _Event:
-        payload = item[5]
+    def letter(envelope: Envelope) -> _Letter:
+        return table.letter(envelope.sender, envelope.whole())
+
+    def event(time_s: float, item: Event) -> _Event:
+        kind, runtime, payload = item
+        receivers = None
+        if kind is Kind.BROADCAST:
+            everybody, payload = payload
+            receivers = [receiver.id for receiver in everybody]
         return _Event(
-            *item[:5],
+            time_s,
+            kind,
+            runtime.id,
             payload if isinstance(payload, int) else None,
-            table.letter(payload.sender, payload.data) if isinstance(payload, Envelope) else None,
+            letter(payload) if isinstance(payload, Envelope) else None,
             payload if isinstance(payload, Outage) else None,
+            receivers,
         )
 
     nodes = {}
     for id, runtime in world.nodes.items():
         assert not runtime.set_aside
         nodes[id] = _NodeState(
-            gathered=[table.letter(e.sender, e.data) for e in runtime.gathered.values()],
-            mailbox=[table.letter(e.sender, e.data) for e in runtime.mailbox.waiting],
+            durable=runtime.durable,
+            gathered=[letter(envelope) for envelope in runtime.gathered.values()],
+            mailbox=[letter(envelope) for envelope in runtime.mailbox.waiting],
             ready=None if runtime.ready is None else encode_state(runtime.ready),
             log=[entry(kind, value) for kind, value in runtime.log],
             started=runtime.coroutine is not None,
@@ -156,7 +167,7 @@ def take(world: SimulatedWorld, *, scenario_digest: str, observer: bytes) -> byt
     snapshot = _Snapshot(
         version=SNAPSHOT_VERSION,
         scenario_digest=scenario_digest,
-        events=[event(item) for item in world.events],
+        events=[event(time_s, item) for time_s, item in world.events],
         nodes=nodes,
         stores=None if world.stores is None else world.stores.contents(),
         uplink_free_s=network.uplink_free_s,
@@ -201,7 +212,7 @@ def restore(world: SimulatedWorld, data: bytes, *, scenario_digest: str) -> byte
     def envelope(letter: _Letter) -> Envelope:
         key = (letter.sender, letter.data)
         if key not in envelopes:
-            envelopes[key] = Envelope(letter.sender, snapshot.table[letter.data])
+            envelopes[key] = SimulatedEnvelope(letter.sender, snapshot.table[letter.data])
         return envelopes[key]
 
     def opened(letter: _Letter) -> Envelope:
@@ -213,16 +224,16 @@ def restore(world: SimulatedWorld, data: bytes, *, scenario_digest: str) -> byte
         payload: Any = event.outage if event.wait_number is None else event.wait_number
         if event.letter is not None:
             payload = envelope(event.letter)
-        world.events.append(
-            (event.time_s, event.tie, event.number, Kind(event.kind), event.node, payload)
-        )
-    # A list that was a heap is still one.
+        if event.receivers is not None:
+            payload = ([world.nodes[id] for id in event.receivers], payload)
+        world.events.add(event.time_s, (Kind(event.kind), world.nodes[event.node], payload))
     if world.stores is not None:
         world.stores.restore(snapshot.stores)
     for id, state in snapshot.nodes.items():
         runtime = world.nodes[id]
         for name in _AS_IT_IS:
             setattr(runtime, name, getattr(state, name))
+        runtime.kept = state.durable
         runtime.gathered = {letter.sender: opened(letter) for letter in state.gathered}
         for letter in state.mailbox:
             runtime.mailbox.put(opened(letter))

@@ -1,8 +1,10 @@
 """The simulated world: steps role coroutines in virtual time from one seeded scheduler.
 
-**Order.** Events are taken by time; events of one instant in an order shuffled by the seed, so no
-protocol can lean on a lucky one. Everything random is named by its node and a count, never by
-global order.
+**Order.** Events are taken by time; events of one instant in the order in which they came about.
+What comes about together, the starts of all roles, the receivers of a broadcast and the
+computations of a batch, is put into an order shuffled by the seed, so no protocol can lean on a
+lucky one. Everything random is named by its node and a count, never by global order. Messages of
+one instant on one link keep the order they were sent in.
 
 **Batching.** A node that computes is set aside. Other nodes go on while nothing they see could
 depend on it: until its computation is over in simulated time, plus the least delay of the network
@@ -10,24 +12,28 @@ depend on it: until its computation is over in simulated time, plus the least de
 Then all computations set aside go to the engine together. A node itself only ever moves forward in
 time.
 
+**Messages.** A large message is handed on as the sender's own object, if nobody can tell: see
+`troth.pieces`. So the update of a party, the message that carries it, the state that the party
+keeps and what the server aggregates are one array in memory.
+
 **Trace.** Each node chains a digest over what it sent, received, changed in its store and reported,
 when it went down and up, and the time of each; the trace digest covers all chains in order of node.
-Same scenario and seed give the same digest.
+Same scenario and seed give the same digest. It guards against accident, not against malice.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from enum import IntEnum
-from hashlib import blake2b
-from heapq import heappop, heappush
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from troth.charter.world import Churn, CostSpec, Faults, Network
+from xxhash import xxh3_128
+
+from troth.charter.world import Churn, CostSpec, Faults, Network, ZeroCost
 from troth.engines.engine import Engine
 from troth.errors import PeerError, RoundFailedError
 from troth.ids import NodeId, PartyId, SimulatedSeconds
+from troth.pieces import PieceWriter
 from troth.roles.effects import (
     Access,
     Collect,
@@ -37,7 +43,6 @@ from troth.roles.effects import (
     Now,
     Perform,
     Receive,
-    Received,
     Report,
     Save,
     Send,
@@ -47,34 +52,28 @@ from troth.roles.effects import (
 from troth.roles.node import Cast, Node
 from troth.streams import Stream
 from troth.wire import Codec
-from troth.worlds.mailbox import Envelope, fits_collect, fits_receive
+from troth.worlds.mailbox import fits_collect, fits_receive
 from troth.worlds.simulated.cost import known_cost_s, run_at_cost
+from troth.worlds.simulated.envelope import EnvelopeOfPieces, SimulatedEnvelope
 from troth.worlds.simulated.faults import Outage, RandomChurn, scheduled
 from troth.worlds.simulated.network import SimulatedNetwork
+from troth.worlds.simulated.queue import Event, EventQueue, Kind
 from troth.worlds.simulated.runtime import Runtime
-from troth.worlds.states import decode_state, encode_state
+from troth.worlds.states import KeptState, decode_state
+
+TRACE_VERSION = 2
+"""Raised when the same run gives another trace digest: 2 since fingerprints are XXH3-128."""
 
 IDLE_OUTAGES = 100_000
 """Outages in a row without any message or timer after which a run counts as stuck."""
 
 
+T = TypeVar("T")
+
+_BLOCKING = frozenset({Receive, Collect, Sleep, Now})
+
 EVENTS_BETWEEN_CHECKPOINTS = 64
 """How often `checkpoint` is offered; the clock is not asked before every event."""
-
-
-class Kind(IntEnum):
-    """What an event does to its node."""
-
-    ARRIVE = 1
-    DELIVER = 2
-    TIMER = 3
-    RESUME = 4
-    DOWN = 5
-    UP = 6
-
-
-Event = tuple[float, int, int, Kind, NodeId, Any]
-"""(time, tie, number, kind, node, payload)."""
 
 
 class Observer(Protocol):
@@ -129,23 +128,33 @@ class SimulatedWorld:
             )
             for id, role in sorted(cast.roles.items())
         }
-        self.events: list[Event] = []
+        self.events = EventQueue()
+        self._pieces = PieceWriter(self.codec)
         self.traffic: Counter[str] = Counter()
         self.traffic_bytes: Counter[str] = Counter()
         self._engine = engine
         self._cost = cost
+        self._costs_nothing = isinstance(cost, ZeroCost)
         self._observer = observer
         self._checkpoint = checkpoint
         self._churn = RandomChurn(churn, parties, stream)
         # A party that was not admitted is not in the cast.
         self._outages = [o for o in scheduled(faults, churn) if o.node in self.nodes]
-        self._tie_key = stream.child("ties").key().to_bytes(16)
+        self._order = stream.child("order")
         self._lookahead_s = self.network.lookahead_s
         self._pending: list[tuple[Runtime, Perform[Any]]] = []
         self._safe_until_s = float("inf")
         self._idle_outages = 0
         self._steps_to_checkpoint = EVENTS_BETWEEN_CHECKPOINTS
         self._leading_left = set(cast.leading)
+        self._carriers: dict[type[Effect[Any]], Callable[[Runtime, Any], Any]] = {
+            Send: self._send_message,
+            SendBytes: self._send_bytes,
+            Save: self._save,
+            Load: self._load,
+            Access: self._access,
+            Report: self._report,
+        }
 
     # ---------------------------------------------------------------- running
 
@@ -155,8 +164,8 @@ class SimulatedWorld:
             self._schedule(self.nodes[outage.node], outage.from_s, Kind.DOWN, outage)
         for party in self._churn.parties:
             self._next_churn(self.nodes[party], 0.0)
-        for runtime in self.nodes.values():
-            self._schedule(runtime, 0.0, Kind.UP, None)
+        starts: list[Event] = [(Kind.UP, runtime, None) for runtime in self.nodes.values()]
+        self.events.add_all(0.0, self._shuffled(starts, "start"))
 
     def run(self) -> SimulatedSeconds:
         """Go on until every leading role has returned; how long that took in simulated time.
@@ -165,7 +174,7 @@ class SimulatedWorld:
           RoundFailedError: a deadlock (it says who waits for what), or a role that gave up.
         """
         while self._leading_left:
-            if self._pending and (not self.events or self.events[0][0] > self._safe_until_s):
+            if self._pending and self.events.next_s > self._safe_until_s:
                 self._flush()
             if not self.events or (self._idle_outages > IDLE_OUTAGES and self._only_outages()):
                 raise self._deadlock()
@@ -174,11 +183,13 @@ class SimulatedWorld:
                 if self._steps_to_checkpoint <= 0:
                     self._steps_to_checkpoint = EVENTS_BETWEEN_CHECKPOINTS
                     self._checkpoint()
-            event = heappop(self.events)
-            time_s, _, _, kind, id, payload = event
-            runtime = self.nodes[id]
+            time_s, event = self.events.take()
+            kind, runtime, payload = event
+            if kind is Kind.BROADCAST:
+                self._deliver_all(runtime, time_s, *payload)
+                continue
             if runtime.set_aside and self._must_wait(runtime, time_s):
-                heappush(self.events, event)
+                self.events.add_first(time_s, event)
                 self._flush()
                 continue
             self._handle(runtime, time_s, kind, payload)
@@ -189,17 +200,16 @@ class SimulatedWorld:
         self._leading_left.discard(id)
 
     def trace_digest(self) -> str:
-        """Digest of all nodes' traces so far."""
-        digest = blake2b(digest_size=32)
+        """Digest of all nodes' traces so far, with the version of the way it is made."""
+        digest = xxh3_128()
         for id, runtime in self.nodes.items():
             digest.update(id.encode() + b"\0" + runtime.chain)
-        return "blake2b:" + digest.hexdigest()
+        return f"trace-{TRACE_VERSION}:{digest.hexdigest()}"
 
     def _must_wait(self, runtime: Runtime, time_s: float) -> bool:
         """Whether the node's computation must be carried out before this event touches the node."""
         assert isinstance(runtime.waiting, Perform)
-        cost_s = known_cost_s(self._cost, runtime.waiting.request)
-        return time_s > runtime.clock_s + (cost_s or 0.0)
+        return time_s > runtime.clock_s + self._cost_s(runtime.waiting)
 
     def _handle(self, runtime: Runtime, time_s: float, kind: Kind, payload: Any) -> None:
         if kind in (Kind.DOWN, Kind.UP):
@@ -213,9 +223,7 @@ class SimulatedWorld:
         if kind is Kind.DELIVER:
             self._deliver(runtime, time_s, payload)
         elif kind is Kind.ARRIVE:
-            done_s = self.network.received_s(
-                runtime.id, size_bytes=len(payload.data), arrival_s=time_s
-            )
+            done_s = self.network.received_s(runtime.id, size_bytes=payload.size, arrival_s=time_s)
             self._schedule(runtime, done_s, Kind.DELIVER, payload)
         elif payload != runtime.wait_number:
             return
@@ -260,54 +268,99 @@ class SimulatedWorld:
         runtime.churned += 1
         self._schedule(runtime, outage.from_s, Kind.DOWN, outage)
 
-    def _schedule(self, maker: Runtime, time_s: float, kind: Kind, payload: Any) -> None:
-        """An event at `maker` itself."""
-        self._schedule_at(maker, maker.id, time_s, kind, payload)
+    def _schedule(self, runtime: Runtime, time_s: float, kind: Kind, payload: Any) -> None:
+        self.events.add(time_s, (kind, runtime, payload))
 
-    def _schedule_at(
-        self, maker: Runtime, id: NodeId, time_s: float, kind: Kind, payload: Any
-    ) -> None:
-        """An event at `id`. Messages of one instant on one link share a tie, so they keep the order
-        they were sent in; everything else of one instant is shuffled."""
-        number = maker.events_made
-        maker.events_made += 1
-        name = f"{maker.id}/{id}/{time_s.hex()}" if maker.id != id else f"{id}/{number}"
-        tie = int.from_bytes(blake2b(name.encode(), digest_size=8, key=self._tie_key).digest())
-        heappush(self.events, (time_s, tie, number, kind, id, payload))
+    def _shuffled(self, items: Sequence[T], *names: str | int) -> list[T]:
+        """The items in an order that follows from the seed and the names."""
+        if len(items) < 2:
+            return list(items)
+        order = self._order.child(*names).generator().permutation(len(items))
+        return [items[place] for place in order.tolist()]
 
     # ---------------------------------------------------------------- messages
 
-    def _send(self, runtime: Runtime, to: Sequence[NodeId], envelope: Envelope, name: str) -> None:
-        size = len(envelope.data)
-        runtime.note(b"send", envelope.digest, *(id.encode() for id in to))
-        kind = Kind.ARRIVE if self.network.limits_download else Kind.DELIVER
-        for id in to:
-            assert id in self.nodes, f"{runtime.id} sends to {id}, which is not in the cast"
-            number = runtime.messages_sent
-            runtime.messages_sent += 1
-            for time_s in self.network.arrivals_s(
-                runtime.id, id, number=number, size_bytes=size, now_s=runtime.clock_s
-            ):
-                self._schedule_at(runtime, id, time_s, kind, envelope)
-        runtime.bytes_sent += size * len(to)
+    def _send(
+        self, runtime: Runtime, to: Sequence[NodeId], envelope: SimulatedEnvelope, name: str
+    ) -> None:
+        size, count = envelope.size, len(to)
+        runtime.performed += 1
+        runtime.note(b"send", envelope.mark, *map(str.encode, to))
+        first = runtime.messages_sent
+        runtime.messages_sent = first + count
+        if count == 1:
+            self._dispatch(runtime, self.nodes[to[0]], envelope, first)
+        elif count:
+            receivers = [(self.nodes[id], first + place) for place, id in enumerate(to)]
+            receivers = self._shuffled(receivers, runtime.id, first)
+            delay_s = self.network.steady_delay_s
+            if delay_s is None or self.network.limits_download:
+                for receiver, number in receivers:
+                    self._dispatch(runtime, receiver, envelope, number)
+            else:
+                everybody = [receiver for receiver, _ in receivers]
+                event: Event = (Kind.BROADCAST, runtime, (everybody, envelope))
+                self.events.add(runtime.clock_s + delay_s, event)
+        size *= count
+        runtime.bytes_sent += size
         messages, sent = runtime.sent.get(name, (0, 0))
-        runtime.sent[name] = (messages + len(to), sent + size * len(to))
-        self.traffic[name] += len(to)
-        self.traffic_bytes[name] += size * len(to)
+        runtime.sent[name] = (messages + count, sent + size)
+        self.traffic[name] += count
+        self.traffic_bytes[name] += size
 
-    def _deliver(self, runtime: Runtime, time_s: float, envelope: Envelope) -> None:
-        runtime.bytes_received += len(envelope.data)
-        if not isinstance(runtime.waiting, Perform):
-            runtime.clock_s = max(runtime.clock_s, time_s)
-        runtime.note(b"receive", envelope.sender.encode(), envelope.digest)
+    def _dispatch(
+        self, runtime: Runtime, receiver: Runtime, envelope: SimulatedEnvelope, number: int
+    ) -> None:
+        """Put a message on its way: the sender's message `number`, to one receiver."""
+        kind = Kind.ARRIVE if self.network.limits_download else Kind.DELIVER
+        delay_s = self.network.steady_delay_s
+        if delay_s is not None:
+            self.events.add(runtime.clock_s + delay_s, (kind, receiver, envelope))
+            return
+        for time_s in self.network.arrivals_s(
+            runtime.id,
+            receiver.id,
+            number=number,
+            size_bytes=envelope.size,
+            now_s=runtime.clock_s,
+        ):
+            self.events.add(time_s, (kind, receiver, envelope))
+
+    def _deliver_all(
+        self,
+        sender: Runtime,
+        time_s: float,
+        receivers: Sequence[Runtime],
+        envelope: SimulatedEnvelope,
+    ) -> None:
+        """Deliver one message to all that it reaches at this instant."""
+        self._idle_outages = 0
+        for place, receiver in enumerate(receivers):
+            if not self._leading_left:
+                return
+            if not receiver.up or receiver.finished:
+                continue
+            if receiver.set_aside and self._must_wait(receiver, time_s):
+                rest: Event = (Kind.BROADCAST, sender, (receivers[place:], envelope))
+                self.events.add_first(time_s, rest)
+                self._flush()
+                return
+            self._deliver(receiver, time_s, envelope)
+
+    def _deliver(self, runtime: Runtime, time_s: float, envelope: SimulatedEnvelope) -> None:
+        runtime.bytes_received += envelope.size
         waiting = runtime.waiting
+        kind = type(waiting)
+        if time_s > runtime.clock_s and kind is not Perform:
+            runtime.clock_s = time_s
+        runtime.note(b"receive", envelope.mark)
         try:
             envelope.open(self.codec)
-            if isinstance(waiting, Receive) and fits_receive(waiting, envelope):
-                self._wake(runtime, time_s, Received(envelope.sender, envelope.message))
-            elif isinstance(waiting, Collect) and fits_collect(waiting, envelope):
+            if kind is Receive and fits_receive(waiting, envelope):  # type: ignore[arg-type]
+                self._wake(runtime, time_s, envelope.received)
+            elif kind is Collect and fits_collect(waiting, envelope):  # type: ignore[arg-type]
                 runtime.gathered.setdefault(envelope.sender, envelope)
-                if len(runtime.gathered) >= waiting.enough:
+                if len(runtime.gathered) >= waiting.enough:  # type: ignore[union-attr]
                     self._wake(runtime, time_s, self._collected(runtime))
             else:
                 runtime.mailbox.put(envelope)
@@ -324,7 +377,8 @@ class SimulatedWorld:
     def _wake(self, runtime: Runtime, time_s: float, value: Any) -> None:
         """Give a waiting role what it waited for."""
         assert runtime.waiting is not None
-        runtime.clock_s = max(runtime.clock_s, time_s)
+        if time_s > runtime.clock_s:
+            runtime.clock_s = time_s
         runtime.log.append((type(runtime.waiting).__name__, value))
         runtime.waiting = None
         runtime.ready = None
@@ -334,19 +388,21 @@ class SimulatedWorld:
     def _advance(self, runtime: Runtime, value: Any) -> None:
         """Step a role until it waits or returns."""
         assert runtime.coroutine is not None
+        step = runtime.coroutine.send
         try:
             while True:
-                effect = runtime.coroutine.send(value)
-                if isinstance(effect, Perform):
-                    self._set_aside(runtime, effect)
+                effect = step(value)
+                kind = type(effect)
+                if kind is Perform:
+                    self._set_aside(runtime, effect)  # type: ignore[arg-type]
                     return
-                if isinstance(effect, Receive | Collect | Sleep | Now):
-                    done, value = self._try_now(runtime, effect)
+                if kind in _BLOCKING:
+                    done, value = self._try_now(runtime, effect)  # type: ignore[arg-type]
                     if not done:
                         return
-                    runtime.log.append((type(effect).__name__, value))
+                    runtime.log.append((kind.__name__, value))
                 else:
-                    value = self._carry_out(runtime, effect)
+                    value = self._carriers[kind](runtime, effect)
         except StopIteration as stop:
             runtime.finished = True
             self.leave(runtime.id)
@@ -357,37 +413,43 @@ class SimulatedWorld:
                 f"{runtime.id} could not go on: {', '.join(error.culprits)} {error.message}"
             ) from error
 
-    def _carry_out(self, runtime: Runtime, effect: Effect[Any]) -> Any:
-        """An effect that does not block."""
-        match effect:
-            case Send(to=to, message=message):
-                runtime.performed += 1
-                data = self.codec.encode(message)
-                name = type(message).__name__
-                self._send(runtime, to, Envelope(runtime.id, data), name)
-            case SendBytes(to=to, data=data):
-                runtime.performed += 1
-                self._send(runtime, to, Envelope(runtime.id, data), "(raw bytes)")
-            case Save(state=state):
-                runtime.durable = encode_state(state)
-                runtime.log.clear()
-                runtime.performed = 0
-            case Load(type=type_):
-                return None if runtime.durable is None else decode_state(type_, runtime.durable)
-            case Access(request=request):
-                assert runtime.store is not None, f"{runtime.id} has no store"
-                change = request.change()
-                if change is not None:
-                    runtime.performed += 1
-                    runtime.note(*change)
-                return request.run(runtime.store)
-            case Report():
-                runtime.performed += 1
-                runtime.note(b"report", effect.round.to_bytes(8), effect.params_D.tobytes())
-                self._observer.report(runtime.id, effect, SimulatedSeconds(runtime.clock_s))
-            case _:
-                raise AssertionError(f"{effect!r} is not an effect")
-        return None
+    # What is done for effects that do not block.
+
+    def _send_message(self, runtime: Runtime, effect: Send) -> None:
+        message = effect.message
+        pieces = self._pieces.write(message)
+        envelope: SimulatedEnvelope
+        if pieces is None:
+            envelope = SimulatedEnvelope(runtime.id, self.codec.encode(message))
+        else:
+            envelope = EnvelopeOfPieces(runtime.id, message, pieces)
+        self._send(runtime, effect.to, envelope, type(message).__name__)
+
+    def _send_bytes(self, runtime: Runtime, effect: SendBytes) -> None:
+        envelope = SimulatedEnvelope(runtime.id, effect.data)
+        self._send(runtime, effect.to, envelope, "(raw bytes)")
+
+    def _save(self, runtime: Runtime, effect: Save) -> None:
+        runtime.kept = KeptState(effect.state)
+        runtime.log.clear()
+        runtime.performed = 0
+
+    def _load(self, runtime: Runtime, effect: Load[Any]) -> Any:
+        durable = runtime.durable
+        return None if durable is None else decode_state(effect.type, durable)
+
+    def _access(self, runtime: Runtime, effect: Access[Any]) -> Any:
+        assert runtime.store is not None, f"{runtime.id} has no store"
+        change = effect.request.change()
+        if change is not None:
+            runtime.performed += 1
+            runtime.note(*change)
+        return effect.request.run(runtime.store)
+
+    def _report(self, runtime: Runtime, effect: Report) -> None:
+        runtime.performed += 1
+        runtime.note(b"report", effect.round.to_bytes(8), effect.params_D.tobytes())
+        self._observer.report(runtime.id, effect, SimulatedSeconds(runtime.clock_s))
 
     def _try_now(
         self, runtime: Runtime, effect: Receive[Any] | Collect[Any] | Sleep | Now
@@ -419,12 +481,19 @@ class SimulatedWorld:
         runtime.waiting = effect
         runtime.set_aside = True
         self._pending.append((runtime, effect))
-        self._safe_until_s = min(self._safe_until_s, self._safe_after(runtime, effect))
+        safe_s = self._safe_after(runtime, effect)
+        if safe_s < self._safe_until_s:
+            self._safe_until_s = safe_s
 
     def _safe_after(self, runtime: Runtime, effect: Perform[Any]) -> float:
         """Until when other nodes cannot notice that this computation is not carried out yet."""
-        cost_s = known_cost_s(self._cost, effect.request) or 0.0
-        return runtime.clock_s + cost_s + self._lookahead_s
+        return runtime.clock_s + self._cost_s(effect) + self._lookahead_s
+
+    def _cost_s(self, effect: Perform[Any]) -> float:
+        """Seconds that a computation takes at least: all of them, where they are known."""
+        if self._costs_nothing:
+            return 0.0
+        return known_cost_s(self._cost, effect.request) or 0.0
 
     def checkpoint_soon(self) -> None:
         """Offer a checkpoint at the next moment at which one may be."""
@@ -439,19 +508,25 @@ class SimulatedWorld:
         self._steps_to_checkpoint = 0
         requests = [effect.request for _, effect in pending]
         values, costs_s = run_at_cost(self._engine, requests, self._cost)
+        done: list[tuple[float, Event]] = []
         for (runtime, effect), value, cost_s in zip(pending, values, costs_s, strict=True):
-            label = effect.request.label
-            runtime.work[label] = runtime.work.get(label, 0.0) + effect.request.units()
-            runtime.work_s[label] = runtime.work_s.get(label, 0.0) + cost_s
+            label, units = effect.request.label, effect.request.units()
+            work, work_s = runtime.work, runtime.work_s
+            work[label] = work.get(label, 0.0) + units
+            work_s[label] = work_s.get(label, 0.0) + cost_s
             runtime.ready = value
             runtime.set_aside = False
-            self._schedule(runtime, runtime.clock_s + cost_s, Kind.RESUME, runtime.wait_number)
+            resume: Event = (Kind.RESUME, runtime, runtime.wait_number)
+            done.append((runtime.clock_s + cost_s, resume))
+        first = pending[0][0]
+        for time_s, event in self._shuffled(done, "computed", first.id, first.wait_number):
+            self.events.add(time_s, event)
 
     def _only_outages(self) -> bool:
         """Whether nothing but further outages will ever happen; if not, counting begins again."""
         self._idle_outages = 0
         return not self._pending and all(
-            kind in (Kind.DOWN, Kind.UP) for _, _, _, kind, _, _ in self.events
+            kind in (Kind.DOWN, Kind.UP) for _, (kind, _, _) in self.events
         )
 
     def _deadlock(self) -> RoundFailedError:
