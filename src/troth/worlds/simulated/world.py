@@ -350,17 +350,16 @@ class SimulatedWorld:
     def _deliver(self, runtime: Runtime, time_s: float, envelope: SimulatedEnvelope) -> None:
         runtime.bytes_received += envelope.size
         waiting = runtime.waiting
-        kind = type(waiting)
-        if time_s > runtime.clock_s and kind is not Perform:
+        if time_s > runtime.clock_s and type(waiting) is not Perform:
             runtime.clock_s = time_s
         runtime.note(b"receive", envelope.mark)
         try:
             envelope.open(self.codec)
-            if kind is Receive and fits_receive(waiting, envelope):  # type: ignore[arg-type]
+            if type(waiting) is Receive and fits_receive(waiting, envelope):
                 self._wake(runtime, time_s, envelope.received)
-            elif kind is Collect and fits_collect(waiting, envelope):  # type: ignore[arg-type]
+            elif type(waiting) is Collect and fits_collect(waiting, envelope):
                 runtime.gathered.setdefault(envelope.sender, envelope)
-                if len(runtime.gathered) >= waiting.enough:  # type: ignore[union-attr]
+                if len(runtime.gathered) >= waiting.enough:
                     self._wake(runtime, time_s, self._collected(runtime))
             else:
                 runtime.mailbox.put(envelope)
@@ -392,12 +391,12 @@ class SimulatedWorld:
         try:
             while True:
                 effect = step(value)
-                kind = type(effect)
-                if kind is Perform:
-                    self._set_aside(runtime, effect)  # type: ignore[arg-type]
+                if type(effect) is Perform:
+                    self._set_aside(runtime, effect)
                     return
+                kind = type(effect)
                 if kind in _BLOCKING:
-                    done, value = self._try_now(runtime, effect)  # type: ignore[arg-type]
+                    done, value = self._try_now(runtime, effect)  # type: ignore[arg-type]  # as it says
                     if not done:
                         return
                     runtime.log.append((kind.__name__, value))
